@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: MIT
+// A complete HTTP server: N workers share a port, the dead are replaced, SIGTERM drains. --help
+// says more.
+#include <cluster.hpp>
+
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+#include <csignal>
+
+#include "http1.hpp"
+
+namespace {
+
+using namespace cluster::literals;
+
+constexpr const char* usage = R"(usage: http_server [option]...
+
+  --port N           the TCP port, default 8000; 0: one that the system picks, and the server prints
+  --host HOST        the address, default: every one, IPv4 and IPv6
+  --workers N        processes, default: one per available CPU
+  --backend B        process
+  --scheduling S     round_robin (default), shared_socket or reuse_port
+  --restart R        always (default): a worker that dies is replaced; or never
+  --quiet            print nothing but "listening on HOST:PORT"
+  --help             print this
+
+  GET /              Hello from worker ID
+  GET /pid           the process that answers
+  GET /slow?ms=N     answers after N milliseconds; the worker serves others meanwhile
+  GET /block?ms=N    answers after N milliseconds; the worker does nothing else meanwhile
+  GET /crash         aborts the worker
+  GET /stats         figures of the worker, JSON
+
+  SIGTERM, SIGINT    finish what is under way, 10 seconds at most, and end; a second one: at once
+  SIGTTIN, SIGTTOU   one worker more, one less
+)";
+
+[[noreturn]] void reject(const std::string& complaint) {
+    std::fprintf(
+        stderr, "http_server: %s\nhttp_server --help lists the options\n", complaint.c_str());
+    std::exit(2);
+}
+
+template <typename Number>
+std::optional<Number> to_number(std::string_view text, Number least, Number most) {
+    Number value{};
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    bool whole = error == std::errc{} && end == text.data() + text.size();
+    return whole && value >= least && value <= most ? std::optional{value} : std::nullopt;
+}
+
+struct options {
+    std::string host;
+    std::uint16_t port = 8000;
+    unsigned workers = cluster::available_parallelism();
+    std::string scheduling = "round_robin";
+    std::string restart = "always";
+    bool quiet = false;
+};
+
+template <typename Number>
+Number number_option(std::string_view name, std::string_view value, Number least, Number most) {
+    if (auto number = to_number(value, least, most)) {
+        return *number;
+    }
+    reject(std::string{name} + " takes a number from " + std::to_string(least) + " to " +
+           std::to_string(most) + ", not '" + std::string{value} + "'");
+}
+
+std::string choice_option(std::string_view name,
+                          std::string_view value,
+                          std::initializer_list<std::string_view> known) {
+    std::string list;
+    for (auto each : known) {
+        if (value == each) {
+            return std::string{value};
+        }
+        list += (list.empty() ? "" : ", ") + std::string{each};
+    }
+    reject(std::string{name} + " '" + std::string{value} + "' is not known; there is: " + list);
+}
+
+void set(options& wanted, std::string_view name, std::string_view value) {
+    if (name == "--port") {
+        wanted.port = number_option<std::uint16_t>(name, value, 0, 65535);
+    } else if (name == "--workers") {
+        wanted.workers = number_option<unsigned>(name, value, 1, 4096);
+    } else if (name == "--host") {
+        wanted.host = value;
+    } else if (name == "--scheduling") {
+        wanted.scheduling =
+            choice_option(name, value, {"round_robin", "shared_socket", "reuse_port"});
+    } else if (name == "--restart") {
+        wanted.restart = choice_option(name, value, {"always", "never"});
+    } else if (name == "--backend") {
+        choice_option(name, value, {"process"});
+    } else {
+        reject("unknown option " + std::string{name});
+    }
+}
+
+// Takes "--name value" and "--name=value".
+options parse(int argc, char** argv) {
+    options wanted;
+    for (int i = 1; i < argc; ++i) {
+        std::string_view word = argv[i];
+        if (word == "--help" || word == "-h") {
+            std::fputs(usage, stdout);
+            std::exit(0);
+        }
+        if (word == "--quiet") {
+            wanted.quiet = true;
+            continue;
+        }
+        auto equals = word.find('=');
+        if (equals != word.npos) {
+            set(wanted, word.substr(0, equals), word.substr(equals + 1));
+        } else if (i + 1 < argc || !word.starts_with("--")) {
+            set(wanted, word, i + 1 < argc ? argv[++i] : "");
+        } else {
+            reject(std::string{word} + " needs a value, or is unknown");
+        }
+    }
+    return wanted;
+}
+
+// What a worker that cannot do its work tells the primary before it ends.
+struct trouble {
+    std::string text;
+};
+
+// ---- a worker
+// -------------------------------------------------------------------------------------
+
+// The pages; one object per worker, kept by its server.
+template <typename Self>
+class site {
+public:
+    explicit site(Self& self) : self_{self} {}
+
+    void operator()(const examples::request& asked, examples::responder answer) {
+        ++requests_;
+        auto path = asked.path();
+        if (path == "/") {
+            answer({200, "Hello from worker " + std::to_string(self_.id()) + "\n"});
+        } else if (path == "/pid") {
+            answer({200, std::to_string(self_.pid()) + "\n"});
+        } else if (path == "/stats") {
+            answer({200, stats(), "application/json"});
+        } else if (path == "/crash") {
+            std::abort();
+        } else if (path == "/slow" || path == "/block") {
+            wait(asked, std::move(answer));
+        } else {
+            answer({404, "there is nothing at " + std::string{path} + "\n"});
+        }
+    }
+
+    void counts(const cluster::server& serving) { serving_ = &serving; }
+
+private:
+    void wait(const examples::request& asked, examples::responder answer) {
+        constexpr unsigned most = 3'600'000;
+        auto milliseconds = to_number(asked.query("ms").value_or("0"), 0U, most);
+        if (!milliseconds) {
+            return answer({400, "ms must be a number of milliseconds, an hour at most\n"});
+        }
+        auto delay = std::chrono::milliseconds{*milliseconds};
+        if (asked.path() == "/block") {
+            std::this_thread::sleep_for(delay);
+            return answer({200, "blocked\n"});
+        }
+        self_.after(delay, [later = std::move(answer)] { later({200, "slow\n"}); });
+    }
+
+    [[nodiscard]] std::string stats() const {
+        return "{\"worker\":" + std::to_string(self_.id()) +
+               ",\"pid\":" + std::to_string(self_.pid()) + ",\"connections\":" +
+               std::to_string(serving_ == nullptr ? 0 : serving_->connections()) +
+               ",\"requests\":" + std::to_string(requests_) + "}\n";
+    }
+
+    Self& self_;
+    const cluster::server* serving_ = nullptr;
+    std::uint64_t requests_ = 0;
+};
+
+template <typename Self>
+void run_worker(Self& self, const options& wanted) {
+    self.on_signal(SIGINT, [] {}); // from the terminal it goes to all of us; the primary sees to it
+    auto pages = std::make_shared<site<Self>>(self);
+    std::error_code error;
+    auto& serving = self.listen(
+        {.host = wanted.host, .port = wanted.port},
+        [&self, pages](cluster::connection client) {
+            examples::serve_http(
+                self, std::move(client), [pages](const auto& asked, examples::responder answer) {
+                    (*pages)(asked, std::move(answer));
+                });
+        },
+        error);
+    if (error) {
+        self.send(trouble{error.message()});
+        self.stop(1);
+        return;
+    }
+    pages->counts(serving);
+}
+
+// ---- the primary
+// ----------------------------------------------------------------------------------
+
+template <typename Primary>
+class supervisor {
+public:
+    supervisor(Primary& primary, const options& wanted) : primary_{primary}, wanted_{wanted} {
+        watch_workers();
+        for (int signal : {SIGTERM, SIGINT}) {
+            primary_.on_signal(signal, [this] { primary_.shutdown({.deadline = 10_s}); });
+        }
+        primary_.on_signal(SIGTTIN, [this] { primary_.fork(); });
+        primary_.on_signal(SIGTTOU, [this] { remove_one(); });
+        primary_.fork(wanted_.workers);
+    }
+
+private:
+    void watch_workers() {
+        primary_.on(cluster::event::listening, [this](auto& worker, const cluster::address& at) {
+            log("worker %u, pid %d, listens", worker.id(), worker.pid());
+            announce_when_all_listen(at);
+        });
+        primary_.on(cluster::event::exit, [this](auto& worker, const cluster::exit_status& status) {
+            log("worker %u, pid %d, ended: %s",
+                worker.id(),
+                worker.pid(),
+                status.to_string().c_str());
+        });
+        primary_.on(cluster::event::restart,
+                    [this](auto& worker, const cluster::restart_decision&) {
+                        log("worker %u will be replaced", worker.id());
+                    });
+        primary_.on_message([this](auto&, const trouble& message) {
+            if (!announced_ && !failed_) {
+                failed_ = true;
+                std::fprintf(stderr,
+                             "http_server: cannot listen on %s:%d: %s\n",
+                             wanted_.host.empty() ? "*" : wanted_.host.c_str(),
+                             static_cast<int>(wanted_.port),
+                             message.text.c_str());
+                primary_.stop(1);
+            }
+        });
+    }
+
+    void announce_when_all_listen(const cluster::address& at) {
+        for (auto& each : primary_.workers()) {
+            if (announced_ || each.state() != cluster::worker_state::listening) {
+                return;
+            }
+        }
+        announced_ = true;
+        std::printf("listening on %s\n", at.to_string().c_str());
+        std::fflush(stdout);
+    }
+
+    void remove_one() {
+        using worker_type = typename Primary::worker;
+        worker_type* last = nullptr;
+        unsigned connected = 0;
+        for (auto& each : primary_.workers()) {
+            if (each.is_connected()) {
+                last = &each;
+                ++connected;
+            }
+        }
+        if (connected > 1) {
+            last->disconnect();
+        }
+    }
+
+    template <typename... Args>
+    void log(const char* format, Args... args) {
+        if (!wanted_.quiet) {
+            std::printf(format, args...);
+            std::putchar('\n');
+            std::fflush(stdout);
+        }
+    }
+
+    Primary& primary_;
+    const options& wanted_;
+    bool announced_ = false;
+    bool failed_ = false;
+};
+
+template <typename Scheduling, typename Restart>
+int serve(int argc, char** argv, const options& wanted) {
+    cluster::compose<Scheduling, Restart> app{argc, argv};
+    std::shared_ptr<void> kept; // as long as the loop runs
+    return app.run(
+        [&](auto& primary) {
+            using primary_type = std::remove_reference_t<decltype(primary)>;
+            kept = std::make_shared<supervisor<primary_type>>(primary, wanted);
+        },
+        [&](auto& self) { run_worker(self, wanted); });
+}
+
+// A worker runs the same program with the same arguments, so that it makes the same choice.
+template <typename Scheduling>
+int serve(int argc, char** argv, const options& wanted) {
+    return wanted.restart == "never"
+               ? serve<Scheduling, cluster::restart::never>(argc, argv, wanted)
+               : serve<Scheduling, cluster::restart::always>(argc, argv, wanted);
+}
+
+} // namespace
+
+int main(int argc, char** argv) {
+    auto wanted = parse(argc, argv);
+    if (wanted.scheduling == "shared_socket") {
+        return serve<cluster::scheduling::shared_socket>(argc, argv, wanted);
+    }
+    if (wanted.scheduling == "reuse_port") {
+        return serve<cluster::scheduling::reuse_port>(argc, argv, wanted);
+    }
+    return serve<cluster::scheduling::round_robin>(argc, argv, wanted);
+}

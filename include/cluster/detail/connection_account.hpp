@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_CONNECTION_ACCOUNT_HPP
+#define CLUSTER_DETAIL_CONNECTION_ACCOUNT_HPP
+
+#include "../event_loop.hpp"
+#include "move_only_function.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// How many connections of one server are open. Connections may end in any thread, after their
+/// server or even its loop: they share the account and nothing else.
+class connection_account : public std::enable_shared_from_this<connection_account> {
+public:
+    /// `changed` runs in the loop's thread after a connection ended while somebody waits.
+    connection_account(event_loop& loop, move_only_function<void()> changed)
+        : loop_{&loop}, changed_{std::move(changed)} {}
+
+    [[nodiscard]] std::size_t open() const noexcept { return open_.load(); }
+    void opened() noexcept { open_.fetch_add(1); }
+
+    void closed() noexcept {
+        open_.fetch_sub(1);
+        if (waited_for_.load()) {
+            std::lock_guard lock{mutex_};
+            if (loop_ != nullptr) {
+                loop_->post([self = shared_from_this()] { self->report(); });
+            }
+        }
+    }
+
+    /// Asks for `changed` after every connection that ends from now on.
+    void wait_for_changes(bool on) noexcept { waited_for_.store(on); }
+
+    /// The server is gone: nobody is told any more.
+    void detach() noexcept {
+        std::lock_guard lock{mutex_};
+        loop_ = nullptr;
+        changed_ = {};
+    }
+
+private:
+    void report() {
+        if (changed_) { // written in the loop's thread only, as this is
+            changed_();
+        }
+    }
+
+    std::atomic<std::size_t> open_{0};
+    std::atomic<bool> waited_for_{false};
+    std::mutex mutex_;
+    event_loop* loop_;
+    move_only_function<void()> changed_;
+};
+
+/// One connection's place in the account of its server.
+class connection_ticket {
+public:
+    connection_ticket() noexcept = default;
+    explicit connection_ticket(std::shared_ptr<connection_account> account) noexcept
+        : account_{std::move(account)} {
+        if (account_) {
+            account_->opened();
+        }
+    }
+    connection_ticket(connection_ticket&&) noexcept = default;
+    connection_ticket& operator=(connection_ticket&& other) noexcept {
+        reset();
+        account_ = std::move(other.account_);
+        return *this;
+    }
+    ~connection_ticket() { reset(); }
+
+    void reset() noexcept {
+        if (auto account = std::exchange(account_, nullptr)) {
+            account->closed();
+        }
+    }
+
+private:
+    std::shared_ptr<connection_account> account_;
+};
+
+struct connection_access;
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_CONNECTION_ACCOUNT_HPP

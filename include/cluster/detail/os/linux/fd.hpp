@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_OS_LINUX_FD_HPP
+#define CLUSTER_DETAIL_OS_LINUX_FD_HPP
+
+#include <cerrno>
+#include <system_error>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail::os {
+
+/// The error of the system call that has just failed in this thread.
+inline std::error_code last_error() noexcept {
+    return {errno, std::system_category()};
+}
+
+/// Calls `call` again for as long as a signal interrupts it.
+template <typename Call>
+auto retry(Call call) noexcept(noexcept(call())) {
+    auto result = call();
+    while (result == -1 && errno == EINTR) {
+        result = call();
+    }
+    return result;
+}
+
+/// Closes; never retried: on Linux the descriptor is gone even when close() reports EINTR.
+inline void close_descriptor(int fd) noexcept {
+    int saved = errno;
+    ::close(fd);
+    errno = saved;
+}
+
+/// A second, close-on-exec descriptor for the same open file; -1 and errno on failure.
+inline int duplicate(int fd) noexcept {
+    return ::fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+inline bool set_nonblocking(int fd, bool on) noexcept {
+    int flags = ::fcntl(fd, F_GETFL);
+    if (flags == -1) {
+        return false;
+    }
+    int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+    return wanted == flags || ::fcntl(fd, F_SETFL, wanted) == 0;
+}
+
+inline bool set_close_on_exec(int fd) noexcept {
+    return ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+inline bool is_open(int fd) noexcept {
+    return ::fcntl(fd, F_GETFD) != -1;
+}
+
+} // namespace detail::os
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_OS_LINUX_FD_HPP

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_OS_LINUX_FILES_HPP
+#define CLUSTER_DETAIL_OS_LINUX_FILES_HPP
+
+#include "../../../net/address.hpp"
+#include "../../../unique_fd.hpp"
+#include "fd.hpp"
+#include "socket.hpp"
+
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail::os {
+
+/// The program that runs now, held open: a file that is replaced on disk does not mix versions.
+inline unique_fd open_running_program() noexcept {
+    return unique_fd{::open("/proc/self/exe", O_PATH | O_CLOEXEC)};
+}
+
+/// The variables of this process, as exec(3) takes them.
+inline char** environment() noexcept {
+    return ::environ;
+}
+
+/// Reads a variable and takes it out of the environment. Not while other threads read theirs.
+inline std::optional<std::string> take_variable(const std::string& name) {
+    const char* value = ::getenv(name.c_str());
+    if (value == nullptr) {
+        return std::nullopt;
+    }
+    std::string copy{value};
+    ::unsetenv(name.c_str());
+    return copy;
+}
+
+inline int process_id() noexcept {
+    return ::getpid();
+}
+
+inline std::string current_directory() {
+    char buffer[PATH_MAX];
+    return ::getcwd(buffer, sizeof buffer) == nullptr ? std::string{} : std::string{buffer};
+}
+
+/// `path` as seen from the root.
+inline std::string absolute_path(std::string_view path) {
+    if (path.empty() || path.front() == '/') {
+        return std::string{path};
+    }
+    auto directory = current_directory();
+    return (directory == "/" ? "" : directory) + '/' + std::string{path};
+}
+
+/// The shorter of an absolute path and the same path as seen from the working directory: the
+/// address of a UNIX socket has 107 bytes.
+inline std::string shortest_path(const std::string& absolute) {
+    auto here = current_directory();
+    if (here.empty() || here == "/") {
+        return absolute;
+    }
+    here += '/';
+    std::size_t common = 0; // length of the common directories, with the slash
+    for (std::size_t i = 0; i < here.size() && i < absolute.size() && here[i] == absolute[i]; ++i) {
+        if (here[i] == '/') {
+            common = i + 1;
+        }
+    }
+    std::string relative;
+    for (std::size_t i = common; i < here.size(); ++i) {
+        if (here[i] == '/') {
+            relative += "../";
+        }
+    }
+    relative += absolute.substr(common);
+    return relative.size() < absolute.size() ? relative : absolute;
+}
+
+/// A UNIX socket's file, to be removed by the one that made it.
+struct file_identity {
+    dev_t device = 0;
+    ino_t inode = 0;
+};
+
+inline bool identify(const std::string& path, file_identity& identity) noexcept {
+    struct stat info {};
+    if (::lstat(path.c_str(), &info) != 0) {
+        return false;
+    }
+    identity = {info.st_dev, info.st_ino};
+    return true;
+}
+
+inline void remove_if_same(const std::string& path, const file_identity& made) noexcept {
+    file_identity now;
+    if (identify(path, now) && now.device == made.device && now.inode == made.inode) {
+        ::unlink(path.c_str());
+    }
+}
+
+inline bool set_mode(const std::string& path, unsigned mode) noexcept {
+    return ::chmod(path.c_str(), static_cast<mode_t>(mode)) == 0;
+}
+
+/// Removes the socket that a crashed server left: ours, a socket, and nobody answers. Anything else
+/// (a live server, a foreign owner, a link, a plain file) stays, and EADDRINUSE with it.
+inline bool reclaim_stale_socket(const std::string& path) noexcept {
+    struct stat info {};
+    if (::lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode) ||
+        info.st_uid != ::geteuid()) {
+        return false;
+    }
+    unique_fd probe = open_stream_socket(address_family::local);
+    if (!probe || connect_to(probe.get(), address::local(path)) || errno != ECONNREFUSED) {
+        return false;
+    }
+    return ::unlink(path.c_str()) == 0;
+}
+
+} // namespace detail::os
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_OS_LINUX_FILES_HPP

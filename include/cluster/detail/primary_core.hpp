@@ -1,0 +1,748 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_PRIMARY_CORE_HPP
+#define CLUSTER_DETAIL_PRIMARY_CORE_HPP
+
+#include "../backend/concept.hpp"
+#include "../event_loop.hpp"
+#include "../fork_options.hpp"
+#include "../net/stream.hpp"
+#include "../restart/concept.hpp"
+#include "../shutdown_options.hpp"
+#include "server_set.hpp"
+#include "shared_listener.hpp"
+#include "worker_core.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// What the policies of a cluster decide, behind calls that need no template.
+class cluster_policies : public connection_router {
+public:
+    virtual launched_worker launch(const launch_request& request, std::error_code& error) = 0;
+    virtual restart_decision decide(const exit_report& report) = 0;
+    virtual std::unique_ptr<worker_core, void (*)(worker_core*)>
+    make_worker(std::uint32_t id, std::uint32_t slot, fork_options options) = 0;
+    [[nodiscard]] virtual accept_mode mode() const noexcept = 0;
+    [[nodiscard]] virtual std::string serializer() const = 0;
+
+protected:
+    ~cluster_policies() = default;
+};
+
+using owned_worker = std::unique_ptr<worker_core, void (*)(worker_core*)>;
+
+/// The primary without the types of its messages: starts workers, answers them, watches them die.
+class primary_core {
+public:
+    primary_core(event_loop& loop,
+                 cluster_policies& policies,
+                 std::vector<std::string> arguments,
+                 unsigned cluster)
+        : loop_{loop},
+          policies_{policies},
+          streams_{loop},
+          arguments_{std::move(arguments)},
+          cluster_{cluster},
+          program_{os::open_running_program()},
+          servers_{loop} {}
+    ~primary_core() { end_all(); }
+    primary_core(primary_core&&) = delete;
+    primary_core& operator=(primary_core&&) = delete;
+
+    // What roles and workers share.
+    event_loop& loop_;
+    cluster_policies& policies_;
+    worker_events events_;
+    emitter<const fork_options&> setup_;
+    emitter<worker_core&, const restart_decision&> restart_;
+    emitter<worker_core&, const exit_report&> give_up_;
+    stream_set streams_;
+
+    void setup(const fork_options& options) {
+        fill_defaults();
+        settings_ = merge(std::move(settings_), options);
+        loop_.defer([this, settings = settings_] { setup_.emit(settings); });
+    }
+    [[nodiscard]] const fork_options& settings() const noexcept { return settings_; }
+
+    worker_core& fork(const fork_options& options) {
+        setup({});
+        return start(free_slot(), merge(settings_, options), 0);
+    }
+
+    [[nodiscard]] const std::vector<owned_worker>& workers() const noexcept { return workers_; }
+    [[nodiscard]] worker_core* find(std::uint32_t id) const noexcept {
+        for (const auto& each : workers_) {
+            if (each->id() == id) {
+                return each.get();
+            }
+        }
+        return nullptr;
+    }
+
+    inline void disconnect(move_only_function<void()> done);
+    inline void shutdown(const shutdown_options& options);
+    inline void on_frame(worker_core& from, frame& arrived);
+    inline void on_dead(worker_core& one);
+    inline void release_memberships(worker_core& one, bool kept);
+
+    local_server_set& servers() noexcept { return servers_; }
+    [[nodiscard]] bool shutting_down() const noexcept {
+        return shutdown_step_ != shutdown_step::none;
+    }
+
+private:
+    enum class shutdown_step { none, draining, terminating, killing };
+
+    struct pending_restart {
+        std::uint32_t slot;
+        timer when;
+    };
+
+    void fill_defaults() {
+        if (!settings_.silent) {
+            settings_.silent = false;
+            settings_.executable.clear();
+            settings_.arguments.assign(arguments_.begin() + (arguments_.empty() ? 0 : 1),
+                                       arguments_.end());
+        }
+    }
+
+    [[nodiscard]] std::uint32_t free_slot() {
+        std::uint32_t slot = 0;
+        while (slot < slots_.size() && slots_[slot]) {
+            ++slot;
+        }
+        if (slot == slots_.size()) {
+            slots_.push_back(false);
+        }
+        slots_[slot] = true;
+        return slot;
+    }
+
+    inline worker_core& start(std::uint32_t slot, fork_options options, unsigned restarts);
+    inline std::error_code launch(worker_core& one);
+    inline void not_started(worker_core& one, std::error_code error);
+    inline void on_listen(worker_core& from, const frame& arrived);
+    inline shared_listener*
+    listener_for(worker_core& from, listen_message& asked, std::error_code& error);
+    inline void close_unused_listeners();
+    inline void on_relay(worker_core& from, frame& arrived);
+    inline void
+    replace(worker_core& dead, const restart_decision& decision, const exit_report& report);
+    inline void free_place(std::uint32_t slot);
+    inline void check_all_gone();
+    inline void next_shutdown_step();
+    inline void end_all() noexcept;
+
+    std::vector<std::string> arguments_;
+    unsigned cluster_;
+    unique_fd program_;
+    fork_options settings_;
+    std::uint32_t next_id_ = 1;
+    std::uint32_t next_key_ = 1;
+    std::vector<bool> slots_; // taken, by a worker or for the replacement of one
+    std::vector<owned_worker> workers_;
+    std::deque<owned_worker> departed_; // so that a reference that somebody kept stays good a while
+    std::vector<std::unique_ptr<shared_listener>> listeners_;
+    std::vector<pending_restart> restarts_;
+    local_server_set servers_;
+
+    struct departure { // of the workers that disconnect() met
+        std::vector<std::uint32_t> waiting;
+        move_only_function<void()> done;
+    };
+    std::vector<departure> departures_;
+
+    shutdown_step shutdown_step_ = shutdown_step::none;
+    shutdown_options shutdown_options_;
+    timer shutdown_timer_;
+    bool forced_ = false;
+};
+
+// ---- worker_core, which needs its primary ----
+
+inline worker_core::worker_core(primary_core& primary,
+                                std::uint32_t id,
+                                std::uint32_t slot,
+                                fork_options options)
+    : primary_{primary},
+      channel_{primary.loop_, *this, direction::to_primary},
+      loop_{primary.loop_},
+      options_{std::move(options)} {
+    id_ = id;
+    slot_ = slot;
+}
+
+template <typename Event, typename... Args>
+void worker_core::emit(Event which, const Args&... args) {
+    std::exception_ptr first; // the primary's handlers run even when one of ours throws
+    if (events_) {
+        try {
+            emitter_for(*events_, which).emit(*this, args...);
+        } catch (...) {
+            first = std::current_exception();
+        }
+    }
+    emitter_for(primary_.events_, which).emit(*this, args...);
+    if (first) {
+        std::rethrow_exception(first);
+    }
+}
+
+inline stream& worker_core::pipe(int number) {
+    auto index = static_cast<std::size_t>(number);
+    if (number < 0 || index >= pipes_.size() || pipes_[index] == nullptr) {
+        throw std::system_error(std::make_error_code(std::errc::bad_file_descriptor),
+                                "worker pipe");
+    }
+    return *pipes_[index];
+}
+
+inline void worker_core::disconnect() {
+    if (leaving_ || !channel_.is_open()) {
+        return;
+    }
+    leaving_ = true;
+    after_disconnect_ = true;
+    channel_.send_control({0, frame_kind::disconnect, 0, 0, 0});
+    for (auto* each : memberships_) {
+        each->update(*this);
+    }
+}
+
+inline void worker_core::close() {
+    if (channel_.is_open()) {
+        channel_.flush();
+        channel_.close();
+        on_channel_end();
+    }
+}
+
+inline void worker_core::on_frame(frame& arrived) {
+    if (arrived.header.kind == frame_kind::online) {
+        online(arrived);
+    } else if (!was_online_) {
+        on_violation(errc::bad_frame); // nothing may come before it
+    } else if (arrived.header.kind == frame_kind::taken) {
+        if (!collect_taken()) {
+            on_violation(errc::bad_frame);
+        }
+    } else if (arrived.header.kind == frame_kind::announce) {
+        leaving_ = after_disconnect_ = true;
+        channel_.send_control({0, frame_kind::announce_result, 0, 0, arrived.header.sequence});
+        for (auto* each : memberships_) {
+            each->update(*this);
+        }
+    } else if (arrived.header.kind >= frame_kind::message) {
+        on_user_frame(arrived);
+    } else {
+        primary_.on_frame(*this, arrived);
+    }
+}
+
+inline void worker_core::online(const frame& arrived) {
+    online_message said;
+    if (was_online_ || !decode_wire(arrived.payload, said)) {
+        on_violation(errc::bad_frame);
+        return;
+    }
+    if (said.protocol != protocol_version || said.serializer != primary_.policies_.serializer()) {
+        on_violation(errc::protocol_mismatch);
+        return;
+    }
+    was_online_ = true;
+    state_ = worker_state::online;
+    emit(event::online);
+}
+
+inline void worker_core::on_channel_drained() {
+    emit(event::drain);
+}
+
+inline void worker_core::on_violation(errc what) {
+    channel_.close();
+    process_.signal(SIGKILL);
+    loop_.defer([this] { on_channel_end(); });
+    emit(event::error, make_error_code(what));
+}
+
+inline void worker_core::on_channel_end() {
+    if (std::exchange(channel_ended_, true)) {
+        return;
+    }
+    channel_.close();
+    leaving_ = true;
+    for (auto* each : memberships_) {
+        each->update(*this);
+    }
+    if (!exit_seen_ && !after_disconnect_) { // it closed the channel and lives on
+        patience_ = loop_.after(std::chrono::seconds{2}, [this] {
+            process_.signal(SIGTERM);
+            patience_ = loop_.after(std::chrono::seconds{3}, [this] { process_.signal(SIGKILL); });
+        });
+    }
+    advance();
+}
+
+inline void worker_core::on_exit(const os::exit_info& info) {
+    exit_seen_ = true;
+    status_ = to_exit_status(info);
+    patience_.cancel();
+    if (!channel_ended_) { // somebody else may hold the channel open: do not wait for that
+        patience_ = loop_.after(std::chrono::milliseconds{250}, [this] { on_channel_end(); });
+    }
+    advance();
+}
+
+// The last two events, in their order, one a turn: a handler that throws stops neither.
+inline void worker_core::advance() {
+    if (!channel_ended_) {
+        return;
+    }
+    if (!std::exchange(disconnect_told_, true)) {
+        state_ = worker_state::disconnected;
+        loop_.defer([this] { advance(); });
+        on_gone();
+        emit(event::disconnect);
+        return;
+    }
+    if (exit_seen_ && !std::exchange(exit_told_, true)) {
+        patience_.cancel();
+        requeue_handed();
+        state_ = worker_state::dead;
+        primary_.on_dead(*this);
+    }
+}
+
+inline void worker_core::hand_over(shared_listener& from, unique_fd accepted) {
+    if (batch_from_ != &from || batch_.size() == static_cast<std::size_t>(batch_limit)) {
+        send_batch();
+    }
+    batch_from_ = &from;
+    batch_.push_back(accepted.get());
+    handed_.push_back({&from, std::move(accepted)});
+    in_flight_ = handed_.size();
+    loop_.at_turn_end(batch_hook_);
+    if (!has_room()) {
+        for (auto* each : memberships_) {
+            each->update(*this);
+        }
+    }
+}
+
+inline void worker_core::send_batch() {
+    if (batch_.empty()) {
+        return;
+    }
+    auto count = static_cast<std::uint32_t>(handed_.size());
+    auto first = first_handed_ + count - static_cast<std::uint32_t>(batch_.size());
+    channel_.send_control({0, frame_kind::connections, 0, batch_from_->key(), first},
+                          descriptor_list{std::exchange(batch_, {})});
+}
+
+// Reads how far the worker has come. False when it claims what it was never given.
+inline bool worker_core::collect_taken() {
+    if (!page_) {
+        return true;
+    }
+    auto taken = page_->taken.load(std::memory_order_acquire);
+    auto refused = page_->refused.load(std::memory_order_acquire);
+    if (taken - first_handed_ > handed_.size()) {
+        return false;
+    }
+    bool had_room = has_room();
+    while (first_handed_ != taken) {
+        auto done = std::move(handed_.front());
+        handed_.pop_front();
+        if ((refused & control_page::bit(first_handed_)) != 0) {
+            page_->refused.fetch_and(~control_page::bit(first_handed_));
+            done.from->set_willing(*this, false);
+            done.from->requeue(std::move(done.fd));
+        }
+        ++first_handed_;
+    }
+    in_flight_ = handed_.size();
+    if (!had_room && has_room()) {
+        for (auto* each : memberships_) {
+            each->update(*this);
+        }
+    }
+    return true;
+}
+
+// The worker is dead and its channel was read to the end: what no handler has seen goes elsewhere.
+inline void worker_core::requeue_handed() {
+    batch_.clear();
+    batch_hook_.unlink();
+    collect_taken(); // a lie is of no use any more
+    auto rest = std::exchange(handed_, {});
+    in_flight_ = 0;
+    for (auto& each : rest) {
+        each.from->requeue(std::move(each.fd));
+    }
+}
+
+// ---- primary_core ----
+
+inline worker_core&
+primary_core::start(std::uint32_t slot, fork_options options, unsigned restarts) {
+    auto made = policies_.make_worker(next_id_++, slot, std::move(options));
+    worker_core& one = *made;
+    one.restarts_ = restarts;
+    workers_.push_back(std::move(made));
+    if (auto error = launch(one)) {
+        not_started(one, error);
+    }
+    loop_.defer([&one] { one.emit(event::fork); });
+    return one;
+}
+
+inline std::error_code primary_core::launch(worker_core& one) {
+    unique_fd ours;
+    unique_fd theirs;
+    unique_fd page_descriptor;
+    if (auto error = os::make_channel(ours, theirs)) {
+        return error;
+    }
+    std::error_code error;
+    one.page_ = control_mapping::create(page_descriptor, error);
+    if (error) {
+        return error;
+    }
+    if (auto failed = one.channel_.open(std::move(ours))) {
+        return failed;
+    }
+    welcome_message welcome{
+        protocol_version, one.id(), one.slot(), one.name(), policies_.serializer()};
+    one.channel_.send(
+        {0, frame_kind::welcome, 0, 0, 0},
+        [&](byte_buffer& out) { encode_wire(welcome, out); },
+        descriptor_list{std::move(page_descriptor)});
+    one.channel_.flush(); // waits in the socket when the worker looks for it
+    auto launched =
+        policies_.launch({one.options_, arguments_, program_.get(), theirs.get(), cluster_}, error);
+    if (error) {
+        return error;
+    }
+    one.process_.start(
+        loop_, std::move(launched.child), [&one](const os::exit_info& info) { one.on_exit(info); });
+    one.pipes_.resize(launched.pipes.size());
+    for (std::size_t i = 0; i != launched.pipes.size(); ++i) {
+        if (launched.pipes[i]) {
+            one.pipes_[i] =
+                &streams_.attach(connection{std::move(launched.pipes[i])}, &one.pipes_[i]);
+        }
+    }
+    return {};
+}
+
+inline void primary_core::not_started(worker_core& one, std::error_code error) {
+    one.channel_.close();
+    one.exit_seen_ = true;
+    one.status_ = exit_status::spawn_failed(error);
+    loop_.defer([&one, error] {
+        one.loop_.defer([&one] { one.on_channel_end(); });
+        one.emit(event::error, error);
+    });
+}
+
+inline void primary_core::on_frame(worker_core& from, frame& arrived) {
+    switch (arrived.header.kind) {
+    case frame_kind::listen:
+        on_listen(from, arrived);
+        break;
+    case frame_kind::close_listener:
+        for (auto& each : listeners_) {
+            if (each->key() == arrived.header.type && each->has_member(from)) {
+                each->leave(from, false);
+            }
+        }
+        close_unused_listeners();
+        break;
+    case frame_kind::ready:
+        for (auto& each : listeners_) {
+            if (each->key() == arrived.header.type) {
+                each->set_willing(from, true);
+            }
+        }
+        break;
+    case frame_kind::relay:
+        on_relay(from, arrived);
+        break;
+    default:
+        break;
+    }
+}
+
+inline void primary_core::on_listen(worker_core& from, const frame& arrived) {
+    listen_message asked;
+    listen_result_message result;
+    std::error_code error;
+    unique_fd socket;
+    shared_listener* found = nullptr;
+    if (!decode_wire(arrived.payload, asked)) {
+        error = errc::bad_payload;
+    } else if (from.leaving_ || shutting_down()) {
+        error = errc::cancelled;
+    } else {
+        found = listener_for(from, asked, error);
+    }
+    if (found != nullptr && !error) {
+        socket = found->join(from, error);
+    }
+    if (error) {
+        set_error(result, error);
+    } else {
+        result.at = to_wire(found->at());
+        result.mode = static_cast<std::uint8_t>(found->mode());
+    }
+    from.channel_.send(
+        {0,
+         frame_kind::listen_result,
+         0,
+         found == nullptr ? 0 : found->key(),
+         arrived.header.sequence},
+        [&](byte_buffer& out) { encode_wire(result, out); },
+        descriptor_list{std::move(socket)},
+        {},
+        true);
+    if (error) {
+        close_unused_listeners();
+        return;
+    }
+    from.state_ = worker_state::listening;
+    from.emit(event::listening, address{found->at()});
+}
+
+inline shared_listener*
+primary_core::listener_for(worker_core& from, listen_message& asked, std::error_code& error) {
+    auto mode = asked.own_socket ? accept_mode::own_socket : policies_.mode();
+    if (mode == accept_mode::own_socket && (asked.local_path || asked.fd != -1)) {
+        mode = accept_mode::shared; // SO_REUSEPORT is for addresses of the network
+    }
+    for (auto& each : listeners_) {
+        if (each->matches(asked, from)) {
+            if (each->has_member(from)) {
+                error = std::make_error_code(std::errc::address_in_use);
+            } else if (!each->has_same_options(asked, mode)) {
+                error = errc::conflicting_options;
+            }
+            return each.get();
+        }
+    }
+    auto made =
+        std::make_unique<shared_listener>(loop_, policies_, next_key_, std::move(asked), mode);
+    error = made->open();
+    if (error) {
+        return nullptr;
+    }
+    ++next_key_;
+    return listeners_.emplace_back(std::move(made)).get();
+}
+
+inline void primary_core::close_unused_listeners() {
+    std::erase_if(listeners_, [](const auto& each) { return !each->in_use(); });
+}
+
+inline void primary_core::on_relay(worker_core& from, frame& arrived) {
+    auto pass_on = [&](worker_core& to, unique_fd fd) {
+        to.channel_.send(
+            {0, frame_kind::message, 0, arrived.header.type, from.id()},
+            [&](byte_buffer& out) { out.append(arrived.payload); },
+            descriptor_list{std::move(fd)});
+    };
+    auto target = arrived.header.sequence;
+    for (auto& each : workers_) {
+        if (target == 0 ? each.get() != &from : each->id() == target) {
+            unique_fd fd;
+            if (target != 0 && !arrived.descriptors.empty()) {
+                fd = std::move(arrived.descriptors.front());
+            }
+            pass_on(*each, std::move(fd));
+        }
+    }
+}
+
+inline void primary_core::release_memberships(worker_core& one, bool kept) {
+    while (!one.memberships_.empty()) {
+        one.memberships_.back()->leave(one, kept);
+    }
+    for (auto& each : listeners_) {
+        if (!kept) {
+            each->give_up_place(one.slot());
+        }
+    }
+    close_unused_listeners();
+}
+
+// Decides what follows, takes the worker out of the list, and tells.
+inline void primary_core::on_dead(worker_core& one) {
+    using std::chrono::milliseconds;
+    auto lived = std::chrono::steady_clock::now() - one.started_;
+    exit_report report{one.status_,
+                       one.id(),
+                       std::chrono::duration_cast<milliseconds>(lived),
+                       one.was_online_,
+                       one.restarts_};
+    restart_decision decision;
+    if (!one.after_disconnect_ && !shutting_down()) {
+        decision = policies_.decide(report);
+    }
+    bool comes_back = decision.what == restart_decision::action::restart;
+    release_memberships(one, comes_back);
+    for (std::size_t i = 0; i != workers_.size(); ++i) {
+        if (workers_[i].get() == &one) {
+            departed_.push_back(std::move(workers_[i]));
+            workers_.erase(workers_.begin() + static_cast<std::ptrdiff_t>(i));
+            break;
+        }
+    }
+    if (!comes_back) {
+        free_place(one.slot());
+    }
+    for (auto& each : departures_) {
+        std::erase(each.waiting, one.id());
+    }
+    loop_.defer([this, &one, decision, report] { replace(one, decision, report); });
+    one.emit(event::exit, one.status_);
+}
+
+inline void primary_core::replace(worker_core& dead,
+                                  const restart_decision& decision,
+                                  const exit_report& report) {
+    constexpr std::size_t remembered = 1024;
+    if (departed_.size() > remembered) {
+        loop_.defer([last = std::move(departed_.front())] {});
+        departed_.pop_front();
+    }
+    loop_.defer([this] { check_all_gone(); });
+    if (decision.what == restart_decision::action::give_up) {
+        give_up_.emit(dead, report);
+    }
+    if (decision.what != restart_decision::action::restart) {
+        return;
+    }
+    if (shutting_down()) {
+        free_place(dead.slot());
+        return;
+    }
+    auto slot = dead.slot();
+    auto again = [this, slot, options = dead.options_, restarts = dead.restarts_ + 1] {
+        std::erase_if(restarts_, [slot](const auto& each) { return each.slot == slot; });
+        start(slot, options, restarts);
+    };
+    restarts_.push_back({slot, loop_.after(decision.delay, std::move(again))});
+    restart_.emit(dead, decision);
+}
+
+inline void primary_core::free_place(std::uint32_t slot) {
+    slots_[slot] = false;
+    for (auto& each : listeners_) {
+        each->give_up_place(slot);
+    }
+    close_unused_listeners();
+}
+
+inline void primary_core::disconnect(move_only_function<void()> done) {
+    departure leaving{{}, std::move(done)};
+    for (auto& each : workers_) {
+        each->disconnect();
+        leaving.waiting.push_back(each->id());
+    }
+    if (leaving.done) {
+        departures_.push_back(std::move(leaving));
+        loop_.defer([this] { check_all_gone(); });
+    }
+}
+
+inline void primary_core::check_all_gone() {
+    for (std::size_t i = 0; i != departures_.size(); ++i) {
+        if (departures_[i].waiting.empty()) {
+            auto done = std::move(departures_[i].done);
+            departures_.erase(departures_.begin() + static_cast<std::ptrdiff_t>(i));
+            loop_.defer([this] { check_all_gone(); });
+            done();
+            return;
+        }
+    }
+    if (shutting_down() && workers_.empty()) {
+        shutdown_timer_.cancel();
+        loop_.stop(forced_ ? 1 : 0);
+    }
+}
+
+inline void primary_core::shutdown(const shutdown_options& options) {
+    if (shutting_down()) {
+        next_shutdown_step();
+        return;
+    }
+    shutdown_step_ = shutdown_step::draining;
+    shutdown_options_ = options;
+    for (auto& each : std::exchange(restarts_, {})) {
+        each.when.cancel();
+        free_place(each.slot);
+    }
+    servers_.close_all();
+    streams_.drain();
+    for (auto& each : workers_) {
+        if (each->channel_.can_send()) {
+            each->channel_.send_control({0, frame_kind::shutdown, 0, 0, 0});
+        }
+    }
+    disconnect({});
+    shutdown_timer_ = loop_.after(options.deadline, [this] { next_shutdown_step(); });
+    loop_.defer([this] { check_all_gone(); });
+}
+
+// Notify and drain, then SIGTERM, then SIGKILL: by the deadlines, or a step with each further call.
+inline void primary_core::next_shutdown_step() {
+    bool terminate = shutdown_step_ == shutdown_step::draining;
+    shutdown_step_ = terminate ? shutdown_step::terminating : shutdown_step::killing;
+    forced_ = forced_ || !workers_.empty();
+    for (auto& each : workers_) {
+        each->kill(terminate ? SIGTERM : SIGKILL);
+    }
+    shutdown_timer_.cancel();
+    if (terminate) {
+        shutdown_timer_ =
+            loop_.after(shutdown_options_.kill_after, [this] { next_shutdown_step(); });
+    }
+}
+
+// Nothing outlives the primary: closing the channels ends every worker whose loop runs, SIGKILL the
+// others. Blocks for a second at most.
+inline void primary_core::end_all() noexcept {
+    using clock = std::chrono::steady_clock;
+    for (auto& each : workers_) {
+        each->channel_.flush();
+        each->channel_.close();
+        each->batch_hook_.unlink();
+    }
+    auto deadline = clock::now() + std::chrono::seconds{1};
+    for (auto& each : workers_) {
+        if (!each->exit_seen_) {
+            auto left =
+                std::chrono::duration_cast<std::chrono::milliseconds>(deadline - clock::now());
+            if (!each->process_.wait_exit(left)) {
+                each->process_.signal(SIGKILL);
+                each->process_.reap();
+            }
+        }
+    }
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_PRIMARY_CORE_HPP

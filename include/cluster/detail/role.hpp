@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_ROLE_HPP
+#define CLUSTER_DETAIL_ROLE_HPP
+
+#include "../backend/process.hpp"
+#include "../error.hpp"
+#include "../ipc/frame.hpp"
+#include "../unique_fd.hpp"
+#include "os.hpp"
+
+#include <array>
+#include <charconv>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+enum class role { none, primary, worker };
+
+inline std::vector<std::string> argument_list(int argc, const char* const* argv) {
+    std::vector<std::string> result;
+    for (int i = 0; i < argc; ++i) {
+        result.emplace_back(argv[i]);
+    }
+    if (result.empty()) {
+        result.emplace_back("cluster");
+    }
+    return result;
+}
+
+/// A cluster's number in its program: the lowest that no living one has, so that a worker, which
+/// makes its clusters in the same order, finds its own.
+class cluster_number {
+public:
+    cluster_number() {
+        while (in_use().size() <= value_ || in_use()[value_]) {
+            if (in_use().size() <= value_) {
+                in_use().resize(value_ + 1);
+                break;
+            }
+            ++value_;
+        }
+        in_use()[value_] = true;
+    }
+    ~cluster_number() { in_use()[value_] = false; }
+    cluster_number(cluster_number&&) = delete;
+    cluster_number& operator=(cluster_number&&) = delete;
+
+    [[nodiscard]] unsigned value() const noexcept { return value_; }
+
+private:
+    static std::vector<bool>& in_use() {
+        static std::vector<bool> numbers;
+        return numbers;
+    }
+    unsigned value_ = 0;
+};
+
+/// Descriptor 3 is a channel on which a primary has written its welcome.
+inline bool is_channel(int fd) noexcept {
+    std::array<std::byte, frame_header_size> start{};
+    frame_header header;
+    return os::is_stream_socket(fd) && os::is_local_socket(fd) &&
+           os::peek(fd, start).bytes == start.size() &&
+           decode_header(start, direction::to_worker, header) == errc{} &&
+           header.kind == frame_kind::welcome;
+}
+
+/// What this process was started as: looked up once, and taken out of the environment, so that its
+/// own children are primaries.
+struct process_role {
+    std::optional<unsigned> cluster; // of this worker; none: a primary
+    unique_fd channel;
+
+    static process_role& instance() {
+        static process_role only = find();
+        return only;
+    }
+
+private:
+    static process_role find() {
+        process_role result;
+        auto text = os::take_variable(std::string{role_variable});
+        if (!text) {
+            return result;
+        }
+        unsigned number = 0;
+        auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
+        if (error != std::errc{} || end != text->data() + text->size() ||
+            !is_channel(channel_descriptor)) {
+            // Not a primary either: one that starts workers which start workers would never end.
+            throw std::system_error(
+                make_error_code(errc::bad_descriptor),
+                "CLUSTER_WORKER is set, but descriptor 3 is no channel to a primary");
+        }
+        os::set_close_on_exec(channel_descriptor);
+        result.cluster = number;
+        result.channel.reset(channel_descriptor);
+        return result;
+    }
+};
+
+inline role claim_role(unsigned ordinal, unique_fd& channel) {
+    auto& process = process_role::instance();
+    if (!process.cluster) {
+        return role::primary;
+    }
+    if (*process.cluster != ordinal || !process.channel) {
+        return role::none;
+    }
+    channel = std::move(process.channel);
+    return role::worker;
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_ROLE_HPP

@@ -1,0 +1,438 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_SELF_CORE_HPP
+#define CLUSTER_DETAIL_SELF_CORE_HPP
+
+#include "../event.hpp"
+#include "../event_loop.hpp"
+#include "../ipc/channel.hpp"
+#include "../ipc/wire.hpp"
+#include "../net/listener.hpp"
+#include "../net/server.hpp"
+#include "../net/stream.hpp"
+#include "control_page.hpp"
+#include "flush_at_exit.hpp"
+#include "server_set.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The handlers of what happens to a worker, in the worker.
+struct self_events {
+    emitter<> disconnect, shutdown, drain;
+    emitter<const unhandled_message_info&> unhandled_message;
+};
+inline auto& emitter_for(self_events& of, event::disconnect_t) {
+    return of.disconnect;
+}
+inline auto& emitter_for(self_events& of, event::shutdown_t) {
+    return of.shutdown;
+}
+inline auto& emitter_for(self_events& of, event::drain_t) {
+    return of.drain;
+}
+inline auto& emitter_for(self_events& of, event::unhandled_message_t) {
+    return of.unhandled_message;
+}
+
+/// A worker, in the worker, without the types of its messages.
+class self_core : private channel_owner, private server_set {
+public:
+    /// Takes the channel, reads who this worker is and tells the primary that it is online.
+    /// \throws std::system_error when the other side is no primary of this version.
+    self_core(event_loop& loop, unique_fd channel_socket, std::string serializer)
+        : server_set{loop},
+          loop_{loop},
+          streams_{loop},
+          channel_{loop, *this, direction::to_worker},
+          flusher_{channel_} {
+        if (auto error = channel_.open(std::move(channel_socket))) {
+            throw std::system_error(error, "worker channel");
+        }
+        be_welcomed(serializer);
+        channel_.send({0, frame_kind::online, 0, 0, 0}, [&](byte_buffer& out) {
+            encode_wire(online_message{protocol_version, serializer}, out);
+        });
+        channel_.flush();
+    }
+    self_core(self_core&&) = delete;
+    self_core& operator=(self_core&&) = delete;
+
+    [[nodiscard]] std::uint32_t id() const noexcept { return welcome_.id; }
+    [[nodiscard]] std::uint32_t slot() const noexcept { return welcome_.slot; }
+    [[nodiscard]] const std::string& name() const noexcept { return welcome_.name; }
+    [[nodiscard]] bool is_connected() const noexcept { return channel_.is_open() && !leaving_; }
+    [[nodiscard]] bool exited_after_disconnect() const noexcept { return after_disconnect_; }
+
+    server& listen(const listen_options& options,
+                   server::connection_handler handler,
+                   std::error_code& error);
+    listener open_listener(const listen_options& options, std::error_code& error);
+    server&
+    serve(listener socket, const listen_options& options, server::connection_handler handler) {
+        return server_set::add(std::move(socket), options, std::move(handler));
+    }
+
+    void disconnect();
+    void kill();
+    void close() {
+        channel_.flush_blocking(std::chrono::seconds{1});
+        channel_.close();
+        loop_.stop(0);
+    }
+    void flush() noexcept { channel_.flush_blocking(flush_limit); }
+
+    self_events events_;
+    event_loop& loop_;
+    stream_set streams_;
+    channel channel_;
+
+protected:
+    ~self_core() = default;
+    virtual void on_user_frame(frame& arrived) = 0;
+    virtual void on_gone() = 0;
+
+private:
+    static constexpr std::chrono::seconds flush_limit{30};
+
+    void be_welcomed(const std::string& serializer);
+    listen_message question(const listen_options& options, std::error_code& error) const;
+    listen_result_message
+    ask(const listen_message& asked, unique_fd& socket, std::uint32_t& key, std::error_code& error);
+
+    void on_frame(frame& arrived) override;
+    void on_channel_drained() override { events_.drain.emit(); }
+    void on_channel_end() override;
+    void on_violation(errc) override { on_channel_end(); }
+
+    void on_server_closed(server& which) noexcept override;
+    void on_server_finished(server& which) noexcept override;
+    void on_server_ready(server& which) noexcept override;
+
+    void begin_to_leave();
+    void leave_when_drained();
+    void take_connections(frame& arrived);
+    void go_on_taking();
+    void refuse(std::uint32_t sequence) noexcept;
+
+    struct incoming {
+        std::uint32_t key;
+        std::uint32_t sequence;
+        unique_fd fd; // empty: lost on the way
+    };
+
+    flush_at_exit flusher_;
+    welcome_message welcome_;
+    control_mapping page_;
+    std::deque<incoming> incoming_;
+    turn_hook taking_hook_ = turn_hook::for_member<self_core, &self_core::go_on_taking>(*this);
+    std::uint32_t next_query_ = 1;
+    bool leaving_ = false;
+    bool after_disconnect_ = false;
+    bool announced_ = false;
+    bool drain_told_ = false;
+    bool dying_ = false; // kill(): end as soon as the primary knows
+};
+
+inline void self_core::be_welcomed(const std::string& serializer) {
+    std::error_code error;
+    bool welcomed = channel_.wait(
+        [](const frame_header& header) { return header.kind == frame_kind::welcome; },
+        [&](frame& arrived) {
+            if (!decode_wire(arrived.payload, welcome_) || arrived.descriptors.empty()) {
+                error = errc::bad_frame;
+            } else if (welcome_.protocol != protocol_version || welcome_.serializer != serializer) {
+                error = errc::protocol_mismatch;
+            } else {
+                page_ = control_mapping::open(arrived.descriptors.front().get(), error);
+            }
+        });
+    if (!welcomed) {
+        error = errc::channel_closed;
+    }
+    if (error) {
+        throw std::system_error(error, "worker channel");
+    }
+}
+
+inline listen_message self_core::question(const listen_options& options,
+                                          std::error_code& error) const {
+    listen_message asked;
+    asked.fd = options.fd;
+    asked.local_path = !options.path.empty();
+    asked.any_host = options.host.empty() && !asked.local_path;
+    asked.backlog = options.backlog;
+    asked.ipv6_only = options.ipv6_only;
+    asked.no_delay = options.no_delay;
+    asked.own_socket = options.reuse_port;
+    asked.mode = options.mode;
+    error.clear();
+    if (asked.local_path) {
+        asked.path = os::absolute_path(options.path);
+    } else if (options.fd == -1) {
+        for (const auto& each : addresses_of(options, error)) {
+            asked.candidates.push_back(to_wire(each));
+        }
+    }
+    return asked;
+}
+
+// Blocks for the primary's answer; what else arrives meanwhile is delivered later, in order.
+inline listen_result_message self_core::ask(const listen_message& asked,
+                                            unique_fd& socket,
+                                            std::uint32_t& key,
+                                            std::error_code& error) {
+    listen_result_message result;
+    auto query = next_query_++;
+    if (!is_connected()) {
+        error = errc::channel_closed;
+        return result;
+    }
+    channel_.send(
+        {0, frame_kind::listen, 0, 0, query},
+        [&](byte_buffer& out) { encode_wire(asked, out); },
+        {},
+        {},
+        true);
+    bool answered = channel_.wait(
+        [&](const frame_header& header) {
+            return header.kind == frame_kind::listen_result && header.sequence == query;
+        },
+        [&](frame& arrived) {
+            key = arrived.header.type;
+            if (!decode_wire(arrived.payload, result)) {
+                error = errc::bad_frame;
+            } else if (!arrived.descriptors.empty()) {
+                socket = std::move(arrived.descriptors.front());
+            } else if (arrived.truncated) {
+                error = errc::descriptor_truncated;
+            }
+        });
+    if (!answered) {
+        error = errc::channel_closed;
+    } else if (!error) {
+        error = error_of(result);
+    }
+    return result;
+}
+
+inline server& self_core::listen(const listen_options& options,
+                                 server::connection_handler handler,
+                                 std::error_code& error) {
+    auto asked = question(options, error);
+    unique_fd socket;
+    std::uint32_t key = 0;
+    listen_result_message result;
+    if (!error) {
+        result = ask(asked, socket, key, error);
+    }
+    auto mode = static_cast<accept_mode>(result.mode);
+    if (!error && mode != accept_mode::handed && !socket) {
+        error = errc::bad_frame;
+    }
+    auto& made = server_set::add(key, from_wire(result.at), options, mode, std::move(handler));
+    if (error) {
+        made.unref(); // a server that does not listen: the caller of the error_code form has it
+                      // closed
+        server_access::fail(made);
+        return made;
+    }
+    if (socket) {
+        server_access::add_socket(made, slot(), std::move(socket));
+    }
+    return made;
+}
+
+inline listener self_core::open_listener(const listen_options& options, std::error_code& error) {
+    if (options.exclusive) {
+        return bind(options, error);
+    }
+    auto asked = question(options, error);
+    asked.own_socket = true;
+    unique_fd socket;
+    std::uint32_t key = 0;
+    if (!error) {
+        ask(asked, socket, key, error);
+    }
+    return listener{error ? unique_fd{} : std::move(socket)};
+}
+
+inline void self_core::on_frame(frame& arrived) {
+    switch (arrived.header.kind) {
+    case frame_kind::connections:
+        take_connections(arrived);
+        break;
+    case frame_kind::adopt_listener:
+        if (server* found = find(arrived.header.type);
+            found != nullptr && !arrived.descriptors.empty()) {
+            server_access::add_socket(
+                *found, arrived.header.sequence, std::move(arrived.descriptors.front()));
+        }
+        break;
+    case frame_kind::abandon_listener:
+        if (server* found = find(arrived.header.type)) {
+            server_access::remove_socket(*found, arrived.header.sequence);
+        }
+        break;
+    case frame_kind::disconnect:
+        after_disconnect_ = true;
+        announced_ = true;
+        begin_to_leave();
+        break;
+    case frame_kind::shutdown:
+        events_.shutdown.emit();
+        break;
+    case frame_kind::announce_result:
+        announced_ = true;
+        if (dying_) {
+            close();
+        } else {
+            begin_to_leave();
+        }
+        break;
+    case frame_kind::message:
+    case frame_kind::request:
+    case frame_kind::reply:
+    case frame_kind::failure:
+        on_user_frame(arrived);
+        break;
+    default:
+        break;
+    }
+}
+
+// The primary is gone, or has let us go at once: so do we. After a disconnect the channel is closed
+// by us, never seen here.
+inline void self_core::on_channel_end() {
+    channel_.close();
+    leaving_ = true;
+    loop_.stop(0);
+    on_gone();
+}
+
+inline void self_core::disconnect() {
+    if (leaving_ || !channel_.is_open()) {
+        return;
+    }
+    leaving_ = after_disconnect_ = true;
+    close_all();
+    channel_.send_control({0, frame_kind::announce, 0, 0, 0});
+}
+
+inline void self_core::kill() {
+    if (dying_) {
+        return;
+    }
+    dying_ = true;
+    bool told = announced_;
+    leaving_ = after_disconnect_ = true;
+    if (!channel_.can_send() || told) {
+        close();
+        return;
+    }
+    channel_.send_control({0, frame_kind::announce, 0, 0, 0});
+}
+
+inline void self_core::begin_to_leave() {
+    leaving_ = true;
+    if (std::exchange(drain_told_, true)) {
+        return;
+    }
+    struct go_on { // also when a handler throws
+        self_core& self;
+        ~go_on() {
+            self.close_all();
+            self.streams_.drain();
+            self.loop_.defer([&owner = self] { owner.leave_when_drained(); });
+        }
+    } guard{*this};
+    events_.disconnect.emit();
+}
+
+// Every server is closed and its last connection has ended: nothing to tell the primary any more.
+inline void self_core::leave_when_drained() {
+    if (!drain_told_ || !empty() || !channel_.is_open()) {
+        return;
+    }
+    if (channel_.queued() != 0) {
+        channel_.flush();
+        loop_.after(std::chrono::milliseconds{1}, [this] { leave_when_drained(); });
+        return;
+    }
+    channel_.close();
+    on_gone();
+}
+
+inline void self_core::take_connections(frame& arrived) {
+    auto sequence = arrived.header.sequence;
+    for (std::size_t i = 0; i != arrived.header.descriptors; ++i) {
+        unique_fd fd =
+            i < arrived.descriptors.size() ? std::move(arrived.descriptors[i]) : unique_fd{};
+        incoming_.push_back({arrived.header.type, sequence++, std::move(fd)});
+    }
+    go_on_taking();
+}
+
+inline void self_core::go_on_taking() {
+    struct resume { // a handler that throws: the others are taken in the next turn
+        self_core& self;
+        ~resume() {
+            self.channel_.send_control({0, frame_kind::taken, 0, 0, 0});
+            if (!self.incoming_.empty()) {
+                self.loop_.at_turn_end(self.taking_hook_);
+            }
+        }
+    } guard{*this};
+    while (!incoming_.empty()) {
+        auto next = std::move(incoming_.front());
+        incoming_.pop_front();
+        server* found = find(next.key);
+        bool lost = !next.fd;
+        if (found == nullptr || lost || !server_access::welcomes(*found)) {
+            refuse(next.sequence);
+            if (found != nullptr && lost) {
+                server_access::pause_for_resources(*found);
+            }
+            continue;
+        }
+        page_->taken.store(next.sequence + 1, std::memory_order_release);
+        server_access::take(*found, std::move(next.fd));
+    }
+}
+
+inline void self_core::refuse(std::uint32_t sequence) noexcept {
+    page_->refused.fetch_or(control_page::bit(sequence));
+    page_->taken.store(sequence + 1, std::memory_order_release);
+}
+
+inline void self_core::on_server_closed(server& which) noexcept {
+    if (auto key = server_access::key(which); key != 0 && channel_.can_send()) {
+        channel_.send_control({0, frame_kind::close_listener, 0, key, 0});
+    }
+}
+
+inline void self_core::on_server_finished(server& which) noexcept {
+    server_set::on_server_finished(which);
+    loop_.defer([this] { leave_when_drained(); });
+}
+
+inline void self_core::on_server_ready(server& which) noexcept {
+    if (server_access::mode(which) == accept_mode::handed && channel_.can_send()) {
+        channel_.send_control({0, frame_kind::ready, 0, server_access::key(which), 0});
+    }
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_SELF_CORE_HPP

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_SERVER_SET_HPP
+#define CLUSTER_DETAIL_SERVER_SET_HPP
+
+#include "../event_loop.hpp"
+#include "../net/listener.hpp"
+#include "../net/server.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The servers of one role: owns them and lets them go when they are over.
+class server_set : public server_owner {
+public:
+    explicit server_set(event_loop& loop) noexcept : loop_{loop} {}
+
+    server& add(std::uint32_t key,
+                cluster::address at,
+                const listen_options& options,
+                accept_mode mode,
+                server::connection_handler handler) {
+        return *servers_.emplace_back(
+            std::make_unique<server>(*this, loop_, key, at, options, mode, std::move(handler)));
+    }
+
+    /// A server on a socket of this process alone.
+    server&
+    add(listener socket, const listen_options& options, server::connection_handler handler) {
+        auto at = socket.address();
+        auto& made = add(0, at, options, accept_mode::own_socket, std::move(handler));
+        server_access::add_socket(made, 0, socket.release(io::nonblocking));
+        return made;
+    }
+
+    /// Binds what the options ask for, for this process alone.
+    static listener bind(const listen_options& options, std::error_code& error) {
+        if (options.fd != -1) {
+            unique_fd fd{os::duplicate(options.fd)};
+            error = !fd ? os::last_error() : std::error_code{};
+            if (fd && !os::is_listening(fd.get()) && !os::listen_on(fd.get(), options.backlog)) {
+                error = os::last_error();
+            }
+            return listener{error ? unique_fd{} : std::move(fd)};
+        }
+        auto wanted = addresses_of(options, error);
+        if (error) {
+            return {};
+        }
+        cluster::address at;
+        return listener{bind_first(wanted,
+                                   {options.backlog,
+                                    options.ipv6_only,
+                                    options.reuse_port,
+                                    options.no_delay,
+                                    options.mode},
+                                   at,
+                                   error)};
+    }
+
+    [[nodiscard]] server* find(std::uint32_t key) noexcept {
+        for (auto& each : servers_) {
+            if (server_access::key(*each) == key && each->is_listening()) {
+                return each.get();
+            }
+        }
+        return nullptr;
+    }
+
+    void close_all() noexcept {
+        for (auto& each : servers_) {
+            each->close();
+        }
+    }
+
+    [[nodiscard]] bool empty() const noexcept { return servers_.empty(); }
+
+protected:
+    ~server_set() = default;
+
+    void on_server_closed(server&) noexcept override {}
+    void on_server_ready(server&) noexcept override {}
+    void on_server_finished(server& which) noexcept override {
+        std::erase_if(servers_, [this, &which](auto& each) {
+            if (each.get() ==
+                &which) { // it may still be running a handler: it dies in the next turn
+                loop_.defer([dying = std::move(each)] {});
+                return true;
+            }
+            return false;
+        });
+    }
+
+    event_loop& loop_;
+
+private:
+    std::vector<std::unique_ptr<server>> servers_;
+};
+
+/// The servers of a role that asks nobody.
+class local_server_set final : public server_set {
+public:
+    using server_set::server_set;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_SERVER_SET_HPP

@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_SHARED_LISTENER_HPP
+#define CLUSTER_DETAIL_SHARED_LISTENER_HPP
+
+#include "../event_loop.hpp"
+#include "../ipc/wire.hpp"
+#include "../net/listener.hpp"
+#include "../net/server.hpp"
+#include "os.hpp"
+#include "worker_core.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Chooses the worker for a connection: the scheduling policy behind one call.
+class connection_router {
+public:
+    virtual std::size_t pick(const candidates& ready, const connection_info& from) = 0;
+    [[nodiscard]] virtual bool needs_address() const noexcept = 0;
+
+protected:
+    ~connection_router() = default;
+};
+
+/// One listening address of the cluster, in the primary: its socket or sockets, and the workers
+/// that serve it. A worker's place in it is its slot, so that a replacement finds the same socket.
+class shared_listener {
+public:
+    shared_listener(event_loop& loop,
+                    connection_router& router,
+                    std::uint32_t key,
+                    listen_message asked,
+                    accept_mode mode)
+        : loop_{loop}, router_{router}, key_{key}, asked_{std::move(asked)}, mode_{mode} {}
+    ~shared_listener() {
+        pressure_.cancel();
+        if (owns_path_) {
+            os::remove_if_same(asked_.path, identity_);
+        }
+    }
+    shared_listener(shared_listener&&) = delete;
+    shared_listener& operator=(shared_listener&&) = delete;
+
+    /// Binds and listens; once, before anything else.
+    inline std::error_code open();
+
+    [[nodiscard]] std::uint32_t key() const noexcept { return key_; }
+    [[nodiscard]] accept_mode mode() const noexcept { return mode_; }
+    [[nodiscard]] const address& at() const noexcept { return at_; }
+
+    /// Whether `wanted` asks for this address; a member asking for port 0 again wants another one.
+    [[nodiscard]] inline bool matches(const listen_message& wanted,
+                                      const worker_core& by) const noexcept;
+    [[nodiscard]] inline bool has_same_options(const listen_message& wanted,
+                                               accept_mode mode) const noexcept;
+    [[nodiscard]] bool has_member(const worker_core& one) const noexcept {
+        for (const auto& each : members_) {
+            if (each.worker == &one) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// Makes the worker a member. \returns the socket that it shall accept from, if any.
+    inline unique_fd join(worker_core& one, std::error_code& error);
+
+    /// The worker no longer serves this address. `kept`: its place waits for a replacement.
+    inline void leave(worker_core& one, bool kept);
+    /// The replacement of this place will not come.
+    inline void give_up_place(std::uint32_t slot);
+
+    /// Whether anybody serves the address or is about to.
+    [[nodiscard]] bool in_use() const noexcept {
+        for (const auto& each : members_) {
+            if (each.worker != nullptr || each.kept) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// A worker has refused a connection, or can take some again.
+    inline void set_willing(worker_core& one, bool willing);
+    /// A worker's window has opened or closed, it leaves, or it is back.
+    inline void update(worker_core& one);
+    /// A connection that a worker has not taken: the next one gets it.
+    inline void requeue(unique_fd accepted);
+
+private:
+    struct member {
+        worker_core* worker = nullptr; // none: died, or went away and left its socket to `adopter`
+        std::uint32_t slot = 0;
+        bool kept = false;    // a replacement is on its way
+        bool willing = true;  // has not refused
+        bool offered = false; // stands in ready_
+        unique_fd socket;     // accept_mode::own_socket
+        worker_core* adopter = nullptr;
+    };
+
+    [[nodiscard]] member* find(std::uint32_t slot) noexcept {
+        for (auto& each : members_) {
+            if (each.slot == slot) {
+                return &each;
+            }
+        }
+        return nullptr;
+    }
+    [[nodiscard]] bind_options binding() const noexcept {
+        return {asked_.backlog, asked_.ipv6_only, false, asked_.no_delay, asked_.mode};
+    }
+
+    inline std::error_code open_given();
+    inline unique_fd join_with_socket(member& place, std::error_code& error);
+    inline void adopt_orphans();
+    inline void repair(const unique_fd& socket) noexcept;
+    inline void on_ready(os::io what);
+    inline void dispatch(unique_fd accepted, const address& remote);
+    inline void offer(member& one);
+    inline void withdraw(member& one) noexcept;
+    inline void watch(bool on);
+    inline void pause_for_resources();
+
+    event_loop& loop_;
+    connection_router& router_;
+    std::uint32_t key_;
+    listen_message asked_;
+    accept_mode mode_;
+    address at_;
+    unique_fd fd_;
+    io_watch watch_;
+    std::vector<member> members_;
+    std::vector<const candidate*> ready_;
+    std::deque<unique_fd> held_; // given back by workers
+    timer pressure_;
+    std::chrono::milliseconds pause_{0};
+    os::file_identity identity_;
+    bool owns_path_ = false;
+};
+
+inline std::error_code shared_listener::open() {
+    if (asked_.fd != -1) {
+        return open_given();
+    }
+    std::vector<address> wanted;
+    for (const auto& each : asked_.candidates) {
+        wanted.push_back(from_wire(each));
+    }
+    if (asked_.local_path) {
+        auto shortest = address::local(os::shortest_path(asked_.path));
+        if (shortest.family() == address_family::none) {
+            return std::make_error_code(std::errc::filename_too_long);
+        }
+        wanted = {shortest};
+    }
+    std::error_code error;
+    fd_ = bind_first(wanted, binding(), at_, error);
+    if (error) {
+        return error;
+    }
+    if (asked_.local_path) {
+        owns_path_ = os::identify(asked_.path, identity_);
+        at_ = wanted.front();
+    }
+    if (mode_ == accept_mode::own_socket) {
+        // It has proved that the address is free, which a socket with SO_REUSEPORT would not.
+        fd_.reset();
+    } else if (mode_ == accept_mode::handed) {
+        watch_.keep_alive(false);
+    }
+    return {};
+}
+
+inline std::error_code shared_listener::open_given() {
+    fd_ = unique_fd{os::duplicate(asked_.fd)};
+    if (!fd_) {
+        return os::last_error();
+    }
+    if (!os::is_stream_socket(fd_.get())) {
+        return std::make_error_code(std::errc::invalid_argument);
+    }
+    if (!os::is_listening(fd_.get()) && !os::listen_on(fd_.get(), asked_.backlog)) {
+        return os::last_error();
+    }
+    os::set_nonblocking(fd_.get(), true);
+    at_ = os::local_address(fd_.get());
+    watch_.keep_alive(false);
+    return {};
+}
+
+inline bool shared_listener::matches(const listen_message& wanted,
+                                     const worker_core& by) const noexcept {
+    if (wanted.fd != -1 || asked_.fd != -1) {
+        return wanted.fd == asked_.fd;
+    }
+    if (wanted.local_path || asked_.local_path) {
+        return wanted.local_path && asked_.local_path && wanted.path == asked_.path;
+    }
+    if (wanted.candidates.empty()) {
+        return false;
+    }
+    auto first = from_wire(wanted.candidates.front());
+    bool same_host = wanted.any_host ? asked_.any_host : first.with_port(at_.port()) == at_;
+    if (first.port() == 0) {
+        bool asked_zero = from_wire(asked_.candidates.front()).port() == 0;
+        return asked_zero && same_host && !has_member(by);
+    }
+    return same_host && first.port() == at_.port();
+}
+
+inline bool shared_listener::has_same_options(const listen_message& wanted,
+                                              accept_mode mode) const noexcept {
+    return mode == mode_ && wanted.backlog == asked_.backlog &&
+           wanted.ipv6_only == asked_.ipv6_only && wanted.mode == asked_.mode &&
+           wanted.no_delay == asked_.no_delay;
+}
+
+inline unique_fd shared_listener::join(worker_core& one, std::error_code& error) {
+    member* place = find(one.slot());
+    if (place == nullptr) {
+        place = &members_.emplace_back();
+        place->slot = one.slot();
+    }
+    unique_fd socket;
+    if (mode_ == accept_mode::own_socket) {
+        socket = join_with_socket(*place, error);
+    } else if (mode_ == accept_mode::shared) {
+        socket = fd_.duplicate();
+        error = socket ? std::error_code{} : os::last_error();
+    }
+    if (error) {
+        if (place->worker == nullptr && !place->socket) {
+            std::erase_if(members_, [&](const auto& each) { return each.slot == one.slot(); });
+        }
+        return {};
+    }
+    place->worker = &one;
+    place->kept = false;
+    place->willing = true;
+    one.memberships_.push_back(this);
+    update(one);
+    adopt_orphans();
+    return socket;
+}
+
+inline unique_fd shared_listener::join_with_socket(member& place, std::error_code& error) {
+    if (!place.socket) {
+        auto options = binding();
+        options.reuse_port = true;
+        place.socket = bind_once(at_, options, at_, error);
+        if (!place.socket) {
+            return {};
+        }
+    }
+    if (auto* adopter = std::exchange(place.adopter, nullptr)) {
+        adopter->channel_.send_control({0, frame_kind::abandon_listener, 0, key_, place.slot});
+    }
+    unique_fd copy = place.socket.duplicate();
+    error = copy ? std::error_code{} : os::last_error();
+    return copy;
+}
+
+inline void shared_listener::leave(worker_core& one, bool kept) {
+    std::erase(one.memberships_, this);
+    repair(fd_);
+    for (auto& each : members_) {
+        if (each.worker == &one) {
+            withdraw(each);
+            each.worker = nullptr;
+            each.kept = kept;
+            repair(each.socket);
+        }
+        if (each.adopter == &one) {
+            each.adopter = nullptr;
+        }
+    }
+    adopt_orphans();
+}
+
+inline void shared_listener::give_up_place(std::uint32_t slot) {
+    if (member* place = find(slot); place != nullptr && place->worker == nullptr) {
+        place->kept = false;
+        adopt_orphans();
+    }
+}
+
+// A socket of a group that nobody accepts from would leave its share of the clients waiting for
+// ever, and closing it would reset them: another worker accepts from it as well.
+inline void shared_listener::adopt_orphans() {
+    member* adopter = nullptr;
+    for (auto& each : members_) {
+        if (each.worker != nullptr && !each.worker->leaving_ && each.worker->channel_.can_send()) {
+            adopter = &each;
+            break;
+        }
+    }
+    if (adopter == nullptr) {
+        return;
+    }
+    for (auto& each : members_) {
+        if (each.socket && each.worker == nullptr && !each.kept && each.adopter == nullptr) {
+            if (unique_fd copy = each.socket.duplicate()) {
+                each.adopter = adopter->worker;
+                adopter->worker->channel_.send_control(
+                    {0, frame_kind::adopt_listener, 0, key_, each.slot},
+                    descriptor_list{std::move(copy)});
+            }
+        }
+    }
+    if (mode_ != accept_mode::own_socket) {
+        std::erase_if(members_,
+                      [](const auto& each) { return each.worker == nullptr && !each.kept; });
+    }
+}
+
+// Some libraries shut a listening socket down when they stop, for everybody who shares it.
+inline void shared_listener::repair(const unique_fd& socket) noexcept {
+    if (socket && !os::is_listening(socket.get())) {
+        os::listen_on(socket.get(), asked_.backlog);
+    }
+}
+
+inline void shared_listener::set_willing(worker_core& one, bool willing) {
+    if (member* place = find(one.slot()); place != nullptr && place->worker == &one) {
+        place->willing = willing;
+        update(one);
+    }
+}
+
+inline void shared_listener::update(worker_core& one) {
+    member* place = find(one.slot());
+    if (mode_ != accept_mode::handed || place == nullptr || place->worker != &one) {
+        return;
+    }
+    bool able = place->willing && !one.leaving_ && one.has_room() && one.channel_.can_send();
+    if (able && !place->offered) {
+        offer(*place);
+    } else if (!able && place->offered) {
+        withdraw(*place);
+    }
+}
+
+inline void shared_listener::offer(member& one) {
+    one.offered = true;
+    ready_.push_back(one.worker);
+    while (!held_.empty() && !ready_.empty()) {
+        auto waiting = std::move(held_.front());
+        held_.pop_front();
+        auto remote = os::remote_address(waiting.get());
+        dispatch(std::move(waiting), remote);
+    }
+    watch(!ready_.empty());
+}
+
+inline void shared_listener::withdraw(member& one) noexcept {
+    if (std::exchange(one.offered, false)) {
+        const candidate* gone = one.worker;
+        std::erase(ready_, gone);
+        watch(!ready_.empty());
+    }
+}
+
+inline void shared_listener::requeue(unique_fd accepted) {
+    if (ready_.empty()) {
+        held_.push_back(std::move(accepted));
+    } else {
+        auto remote = os::remote_address(accepted.get());
+        dispatch(std::move(accepted), remote);
+    }
+}
+
+// While no worker can take any, connections wait in the kernel's queue.
+inline void shared_listener::watch(bool on) {
+    if (on && !watch_.active() && !pressure_.active()) {
+        watch_.start<&shared_listener::on_ready>(loop_, fd_.get(), os::io::readable, *this);
+    } else if (!on) {
+        watch_.stop();
+    }
+}
+
+inline void shared_listener::on_ready(os::io) {
+    constexpr int accepts_per_wake = 128;
+    for (int i = 0; i != accepts_per_wake && !ready_.empty(); ++i) {
+        address remote;
+        unique_fd accepted = router_.needs_address() ? os::accept_from(fd_.get(), remote)
+                                                     : os::accept_from(fd_.get());
+        if (accepted) {
+            pause_ = {};
+            dispatch(std::move(accepted), remote);
+            continue;
+        }
+        switch (os::classify_accept_error(errno)) {
+        case os::accept_failure::this_connection:
+            continue;
+        case os::accept_failure::none_waiting:
+            return;
+        case os::accept_failure::listener_broken:
+            repair(fd_);
+            [[fallthrough]];
+        case os::accept_failure::out_of_resources:
+            pause_for_resources();
+            return;
+        }
+    }
+}
+
+// A listener that stays readable while accept fails would keep the CPU busy.
+inline void shared_listener::pause_for_resources() {
+    using namespace std::chrono_literals;
+    pause_ = pause_ == 0ms ? 50ms : (pause_ < 400ms ? 2 * pause_ : 500ms);
+    watch_.stop();
+    pressure_ = loop_.after(pause_, [this] { watch(!ready_.empty()); });
+}
+
+inline void shared_listener::dispatch(unique_fd accepted, const address& remote) {
+    std::size_t index = router_.pick(candidates{ready_}, {remote, at_}) % ready_.size();
+    auto& chosen = const_cast<worker_core&>(static_cast<const worker_core&>(*ready_[index]));
+    chosen.hand_over(*this, std::move(accepted));
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_SHARED_LISTENER_HPP

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_WORKER_PROCESS_HPP
+#define CLUSTER_DETAIL_WORKER_PROCESS_HPP
+
+#include "../event_loop.hpp"
+#include "../exit_status.hpp"
+#include "move_only_function.hpp"
+#include "os.hpp"
+
+#include <chrono>
+#include <cstdint>
+#include <system_error>
+#include <utility>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// A child in a loop: tells once when it has ended, by its pidfd, or by asking every 20 ms where
+/// the system has none.
+class watched_process {
+public:
+    using exit_function = move_only_function<void(const os::exit_info&)>;
+
+    ~watched_process() { poll_.cancel(); }
+
+    void start(event_loop& loop, os::child_process child, exit_function on_exit) {
+        child_ = std::move(child);
+        on_exit_ = std::move(on_exit);
+        if (child_.pidfd() == -1 || watch_.start<&watched_process::on_ready>(
+                                        loop, child_.pidfd(), os::io::readable, *this)) {
+            poll_ = loop.every(std::chrono::milliseconds{20}, [this] { look(); });
+        }
+    }
+
+    [[nodiscard]] int pid() const noexcept { return child_.pid(); }
+    std::error_code signal(int number) noexcept { return child_.signal(number); }
+
+    /// Blocks until the child has ended or the time is over; no report follows.
+    /// \returns whether it has ended.
+    bool wait_exit(std::chrono::milliseconds limit) noexcept {
+        using clock = std::chrono::steady_clock;
+        auto deadline = clock::now() + limit;
+        while (child_ && !child_.try_wait()) {
+            auto left =
+                std::chrono::ceil<std::chrono::milliseconds>(deadline - clock::now()).count();
+            if (left <= 0) {
+                return false;
+            }
+            constexpr std::int64_t slice = 10; // only without a pidfd
+            int wait = static_cast<int>(child_.pidfd() != -1 || left < slice ? left : slice);
+            os::wait_for(child_.pidfd(), false, wait);
+        }
+        return true;
+    }
+
+    /// Blocks until the child has ended; no report follows.
+    void reap() noexcept {
+        if (child_) {
+            child_.wait();
+        }
+    }
+
+private:
+    void on_ready(os::io) { look(); }
+
+    void look() {
+        if (auto info = child_.try_wait()) {
+            watch_.stop();
+            poll_.cancel();
+            if (auto report = std::exchange(on_exit_, {})) {
+                report(*info);
+            }
+        }
+    }
+
+    os::child_process child_;
+    io_watch watch_;
+    timer poll_;
+    exit_function on_exit_;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_WORKER_PROCESS_HPP

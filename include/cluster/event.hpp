@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_EVENT_HPP
+#define CLUSTER_EVENT_HPP
+
+#include "error.hpp"
+#include "exit_status.hpp"
+#include "fork_options.hpp"
+#include "net/address.hpp"
+#include "restart/concept.hpp"
+
+#include <cstdint>
+#include <string_view>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+
+namespace cluster {
+inline namespace v0 {
+
+/// A message for whose type no handler exists yet.
+struct unhandled_message_info {
+    std::uint32_t type; ///< the number of its type on the wire
+    std::size_t size;   ///< bytes
+};
+
+/// \file
+/// What on() and once() can be given. On a primary the handler's first argument is the worker that
+/// the event is about; a handler may leave out what it does not need.
+///
+/// | event             | where           | arguments                  | when |
+/// |-------------------|-----------------|----------------------------|---------------------------------------------------|
+/// | setup             | primary         | fork_options               | after every setup() and
+/// fork()                    | | fork              | primary, worker |                            |
+/// after fork(), before the worker says anything     | | online            | primary, worker | |
+/// the worker's program has reached its role         | | listening         | primary, worker |
+/// address                    | a server of the worker listens                    | | disconnect |
+/// primary, worker |                            | the channel is closed; nothing more comes | | |
+/// self            |                            | this worker begins to finish: no new connections
+/// | | exit              | primary, worker | exit_status                | the last event of a
+/// worker, exactly once          | | error             | primary, worker | std::error_code | it
+/// could not be started, or broke the protocol    | | restart           | primary         |
+/// restart_decision           | the dead worker will be replaced                  | | give_up |
+/// primary         | exit_report                | the restart policy has had enough | | drain |
+/// worker, self    |                            | send() may go on after `queued` or `full` | |
+/// shutdown          | self            |                            | the cluster is about to end |
+/// | unhandled_message | worker, self    | unhandled_message_info     | nobody handles this type;
+/// it is kept for a while  |
+namespace event {
+
+inline constexpr struct setup_t {
+} setup{};
+inline constexpr struct fork_t {
+} fork{};
+inline constexpr struct online_t {
+} online{};
+inline constexpr struct listening_t {
+} listening{};
+inline constexpr struct disconnect_t {
+} disconnect{};
+inline constexpr struct exit_t {
+} exit{};
+inline constexpr struct error_t {
+} error{};
+inline constexpr struct restart_t {
+} restart{};
+inline constexpr struct give_up_t {
+} give_up{};
+inline constexpr struct drain_t {
+} drain{};
+inline constexpr struct shutdown_t {
+} shutdown{};
+inline constexpr struct unhandled_message_t {
+} unhandled_message{};
+
+} // namespace event
+
+namespace detail {
+
+/// Calls `f` with as many of the arguments as it takes: all, all but the first, the first, none.
+template <typename F, typename First, typename... Rest>
+void call_flexibly(F& f, First& first, const Rest&... rest) {
+    if constexpr (std::is_invocable_v<F&, First&, const Rest&...>) {
+        f(first, rest...);
+    } else if constexpr (std::is_invocable_v<F&, const Rest&...>) {
+        f(rest...);
+    } else if constexpr (std::is_invocable_v<F&, First&>) {
+        f(first);
+    } else {
+        static_assert(std::is_invocable_v<F&>,
+                      "on: the handler fits the event with none of its arguments; see the table in "
+                      "cluster/event.hpp and take the worker as `auto&`.");
+        f();
+    }
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_EVENT_HPP

@@ -1,0 +1,495 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_EVENT_LOOP_HPP
+#define CLUSTER_EVENT_LOOP_HPP
+
+#include "config.hpp"
+#include "detail/move_only_function.hpp"
+#include "detail/os.hpp"
+#include "detail/timer_heap.hpp"
+#include "detail/turn_hook.hpp"
+#include "subscription.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+
+class event_loop;
+
+namespace detail {
+
+/// One descriptor's place in a loop. Declare it behind the descriptor that it watches, so that it
+/// leaves the loop before the descriptor closes.
+class io_watch {
+public:
+    using function = void (*)(void* owner, os::io what);
+
+    io_watch() noexcept = default;
+    io_watch(io_watch&&) = delete;
+    io_watch& operator=(io_watch&&) = delete;
+    ~io_watch() { stop(); }
+
+    /// Calls `owner.*Handle(what)` whenever the descriptor is ready. Keeps the loop alive.
+    template <auto Handle, typename Owner>
+    std::error_code start(event_loop& loop, int fd, os::io what, Owner& owner) {
+        return start(loop, fd, what, &owner, [](void* object, os::io happened) {
+            (static_cast<Owner*>(object)->*Handle)(happened);
+        });
+    }
+    inline std::error_code
+    start(event_loop& loop, int fd, os::io what, void* owner, function handle);
+    inline void update(os::io what) noexcept;
+    inline void stop() noexcept;
+    inline void keep_alive(bool on) noexcept;
+    [[nodiscard]] bool active() const noexcept { return loop_ != nullptr; }
+
+private:
+    friend class cluster::v0::event_loop;
+
+    event_loop* loop_ = nullptr;
+    int fd_ = -1;
+    std::uint32_t generation_ = 0;
+    os::io what_ = os::io::none;
+    bool keeps_alive_ = true;
+    void* owner_ = nullptr;
+    function handle_ = nullptr;
+};
+
+} // namespace detail
+
+/// A timer that after() or every() has started. Dropping it changes nothing. Same thread as the
+/// loop; must not be used after the loop is gone.
+class timer {
+public:
+    timer() noexcept = default;
+
+    /// Takes the timer away; idempotent, also from inside its handler.
+    inline void cancel() noexcept;
+    /// A timer that is not `ref`ed does not keep run() from returning.
+    inline void unref() noexcept;
+    inline void ref() noexcept;
+    [[nodiscard]] inline bool active() const noexcept;
+
+private:
+    friend class event_loop;
+    timer(event_loop& loop, detail::timer_heap::key key) noexcept : loop_{&loop}, key_{key} {}
+
+    event_loop* loop_ = nullptr;
+    detail::timer_heap::key key_;
+};
+
+/// Waits for descriptors, timers, signals and calls from other threads, and runs their handlers one
+/// after the other in the thread that calls run() or poll().
+///
+/// A handler that throws: the exception leaves run() or poll(); the loop stays consistent and a
+/// further run() goes on with what was left. Thread safety: post(), stop() and native_handle() from
+/// any thread; everything else from the loop's own thread. Fork safety: a forked child must not use
+/// the loop of its parent.
+class event_loop {
+public:
+    using task = detail::move_only_function<void()>;
+    using duration = std::chrono::nanoseconds;
+
+    /// \throws std::system_error when the system is out of descriptors.
+    event_loop() { watch_wakeup(); }
+    event_loop(event_loop&&) = delete;
+    event_loop& operator=(event_loop&&) = delete;
+    ~event_loop() {
+        for (int signal = 1; signal <= detail::os::signal_hub::max_signal; ++signal) {
+            drop_signal(signal);
+        }
+    }
+
+    /// Blocks and runs handlers until nothing is left to wait for, or stop().
+    /// \returns the argument of stop(), else 0.
+    int run() {
+        while (!take_stop() && turn(true)) {
+        }
+        return exit_code_;
+    }
+
+    /// Runs what is ready and returns at once. For a loop inside another one: call it whenever
+    /// native_handle() is readable.
+    /// \returns whether anything is left to wait for; false after stop().
+    bool poll() { return !take_stop() && turn(false); }
+
+    /// Makes run() return `code` after the handler that runs now. Thread-safe.
+    void stop(int code = 0) noexcept {
+        exit_code_ = code;
+        stopped_.store(true);
+        wakeup_.notify();
+    }
+
+    /// The code that stop() was given last; 0 without one.
+    [[nodiscard]] int exit_code() const noexcept { return exit_code_; }
+
+    /// One descriptor that is readable whenever poll() has something to do; the loop keeps it.
+    /// Thread-safe after its first call, which is the loop's thread's.
+    [[nodiscard]] int native_handle() {
+        if (!outer_timer_) {
+            outer_timer_ = std::make_unique<detail::os::deadline_timer>();
+            outer_watch_.start(*this,
+                               outer_timer_->descriptor(),
+                               detail::os::io::readable,
+                               nullptr,
+                               [](void*, detail::os::io) {});
+            outer_watch_.keep_alive(false);
+            arm_outer_timer();
+        }
+        return poller_.native_handle();
+    }
+
+    /// Runs `f` in the loop's thread. Thread-safe; wakes the loop. Does not by itself keep run()
+    /// from returning.
+    void post(task f) {
+        {
+            std::lock_guard lock{posted_mutex_};
+            posted_.push_back(std::move(f));
+        }
+        wakeup_.notify();
+    }
+
+    /// Runs `f` in the next turn, in order, before any descriptor is looked at.
+    void defer(task f) {
+        deferred_.push_back(std::move(f));
+        arm_outer_timer();
+    }
+
+    /// Runs `f` once, `delay` from now. Cancel it with the result.
+    template <typename F>
+    timer after(duration delay, F&& f) {
+        return start_timer(delay, duration::zero(), std::forward<F>(f));
+    }
+
+    /// Runs `f` every `period` (1 ns at least), the first time one period from now. A late loop
+    /// skips the periods that it missed.
+    template <typename F>
+    timer every(duration period, F&& f) {
+        period = period > duration::zero() ? period : duration{1};
+        return start_timer(period, period, std::forward<F>(f));
+    }
+
+    /// Calls `f` whenever the process gets `signal`. Installs a handler for the whole process for
+    /// as long as anybody is subscribed; does not keep run() from returning. \throws
+    /// std::system_error for a signal that cannot be caught.
+    template <typename F>
+    subscription on_signal(int signal, F&& f) {
+        if (signal < 1 || signal > detail::os::signal_hub::max_signal) {
+            throw std::system_error(std::make_error_code(std::errc::invalid_argument), "on_signal");
+        }
+        auto& entry = signals_[static_cast<std::size_t>(signal - 1)];
+        if (!entry) {
+            inbox_.wakeup_descriptor = wakeup_.descriptor();
+            if (auto error = detail::os::signal_hub::subscribe(inbox_, signal)) {
+                throw std::system_error(error, "on_signal");
+            }
+            entry = std::make_unique<detail::emitter<>>();
+        }
+        return entry->add(std::forward<F>(f));
+    }
+
+    /// The time at the start of this turn: one clock reading for all handlers.
+    [[nodiscard]] std::chrono::steady_clock::time_point now() const noexcept { return now_; }
+
+    /// Memory that a handler may use until it returns, shared by all streams of the loop.
+    [[nodiscard]] std::span<std::byte> scratch() {
+        if (!scratch_) {
+            scratch_ = std::make_unique_for_overwrite<std::byte[]>(scratch_size);
+        }
+        return {scratch_.get(), scratch_size};
+    }
+
+    /// Counts as something to wait for until the matching unref().
+    void ref() noexcept { ++alive_; }
+    void unref() noexcept { --alive_; }
+
+    /// Runs the hook at the end of this turn; for the library's own parts.
+    void at_turn_end(detail::turn_hook& hook) noexcept {
+        if (!hook.linked()) {
+            hook.insert_before(hooks_);
+            arm_outer_timer();
+        }
+    }
+
+private:
+    friend class detail::io_watch;
+    friend class timer;
+
+    static constexpr std::size_t scratch_size = 64 * 1024;
+
+    struct watch_entry {
+        detail::io_watch* watch = nullptr;
+        std::uint32_t generation = 0;
+    };
+
+    void watch_wakeup() {
+        auto error = wakeup_watch_.start(
+            *this,
+            wakeup_.descriptor(),
+            detail::os::io::readable,
+            this,
+            [](void* self, detail::os::io) { static_cast<event_loop*>(self)->wakeup_.clear(); });
+        if (error) {
+            throw std::system_error(error, "event_loop");
+        }
+        wakeup_watch_.keep_alive(false);
+    }
+
+    bool take_stop() noexcept { return stopped_.exchange(false); }
+
+    [[nodiscard]] bool has_immediate_work() const noexcept {
+        return !deferred_.empty() || running_at_ != running_.size() || hooks_.linked();
+    }
+
+    [[nodiscard]] bool alive() const noexcept {
+        return alive_ != 0 || timers_.alive() != 0 || has_immediate_work();
+    }
+
+    // One round: calls from other threads and signals, deferred tasks, the hooks, the descriptors
+    // (waiting for them if allowed), timers. Each step leaves the loop consistent, so that an
+    // exception may leave from any handler.
+    bool turn(bool may_block) {
+        struct in_turn {
+            event_loop& loop;
+            ~in_turn() { loop.arm_outer_timer(); }
+        } guard{*this};
+        now_ = std::chrono::steady_clock::now();
+        run_posted();
+        run_signals();
+        run_deferred();
+        run_hooks();
+        if (stopped_.load()) {
+            return true;
+        }
+        if (!alive()) {
+            return has_posted();
+        }
+        auto events = poller_.wait(may_block ? timeout() : 0);
+        now_ = std::chrono::steady_clock::now();
+        for (const auto& event : events) {
+            dispatch(event);
+        }
+        timers_.run_due(now_);
+        run_hooks();
+        return true;
+    }
+
+    void dispatch(const detail::os::poller::event& event) {
+        auto fd = static_cast<std::size_t>(event.key & 0xffffffffU);
+        auto generation = static_cast<std::uint32_t>(event.key >> 32U);
+        const watch_entry& entry = watches_[fd];
+        if (entry.watch != nullptr && entry.generation == generation) { // not stopped in this turn
+            entry.watch->handle_(entry.watch->owner_, event.what);
+        }
+    }
+
+    [[nodiscard]] int timeout() const noexcept {
+        if (has_immediate_work()) {
+            return 0;
+        }
+        auto next = timers_.next();
+        if (next == detail::time_point::max()) {
+            return -1;
+        }
+        auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now_).count();
+        constexpr std::int64_t most = 3'600'000; // an hour: any wait fits an int
+        return static_cast<int>(left < 0 ? 0 : (left > most ? most : left));
+    }
+
+    bool has_posted() {
+        std::lock_guard lock{posted_mutex_};
+        return !posted_.empty();
+    }
+
+    void run_posted() {
+        std::vector<task> arrived;
+        {
+            std::lock_guard lock{posted_mutex_};
+            arrived.swap(posted_);
+        }
+        for (auto& each : arrived) {
+            deferred_.push_back(std::move(each));
+        }
+    }
+
+    void run_signals() {
+        auto pending = inbox_.pending.exchange(0);
+        for (int signal = 1; pending != 0; ++signal, pending >>= 1U) {
+            if ((pending & 1U) != 0) {
+                deferred_.push_back([this, signal] {
+                    if (auto& handlers = signals_[static_cast<std::size_t>(signal - 1)]) {
+                        handlers->emit();
+                        if (handlers->empty()) {
+                            drop_signal(signal);
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    void drop_signal(int signal) noexcept {
+        auto& entry = signals_[static_cast<std::size_t>(signal - 1)];
+        if (entry) {
+            detail::os::signal_hub::unsubscribe(inbox_, signal);
+            entry.reset();
+        }
+    }
+
+    void run_deferred() {
+        if (running_at_ == running_.size()) {
+            running_.clear();
+            running_at_ = 0;
+            running_.swap(deferred_);
+        } // else: an exception interrupted the last walk, go on behind it
+        while (running_at_ != running_.size()) {
+            auto each = std::move(running_[running_at_++]);
+            each();
+        }
+    }
+
+    void run_hooks() {
+        detail::list_node now;
+        hooks_.splice_to(now);
+        struct give_back { // an exception leaves the rest for the next turn
+            detail::list_node &rest, &hooks;
+            ~give_back() {
+                while (rest.linked()) {
+                    rest.next()->insert_before(hooks);
+                }
+            }
+        } guard{now, hooks_};
+        while (now.linked()) {
+            auto& hook = static_cast<detail::turn_hook&>(*now.next());
+            hook.unlink();
+            hook.run();
+        }
+    }
+
+    template <typename F>
+    timer start_timer(duration delay, duration period, F&& f) {
+        auto base = std::chrono::steady_clock::now();
+        constexpr duration most = std::chrono::hours{24 * 365 * 100};
+        auto key = timers_.add(base + (delay < most ? delay : most), period, std::forward<F>(f));
+        arm_outer_timer();
+        return timer{*this, key};
+    }
+
+    // Only for a loop inside another one: run() itself passes the time to the poller.
+    void arm_outer_timer() noexcept {
+        if (outer_timer_) {
+            outer_timer_->arm(has_immediate_work() ? detail::time_point{} : timers_.next());
+        }
+    }
+
+    detail::os::poller poller_;
+    detail::os::wakeup wakeup_;
+    std::vector<watch_entry> watches_; // by descriptor
+    std::size_t alive_ = 0;
+    detail::io_watch wakeup_watch_;
+    std::unique_ptr<detail::os::deadline_timer> outer_timer_;
+    detail::io_watch outer_watch_;
+    detail::timer_heap timers_;
+    detail::list_node hooks_;
+    std::vector<task> deferred_;
+    std::vector<task> running_;
+    std::size_t running_at_ = 0;
+    std::chrono::steady_clock::time_point now_ = std::chrono::steady_clock::now();
+    std::unique_ptr<std::byte[]> scratch_;
+    detail::os::signal_inbox inbox_;
+    std::unique_ptr<detail::emitter<>> signals_[detail::os::signal_hub::max_signal];
+    std::mutex posted_mutex_;
+    std::vector<task> posted_;
+    std::atomic<bool> stopped_{false};
+    std::atomic<int> exit_code_{0};
+};
+
+inline void timer::cancel() noexcept {
+    if (loop_ != nullptr) {
+        loop_->timers_.cancel(key_);
+    }
+}
+inline void timer::unref() noexcept {
+    if (loop_ != nullptr) {
+        loop_->timers_.keep_alive(key_, false);
+    }
+}
+inline void timer::ref() noexcept {
+    if (loop_ != nullptr) {
+        loop_->timers_.keep_alive(key_, true);
+    }
+}
+inline bool timer::active() const noexcept {
+    return loop_ != nullptr && loop_->timers_.active(key_);
+}
+
+namespace detail {
+
+inline std::error_code
+io_watch::start(event_loop& loop, int fd, os::io what, void* owner, function handle) {
+    stop();
+    if (fd < 0) {
+        return std::make_error_code(std::errc::bad_file_descriptor);
+    }
+    auto index = static_cast<std::size_t>(fd);
+    if (loop.watches_.size() <= index) {
+        loop.watches_.resize(index + 1);
+    }
+    auto& entry = loop.watches_[index];
+    ++entry.generation;
+    auto key = static_cast<std::uint64_t>(entry.generation) << 32U | static_cast<std::uint32_t>(fd);
+    if (auto error = loop.poller_.add(fd, key, what)) {
+        return error;
+    }
+    entry.watch = this;
+    loop_ = &loop;
+    fd_ = fd;
+    generation_ = entry.generation;
+    what_ = what;
+    owner_ = owner;
+    handle_ = handle;
+    loop.alive_ += keeps_alive_ ? 1 : 0;
+    return {};
+}
+
+inline void io_watch::update(os::io what) noexcept {
+    if (loop_ != nullptr && what != what_) {
+        what_ = what;
+        auto key = static_cast<std::uint64_t>(generation_) << 32U | static_cast<std::uint32_t>(fd_);
+        loop_->poller_.modify(fd_, key, what);
+    }
+}
+
+inline void io_watch::stop() noexcept {
+    if (loop_ != nullptr) {
+        loop_->poller_.remove(fd_);
+        loop_->watches_[static_cast<std::size_t>(fd_)].watch = nullptr;
+        loop_->alive_ -= keeps_alive_ ? 1 : 0;
+        loop_ = nullptr;
+    }
+}
+
+inline void io_watch::keep_alive(bool on) noexcept {
+    if (keeps_alive_ != on) {
+        keeps_alive_ = on;
+        if (loop_ != nullptr) {
+            loop_->alive_ += on ? 1 : static_cast<std::size_t>(-1);
+        }
+    }
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_EVENT_LOOP_HPP

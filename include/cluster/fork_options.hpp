@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_FORK_OPTIONS_HPP
+#define CLUSTER_FORK_OPTIONS_HPP
+
+#include "unique_fd.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+
+/// What a child gets as one of its standard descriptors: the parent's (`inherit`), /dev/null
+/// (`ignore`), the other end of a stream that the parent reads and writes (`pipe`, a pair of
+/// sockets, both ways), or a descriptor of the parent's (`stdio::descriptor(n)`, borrowed until the
+/// child has started).
+class stdio {
+public:
+    static const stdio inherit;
+    static const stdio ignore;
+    static const stdio pipe;
+    static constexpr stdio descriptor(int number) noexcept { return stdio{number}; }
+
+    [[nodiscard]] constexpr bool is_descriptor() const noexcept { return value_ >= 0; }
+    [[nodiscard]] constexpr int descriptor() const noexcept { return value_; }
+    friend constexpr bool operator==(const stdio&, const stdio&) noexcept = default;
+
+private:
+    explicit constexpr stdio(int value) noexcept : value_{value} {}
+    int value_;
+};
+inline constexpr stdio stdio::inherit{-1};
+inline constexpr stdio stdio::ignore{-2};
+inline constexpr stdio stdio::pipe{-3};
+
+/// One variable for a worker, on top of those of the primary; without a value it is removed.
+struct environment_variable {
+    std::string name;
+    std::optional<std::string> value;
+};
+
+/// A limit of the system on a worker (setrlimit(2)), such as {RLIMIT_NOFILE, 4096, 4096}.
+struct resource_limits {
+    int which;
+    std::uint64_t soft;
+    std::uint64_t hard;
+};
+
+/// How a worker is started. What is left at its default is taken from the settings (setup()).
+struct fork_options {
+    /// The program; empty: the one that runs now, pinned at start, so that a file that is replaced
+    /// on disk does not mix versions. A relative path is the primary's; PATH is not searched.
+    std::string executable{};
+    /// The arguments behind the program's name; empty: those of the primary.
+    std::vector<std::string> arguments{};
+    /// On top of the settings' and the primary's own environment.
+    std::vector<environment_variable> environment{};
+    /// The working directory; empty: the primary's.
+    std::string directory{};
+    /// Shown by worker::name() and self::name(), for programs with several kinds of workers.
+    std::string name{};
+    /// Standard output and error become pipes: worker::standard_output(), standard_error().
+    std::optional<bool> silent{};
+    std::optional<stdio> standard_input{};
+    std::optional<stdio> standard_output{};
+    std::optional<stdio> standard_error{};
+    /// Descriptors 4, 5, … of the worker; 3 is the channel.
+    std::vector<stdio> extra{};
+    /// Numbers of a user and a group to become; checked, and for good.
+    std::optional<unsigned> user{};
+    std::optional<unsigned> group{};
+    std::vector<resource_limits> limits{};
+    /// Niceness, -20 to 19.
+    std::optional<int> nice{};
+    std::optional<unsigned> umask{};
+    /// The numbers of the CPUs to run on; empty: all of the primary's.
+    std::vector<int> cpus{};
+    std::optional<bool> no_new_privileges{};
+    /// A session of its own: the worker does not get the terminal's signals.
+    std::optional<bool> detached{};
+};
+
+namespace detail {
+
+/// `options` on top of `settings`.
+inline fork_options merge(fork_options settings, const fork_options& options) {
+    auto pick = [](auto& into, const auto& from, bool given) {
+        if (given) {
+            into = from;
+        }
+    };
+    pick(settings.executable, options.executable, !options.executable.empty());
+    pick(settings.arguments, options.arguments, !options.arguments.empty());
+    for (const auto& each : options.environment) {
+        settings.environment.push_back(each);
+    }
+    pick(settings.directory, options.directory, !options.directory.empty());
+    pick(settings.name, options.name, !options.name.empty());
+    pick(settings.silent, options.silent, options.silent.has_value());
+    pick(settings.standard_input, options.standard_input, options.standard_input.has_value());
+    pick(settings.standard_output, options.standard_output, options.standard_output.has_value());
+    pick(settings.standard_error, options.standard_error, options.standard_error.has_value());
+    pick(settings.extra, options.extra, !options.extra.empty());
+    pick(settings.user, options.user, options.user.has_value());
+    pick(settings.group, options.group, options.group.has_value());
+    pick(settings.limits, options.limits, !options.limits.empty());
+    pick(settings.nice, options.nice, options.nice.has_value());
+    pick(settings.umask, options.umask, options.umask.has_value());
+    pick(settings.cpus, options.cpus, !options.cpus.empty());
+    pick(settings.no_new_privileges,
+         options.no_new_privileges,
+         options.no_new_privileges.has_value());
+    pick(settings.detached, options.detached, options.detached.has_value());
+    return settings;
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_FORK_OPTIONS_HPP

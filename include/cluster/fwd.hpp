@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_FWD_HPP
+#define CLUSTER_FWD_HPP
+
+/// \file
+/// Declarations and defaults only: every template and alias that a user names, no definitions.
+
+namespace cluster {
+inline namespace v0 {
+
+namespace scheduling {
+class round_robin;
+struct shared_socket;
+struct reuse_port;
+} // namespace scheduling
+
+namespace serialization {
+struct binary;
+struct raw;
+} // namespace serialization
+
+namespace restart {
+struct never;
+struct always;
+} // namespace restart
+
+namespace backend {
+struct process;
+} // namespace backend
+
+template <typename Scheduling = scheduling::round_robin,
+          typename Serializer = serialization::binary,
+          typename Restart = restart::never,
+          typename Backend = backend::process>
+class basic_cluster;
+
+/// The cluster most programs want: worker processes, connections in turn, binary messages, the dead
+/// stay dead.
+using process_cluster = basic_cluster<>;
+
+template <typename Cluster>
+class basic_primary;
+template <typename Cluster>
+class basic_worker;
+template <typename Cluster>
+class basic_self;
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_FWD_HPP

@@ -1,0 +1,490 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_IPC_CHANNEL_HPP
+#define CLUSTER_IPC_CHANNEL_HPP
+
+#include "../byte_buffer.hpp"
+#include "../detail/move_only_function.hpp"
+#include "../detail/os.hpp"
+#include "../detail/turn_hook.hpp"
+#include "../error.hpp"
+#include "../event_loop.hpp"
+#include "../unique_fd.hpp"
+#include "frame.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <iterator>
+#include <span>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+
+/// What became of a message.
+enum class send_result {
+    ok,     ///< on its way
+    queued, ///< on its way, but the receiver is behind: send more at event::drain
+    full,   ///< NOT sent: too much waits already; send it again at event::drain
+    closed, ///< not sent: the channel is closed
+};
+
+/// Called once when a message has been handed to the system, or with the error that it never was.
+/// It is no receipt.
+using send_completion = detail::move_only_function<void(std::error_code)>;
+
+namespace detail {
+
+/// Who a channel reports to; every call comes from the loop or, for on_frame, from wait().
+class channel_owner {
+public:
+    virtual void on_frame(frame& arrived) = 0;
+    /// Everything that waited has been sent after send() answered `queued` or `full`.
+    virtual void on_channel_drained() = 0;
+    /// The peer closed or died; everything that it sent has been delivered before.
+    virtual void on_channel_end() = 0;
+    /// The peer broke the rules. The channel is closed; what it still sends is not read.
+    virtual void on_violation(errc what) = 0;
+
+protected:
+    ~channel_owner() = default;
+};
+
+/// Descriptors that go with a frame: `owned` ones are closed once they are sent, those that only
+/// stand in `numbers` are the caller's, who keeps them open until then.
+struct descriptor_list {
+    descriptor_list() = default;
+    explicit descriptor_list(std::vector<int> borrowed) : numbers{std::move(borrowed)} {}
+    explicit descriptor_list(unique_fd one) {
+        if (one) {
+            numbers.push_back(one.get());
+            owned.push_back(std::move(one));
+        }
+    }
+
+    std::vector<int> numbers;
+    std::vector<unique_fd> owned;
+};
+
+/// One end of the stream of frames between a primary and a worker. Frames that are sent in one turn
+/// of the loop leave together at its end; a descriptor leaves with the first byte of its frame.
+///
+/// Never blocks, except in the calls that say so. Same thread as the loop.
+class channel {
+public:
+    static constexpr std::size_t high_water_mark = 128 * 1024;
+    /// Beyond this nothing more is taken, except one message into an empty queue.
+    static constexpr std::size_t hard_limit = 64 * 1024 * 1024;
+
+    channel(event_loop& loop, channel_owner& owner, direction incoming) noexcept
+        : loop_{loop}, owner_{owner}, incoming_{incoming} {}
+    ~channel() { close(); }
+
+    /// Takes the socket and starts to read.
+    std::error_code open(unique_fd socket) {
+        socket_ = std::move(socket);
+        return watch_.start<&channel::on_ready>(loop_, socket_.get(), os::io::readable, *this);
+    }
+
+    [[nodiscard]] bool is_open() const noexcept { return static_cast<bool>(socket_); }
+    [[nodiscard]] bool can_send() const noexcept { return is_open() && !broken_; }
+    [[nodiscard]] std::size_t queued() const noexcept { return out_.size(); }
+
+    /// Whether the open channel keeps its loop running.
+    void keep_alive(bool on) noexcept { watch_.keep_alive(on); }
+
+    /// Appends a frame whose payload `encode(byte_buffer&)` writes. What `encode` throws leaves
+    /// from here and nothing is sent. The library's own frames (`urgent`) ignore the hard limit.
+    template <typename Encode>
+    send_result send(frame_header header,
+                     Encode&& encode,
+                     descriptor_list descriptors = {},
+                     send_completion completion = {},
+                     bool urgent = false) {
+        if (!can_send()) {
+            return complete(std::move(completion), errc::channel_closed), send_result::closed;
+        }
+        if (!urgent && out_.size() >= hard_limit) {
+            wants_drain_ = true;
+            return send_result::full;
+        }
+        std::size_t start = out_.size();
+        struct undo { // an encoder that throws must leave no half frame
+            byte_buffer& out;
+            std::size_t size;
+            bool armed = true;
+            ~undo() {
+                if (armed) {
+                    out.truncate(size);
+                }
+            }
+        } guard{out_, start};
+        static_cast<void>(out_.extend(frame_header_size));
+        encode(out_);
+        std::size_t length = out_.size() - start - frame_header_size;
+        if (length > rule_for(header.kind).longest) {
+            throw std::system_error(make_error_code(errc::message_too_large), "send");
+        }
+        guard.armed = false;
+        header.length = static_cast<std::uint32_t>(length);
+        header.descriptors = static_cast<std::uint8_t>(descriptors.numbers.size());
+        encode_header(
+            header,
+            std::span<std::byte, frame_header_size>{out_.data() + start, frame_header_size});
+        if (!descriptors.numbers.empty()) {
+            passed_.push_back({sent_ + start, std::move(descriptors)});
+        }
+        if (completion) {
+            completions_.push_back({sent_ + out_.size(), std::move(completion)});
+        }
+        return queue();
+    }
+
+    /// A frame without payload that the library itself needs to get through.
+    void send_control(frame_header header, descriptor_list descriptors = {}) {
+        send(
+            header, [](byte_buffer&) {}, std::move(descriptors), {}, true);
+    }
+
+    /// Sends what the socket takes now.
+    void flush() noexcept;
+
+    /// Blocks until everything has been sent, the peer is gone, or the time is over.
+    void flush_blocking(std::chrono::milliseconds limit) noexcept;
+
+    /// Blocks until a frame arrives for which `wanted(header)` holds and hands it to `take`; other
+    /// frames keep their order and are delivered later by the loop.
+    /// \returns false when the channel ended first.
+    template <typename Wanted, typename Take>
+    bool wait(Wanted wanted, Take take);
+
+    /// Closes at once: what was not sent is dropped, what was not read is lost.
+    void close() noexcept;
+
+private:
+    struct passed_descriptors {
+        std::uint64_t offset; // of the frame's first byte in the stream
+        descriptor_list list;
+    };
+    struct waiting_completion {
+        std::uint64_t offset; // of the first byte behind the frame
+        send_completion call;
+    };
+    struct arrived_batch {
+        std::vector<unique_fd> owned;
+        bool truncated = false;
+    };
+    struct stored_frame {
+        frame_header header;
+        byte_buffer payload;
+        std::vector<unique_fd> descriptors;
+        bool truncated = false;
+    };
+
+    send_result queue() {
+        if (out_.size() >= high_water_mark && !blocked_) {
+            flush();
+        }
+        if (out_.size() != 0) {
+            loop_.at_turn_end(flush_hook_);
+        }
+        if (!can_send()) {
+            return send_result::closed;
+        }
+        bool behind = out_.size() >= high_water_mark;
+        wants_drain_ = wants_drain_ || behind;
+        return behind ? send_result::queued : send_result::ok;
+    }
+
+    void complete(send_completion completion, std::error_code result) {
+        if (completion) {
+            loop_.defer([call = std::move(completion), result]() mutable { call(result); });
+        }
+    }
+
+    void on_ready(os::io what);
+    void flush_now() { blocked_ ? void() : flush(); }
+    void sent(std::size_t bytes);
+    void write_failed() noexcept;
+
+    os::transfer receive();
+    void dispatch();
+    enum class parsed { frame, need_more, violation };
+    parsed next(frame& into, errc& fault);
+    errc take_descriptors(frame& into);
+
+    event_loop& loop_;
+    channel_owner& owner_;
+    direction incoming_;
+    unique_fd socket_;
+    io_watch watch_;
+    timer retry_;
+
+    byte_buffer out_;
+    std::uint64_t sent_ = 0; // bytes of the stream that the system has taken
+    std::deque<passed_descriptors> passed_;
+    std::deque<waiting_completion> completions_;
+    bool blocked_ = false;
+    bool broken_ = false; // writing failed; reading goes on to the end
+    bool wants_drain_ = false;
+
+    byte_buffer in_;
+    std::deque<arrived_batch> arrived_;
+    std::deque<stored_frame> kept_; // by wait(), to be delivered before in_
+    turn_hook flush_hook_ = turn_hook::for_member<channel, &channel::flush_now>(*this);
+    turn_hook dispatch_hook_ = turn_hook::for_member<channel, &channel::dispatch>(*this);
+};
+
+inline void channel::on_ready(os::io what) {
+    if (what & os::io::writable) {
+        blocked_ = false;
+        flush();
+    }
+    if (!is_open() || !((what & os::io::readable) || (what & os::io::hangup))) {
+        return;
+    }
+    auto got = receive();
+    if (got.would_block()) {
+        return;
+    }
+    if (got.error != 0 || got.bytes == 0) { // ECONNRESET: it died with our frames unread
+        if (!dispatch_hook_.linked()) {     // else first what a throwing handler has left
+            watch_.stop();
+            owner_.on_channel_end();
+        }
+        return;
+    }
+    dispatch();
+}
+
+inline os::transfer channel::receive() {
+    constexpr std::size_t step = 64 * 1024;
+    std::size_t size = in_.size();
+    std::span<std::byte> room{in_.extend(step), step};
+    os::received_descriptors descriptors;
+    auto got = os::receive_with_descriptors(socket_.get(), room, descriptors);
+    in_.truncate(size + got.bytes);
+    if (got.error == 0 && (descriptors.count != 0 || descriptors.truncated)) {
+        auto first = std::make_move_iterator(descriptors.held.begin());
+        arrived_.push_back({{first, first + static_cast<std::ptrdiff_t>(descriptors.count)},
+                            descriptors.truncated});
+    }
+    return got;
+}
+
+inline channel::parsed channel::next(frame& into, errc& fault) {
+    if (in_.size() < frame_header_size) {
+        return parsed::need_more;
+    }
+    auto bytes = in_.span();
+    fault = decode_header(bytes.first<frame_header_size>(), incoming_, into.header);
+    if (fault != errc{}) {
+        return parsed::violation;
+    }
+    if (bytes.size() - frame_header_size < into.header.length) {
+        return parsed::need_more;
+    }
+    fault = take_descriptors(into);
+    if (fault != errc{}) {
+        return parsed::violation;
+    }
+    into.payload = bytes.subspan(frame_header_size, into.header.length);
+    in_.consume_front(frame_header_size + into.header.length); // the bytes stay until in_ grows
+    return parsed::frame;
+}
+
+// The sender puts at most one frame with descriptors into one sendmsg, as its first: each batch
+// that arrives belongs to the next such frame.
+inline errc channel::take_descriptors(frame& into) {
+    into.descriptors.clear();
+    into.truncated = false;
+    if (into.header.descriptors == 0) {
+        return {};
+    }
+    if (arrived_.empty()) {
+        return errc::bad_frame;
+    }
+    into.descriptors = std::move(arrived_.front().owned);
+    into.truncated = arrived_.front().truncated;
+    arrived_.pop_front();
+    bool complete = into.descriptors.size() == into.header.descriptors;
+    return complete || (into.truncated && into.descriptors.size() < into.header.descriptors)
+               ? errc{}
+               : errc::bad_frame;
+}
+
+inline void channel::dispatch() {
+    struct resume { // a handler that throws: the rest is delivered in the next turn
+        channel& self;
+        bool armed = true;
+        ~resume() {
+            if (armed && self.is_open()) {
+                self.loop_.at_turn_end(self.dispatch_hook_);
+            }
+        }
+    } guard{*this};
+    while (is_open()) {
+        frame arrived;
+        if (!kept_.empty()) {
+            auto stored = std::move(kept_.front());
+            kept_.pop_front();
+            arrived = {stored.header,
+                       stored.payload.span(),
+                       std::move(stored.descriptors),
+                       stored.truncated};
+            owner_.on_frame(arrived);
+            continue;
+        }
+        errc fault{};
+        auto state = next(arrived, fault);
+        if (state == parsed::frame) {
+            owner_.on_frame(arrived);
+            continue;
+        }
+        guard.armed = false;
+        // A batch of descriptors that no frame asks for would be taken by the next one that does.
+        if (state == parsed::violation || arrived_.size() > (in_.empty() ? 0U : 1U)) {
+            close();
+            owner_.on_violation(fault == errc{} ? errc::bad_frame : fault);
+        } else if (in_.empty()) {
+            in_.shrink(0);
+        }
+        return;
+    }
+}
+
+template <typename Wanted, typename Take>
+bool channel::wait(Wanted wanted, Take take) {
+    flush_blocking(std::chrono::milliseconds::max());
+    while (is_open()) {
+        frame arrived;
+        errc fault{};
+        auto state = next(arrived, fault);
+        if (state == parsed::violation) {
+            close();
+            return false;
+        }
+        if (state == parsed::need_more) {
+            os::wait_for(socket_.get(), false, -1);
+            auto got = receive();
+            if (!got.would_block() && (got.error != 0 || got.bytes == 0)) {
+                return false; // the loop will see the end, too
+            }
+            continue;
+        }
+        if (wanted(arrived.header)) {
+            take(arrived);
+            if (!kept_.empty() || in_.size() >= frame_header_size) {
+                loop_.at_turn_end(dispatch_hook_);
+            }
+            return true;
+        }
+        stored_frame stored{arrived.header, {}, std::move(arrived.descriptors), arrived.truncated};
+        stored.payload.append(arrived.payload);
+        kept_.push_back(std::move(stored));
+    }
+    return false;
+}
+
+inline void channel::flush() noexcept {
+    while (can_send() && !out_.empty()) {
+        bool passes = !passed_.empty() && passed_.front().offset == sent_;
+        std::size_t most = out_.size();
+        std::size_t next_passing = passes ? 1 : 0;
+        if (passed_.size() > next_passing) { // a frame with descriptors starts a system call
+            most = static_cast<std::size_t>(passed_[next_passing].offset - sent_);
+        }
+        auto bytes = out_.span().first(most);
+        auto result =
+            passes ? os::send_with_descriptors(socket_.get(), bytes, passed_.front().list.numbers)
+                   : os::send(socket_.get(), bytes);
+        if (result.would_block()) {
+            blocked_ = true;
+            watch_.update(os::io::readable | os::io::writable);
+            return;
+        }
+        if (result.error == ETOOMANYREFS || result.error == ENOBUFS || result.error == ENOMEM) {
+            blocked_ = true; // a limit of the system, not of the peer: try again shortly
+            retry_ = loop_.after(std::chrono::milliseconds{10}, [this] {
+                blocked_ = false;
+                flush();
+            });
+            return;
+        }
+        if (result.error != 0) {
+            write_failed();
+            return;
+        }
+        if (passes) {
+            passed_.pop_front(); // closes our copies
+        }
+        sent(result.bytes);
+    }
+}
+
+inline void channel::sent(std::size_t bytes) {
+    sent_ += bytes;
+    out_.consume_front(bytes);
+    while (!completions_.empty() && completions_.front().offset <= sent_) {
+        complete(std::move(completions_.front().call), {});
+        completions_.pop_front();
+    }
+    if (out_.empty()) {
+        out_.shrink(high_water_mark);
+        watch_.update(os::io::readable);
+        if (std::exchange(wants_drain_, false)) {
+            owner_.on_channel_drained();
+        }
+    }
+}
+
+inline void channel::write_failed() noexcept {
+    broken_ = true;
+    out_.clear();
+    passed_.clear();
+    for (auto& each : std::exchange(completions_, {})) {
+        complete(std::move(each.call), errc::channel_closed);
+    }
+    watch_.update(os::io::readable);
+}
+
+inline void channel::flush_blocking(std::chrono::milliseconds limit) noexcept {
+    using clock = std::chrono::steady_clock;
+    constexpr std::chrono::milliseconds forever = std::chrono::hours{24 * 365};
+    auto deadline = clock::now() + (limit < forever ? limit : forever);
+    flush();
+    while (can_send() && !out_.empty()) {
+        auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock::now()).count();
+        if (left <= 0) {
+            return;
+        }
+        constexpr std::int64_t slice = 1000;
+        os::wait_for(socket_.get(), true, static_cast<int>(left < slice ? left : slice));
+        blocked_ = false;
+        flush();
+    }
+}
+
+inline void channel::close() noexcept {
+    if (!is_open()) {
+        return;
+    }
+    watch_.stop();
+    retry_.cancel();
+    flush_hook_.unlink();
+    dispatch_hook_.unlink();
+    socket_.reset();
+    write_failed();
+    in_.clear();
+    arrived_.clear();
+    kept_.clear();
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_IPC_CHANNEL_HPP

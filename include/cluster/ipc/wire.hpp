@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_IPC_WIRE_HPP
+#define CLUSTER_IPC_WIRE_HPP
+
+#include "../net/address.hpp"
+#include "../net/server.hpp"
+#include "../serialization/binary.hpp"
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <system_error>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// \file
+/// The payloads of the library's own frames, encoded by `serialization::binary`: bytes from a peer
+/// decode to a value or to an error.
+
+struct wire_address {
+    std::uint8_t family = 0;
+    std::uint16_t port = 0;
+    std::uint32_t scope = 0;
+    std::string bytes;
+};
+
+inline wire_address to_wire(const address& from) {
+    auto bytes = from.bytes();
+    return {static_cast<std::uint8_t>(from.family()),
+            from.port(),
+            from.scope(),
+            {bytes.begin(), bytes.end()}};
+}
+
+inline address from_wire(const wire_address& from) noexcept {
+    auto copy = [&from]<std::size_t Size>(std::array<std::uint8_t, Size> into) {
+        std::size_t at = 0;
+        for (char each : from.bytes) {
+            into[at++] = static_cast<std::uint8_t>(each);
+        }
+        return into;
+    };
+    switch (static_cast<address_family>(from.family)) {
+    case address_family::ipv4:
+        return from.bytes.size() == 4
+                   ? address::ipv4(copy(std::array<std::uint8_t, 4>{}), from.port)
+                   : address{};
+    case address_family::ipv6:
+        return from.bytes.size() == 16
+                   ? address::ipv6(copy(std::array<std::uint8_t, 16>{}), from.port, from.scope)
+                   : address{};
+    case address_family::local:
+        return from.bytes.empty() ? address{} : address::local(from.bytes);
+    case address_family::none:
+        break;
+    }
+    return {};
+}
+
+/// First frame to a worker.
+struct welcome_message {
+    std::uint32_t protocol = 0;
+    std::uint32_t id = 0;
+    std::uint32_t slot = 0;
+    std::string name;
+    std::string serializer;
+};
+
+/// First frame of a worker.
+struct online_message {
+    std::uint32_t protocol = 0;
+    std::string serializer;
+};
+
+/// A worker asks for a listening address.
+struct listen_message {
+    std::vector<wire_address> candidates; // in the order of preference
+    bool any_host = false;
+    bool local_path = false;
+    std::string path; // absolute
+    std::int32_t backlog = 0;
+    bool ipv6_only = false;
+    bool no_delay = true;
+    bool own_socket = false; // whatever the policy says
+    std::int32_t fd = -1;
+    std::uint32_t mode = 0;
+};
+
+/// The answer; with a socket unless the primary accepts.
+struct listen_result_message {
+    std::int32_t system_error = 0;
+    std::int32_t library_error = 0;
+    wire_address at;
+    std::uint8_t mode = 0; // accept_mode
+};
+
+inline std::error_code error_of(const listen_result_message& result) noexcept {
+    if (result.system_error != 0) {
+        return {result.system_error, std::system_category()};
+    }
+    return result.library_error != 0 ? make_error_code(static_cast<errc>(result.library_error))
+                                     : std::error_code{};
+}
+
+inline void set_error(listen_result_message& result, std::error_code error) noexcept {
+    if (error.category() == make_error_code(errc::bad_frame).category()) {
+        result.library_error = error.value();
+    } else {
+        result.system_error = error.value(); // generic and system errors share their numbers here
+    }
+}
+
+template <typename Message>
+void encode_wire(const Message& message, byte_buffer& out) {
+    serialization::binary{}.encode(message, out);
+}
+
+template <typename Message>
+bool decode_wire(std::span<const std::byte> bytes, Message& message) {
+    return !serialization::binary{}.decode(bytes, message);
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_IPC_WIRE_HPP

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_NET_CONNECTION_HPP
+#define CLUSTER_NET_CONNECTION_HPP
+
+#include "../detail/connection_account.hpp"
+#include "../detail/os.hpp"
+#include "../unique_fd.hpp"
+#include "address.hpp"
+
+#include <memory>
+#include <utility>
+
+namespace cluster {
+inline namespace v0 {
+
+/// How a descriptor is left when another library takes it: some want reads to block, some must not
+/// have it. The flag lives in the open file, so whoever shares the file sees the change.
+enum class io { blocking, nonblocking };
+
+/// A connected stream socket that somebody accepted: owned, close-on-exec, non-blocking. Move-only;
+/// closes when destroyed. Hand it to attach() for a stream of this library's loop, or release() it
+/// to another library. May be moved to another thread.
+class connection {
+public:
+    connection() noexcept = default;
+    /// Takes ownership of a connected stream socket and makes it non-blocking.
+    explicit connection(unique_fd fd) noexcept : fd_{std::move(fd)} {
+        if (fd_) {
+            detail::os::set_nonblocking(fd_.get(), true);
+        }
+    }
+
+    /// Both ends of the connection, asked of the system at every call. The client of a UNIX socket
+    /// usually has no address (`address_family::none`), nor has one that is already gone.
+    [[nodiscard]] address remote() const noexcept { return detail::os::remote_address(fd_.get()); }
+    [[nodiscard]] address local() const noexcept { return detail::os::local_address(fd_.get()); }
+
+    [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
+
+    /// Borrows the descriptor: the connection still closes it.
+    [[nodiscard]] int native_handle() const noexcept { return fd_.get(); }
+
+    /// Gives the descriptor away in the mode asked for. From here on the server does not count it:
+    /// a draining worker no longer waits for it.
+    [[nodiscard]] unique_fd release(io mode) noexcept {
+        ticket_.reset();
+        if (fd_ && mode == io::blocking) {
+            detail::os::set_nonblocking(fd_.get(), false);
+        }
+        return std::move(fd_);
+    }
+
+    /// A second owner of the same connection, for send() when both sides shall keep it.
+    [[nodiscard]] unique_fd duplicate() const noexcept { return fd_.duplicate(); }
+
+private:
+    friend struct detail::connection_access;
+
+    unique_fd fd_;
+    detail::connection_ticket ticket_;
+};
+
+namespace detail {
+
+struct connection_access {
+    /// A descriptor that is known to be non-blocking, counted by `account`.
+    static connection make(unique_fd fd, std::shared_ptr<connection_account> account) noexcept {
+        connection result;
+        result.fd_ = std::move(fd);
+        result.ticket_ = connection_ticket{std::move(account)};
+        return result;
+    }
+    static unique_fd take_descriptor(connection& from) noexcept { return std::move(from.fd_); }
+    static connection_ticket take_ticket(connection& from) noexcept {
+        return std::move(from.ticket_);
+    }
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_NET_CONNECTION_HPP

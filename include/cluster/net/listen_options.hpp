@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_NET_LISTEN_OPTIONS_HPP
+#define CLUSTER_NET_LISTEN_OPTIONS_HPP
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace cluster {
+inline namespace v0 {
+
+/// Where a server listens, and how. Workers that ask for the same address share it; asking for one
+/// address with different options is an error (`errc::conflicting_options`), as is asking twice in
+/// one worker (EADDRINUSE).
+struct listen_options {
+    static constexpr std::size_t unlimited = static_cast<std::size_t>(-1);
+
+    /// A number or a name, resolved in the caller (blocking for names). Empty: every interface,
+    /// IPv6 and IPv4 where the system has IPv6, else IPv4.
+    std::string host{};
+    /// 0: the system picks one; the k-th such call of every worker shares the k-th port.
+    std::uint16_t port = 0;
+    /// A UNIX socket instead; relative to the caller's working directory. The file is removed when
+    /// the last worker stops listening; one that a crashed server left is taken over.
+    std::string path{};
+    /// The queue of connections that nobody has accepted yet; the system may clip it.
+    int backlog = 511;
+    /// An IPv6 address takes no IPv4 clients.
+    bool ipv6_only = false;
+    /// This worker alone binds the address; the primary is not asked.
+    bool exclusive = false;
+    /// A socket per worker, whatever the cluster's scheduling policy is.
+    bool reuse_port = false;
+    /// The number of a listening descriptor of the primary; the address fields are not used.
+    int fd = -1;
+    /// The access mode of a UNIX socket's file, such as 0660; 0: as the umask has it.
+    unsigned mode = 0;
+    /// The most connections that this worker has open at a time.
+    std::size_t max_connections = unlimited;
+    /// What happens to connections beyond: false, they wait for this worker or go to another;
+    /// true, they are accepted and closed (server::on_drop).
+    bool drop_beyond_max = false;
+    /// Small writes leave at once (TCP_NODELAY).
+    bool no_delay = true;
+};
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_NET_LISTEN_OPTIONS_HPP

@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_NET_STREAM_HPP
+#define CLUSTER_NET_STREAM_HPP
+
+#include "../byte_buffer.hpp"
+#include "../detail/connection_account.hpp"
+#include "../detail/move_only_function.hpp"
+#include "../detail/os.hpp"
+#include "../detail/turn_hook.hpp"
+#include "../event_loop.hpp"
+#include "connection.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace cluster {
+inline namespace v0 {
+
+namespace detail {
+class stream_set;
+}
+
+/// A connection that a loop reads and writes: what attach() returns. The role owns it; it dies
+/// behind its close handler, and references to it are good until then.
+///
+/// Never blocks. Same thread as the loop. Errors arrive at the close handler, once.
+class stream : private detail::list_node {
+public:
+    using bytes = std::span<const std::byte>;
+
+    /// From this many unsent bytes on, write() answers false.
+    static constexpr std::size_t high_water_mark = 64 * 1024;
+
+    ~stream() {
+        if (open_) {
+            abandon();
+        }
+        if (reference_ != nullptr) {
+            *reference_ = nullptr;
+        }
+    }
+
+    /// Called with bytes that have arrived; they are good until the handler returns. Reading starts
+    /// with this call. What is written from inside the handler leaves in one system call behind it.
+    template <typename F>
+    stream& on_data(F&& f) {
+        on_data_ = std::forward<F>(f);
+        update_interest();
+        return *this;
+    }
+
+    /// Called when the peer has finished sending; it should end() some time. Without it the stream
+    /// answers with end() by itself.
+    template <typename F>
+    stream& on_end(F&& f) {
+        rare().on_end = std::forward<F>(f);
+        return *this;
+    }
+
+    /// Called when everything is sent after a write() that answered false.
+    template <typename F>
+    stream& on_drain(F&& f) {
+        rare().on_drain = std::forward<F>(f);
+        return *this;
+    }
+
+    /// Called when the deadline has passed. Without it the stream closes with `timed_out`.
+    template <typename F>
+    stream& on_timeout(F&& f) {
+        rare().on_timeout = std::forward<F>(f);
+        return *this;
+    }
+
+    /// Called once at the end, with the error that ended the stream or none. The stream dies behind
+    /// it.
+    template <typename F>
+    stream& on_close(F&& f) {
+        rare().on_close = std::forward<F>(f);
+        return *this;
+    }
+
+    /// Sends, keeping what the system does not take at once.
+    /// \returns false when high_water_mark bytes or more wait (go on at on_drain) or the stream is
+    /// ended or closed (nothing is kept).
+    bool write(bytes data);
+    bool write(std::string_view text) { return write(std::as_bytes(std::span{text})); }
+
+    /// Finishes: sends what waits, then a FIN. Closes when the peer has finished as well, or 10 s
+    /// later. Bytes that still arrive go to on_data.
+    void end();
+    void end(std::string_view last) {
+        write(last);
+        end();
+    }
+
+    /// Closes as soon as what waits is sent, without a word from the peer: the cheap end for a
+    /// protocol in which the peer has nothing more to say. Unread input makes the system reset.
+    void close_when_sent();
+
+    /// Closes at once; what waits is dropped.
+    void close() noexcept { finish({}); }
+    /// The same with a TCP reset.
+    void reset() noexcept {
+        detail::os::reset_on_close(fd_.get());
+        finish({});
+    }
+
+    /// Stops reading, so that the peer is slowed down; resume() goes on.
+    void pause() noexcept {
+        paused_ = true;
+        update_interest();
+    }
+    void resume() noexcept {
+        paused_ = false;
+        update_interest();
+    }
+
+    /// Gives the stream until `delay` from now (on_timeout); a later call moves the deadline, for
+    /// which it costs no system call and mostly no work at all.
+    void expires_after(std::chrono::nanoseconds delay);
+    void expires_never() noexcept { deadline_ = detail::time_point::max(); }
+
+    /// Says that nothing is going on, as between two requests of a kept-alive connection: a role
+    /// that drains ends such streams at once and waits for the others.
+    void idle(bool on) noexcept;
+
+    [[nodiscard]] bool is_open() const noexcept { return open_ && !ending_; }
+    /// Bytes that wait to be sent.
+    [[nodiscard]] std::size_t buffered() const noexcept { return out_.size(); }
+    [[nodiscard]] address remote() const noexcept { return detail::os::remote_address(fd_.get()); }
+    [[nodiscard]] address local() const noexcept { return detail::os::local_address(fd_.get()); }
+    /// Borrows the descriptor.
+    [[nodiscard]] int native_handle() const noexcept { return fd_.get(); }
+
+private:
+    friend class detail::stream_set;
+
+    static constexpr std::chrono::seconds linger{10};
+
+    struct rare_handlers {
+        detail::move_only_function<void()> on_end, on_drain, on_timeout;
+        detail::move_only_function<void(std::error_code)> on_close;
+    };
+
+    stream(detail::stream_set& set, event_loop& loop, connection&& from);
+
+    rare_handlers& rare() {
+        if (!rare_) {
+            rare_ = std::make_unique<rare_handlers>();
+        }
+        return *rare_;
+    }
+
+    void on_ready(detail::os::io what);
+    void read_some();
+    void deliver(bytes data);
+    void peer_ended();
+    void flush();
+    void sent_everything();
+    void on_timer();
+    void update_interest() noexcept;
+    void finish(std::error_code reason) noexcept;
+    void abandon() noexcept;
+    void hold(bool on) noexcept { // the loop goes on while something may still come
+        if (std::exchange(holding_, on) != on) {
+            on ? loop_.ref() : loop_.unref();
+        }
+    }
+
+    [[nodiscard]] bool wants_input() const noexcept {
+        return !peer_ended_ && !paused_ && (on_data_ || ending_);
+    }
+
+    detail::stream_set& set_;
+    event_loop& loop_;
+    stream** reference_ = nullptr;
+    unique_fd fd_;
+    detail::io_watch watch_;
+    detail::connection_ticket ticket_;
+    byte_buffer out_;
+    detail::move_only_function<void(bytes)> on_data_;
+    std::unique_ptr<rare_handlers> rare_;
+    detail::time_point deadline_ = detail::time_point::max();
+    detail::time_point timer_at_ = detail::time_point::max();
+    timer timer_;
+    std::error_code reason_;
+    bool open_ = true;
+    bool paused_ = false;
+    bool corked_ = false;     // inside on_data: gather what is written
+    bool above_mark_ = false; // a write answered false
+    bool ending_ = false;     // no more writes
+    bool close_at_once_ = false;
+    bool fin_sent_ = false;
+    bool peer_ended_ = false;
+    bool idle_ = false;
+    bool hung_up_ = false;
+    bool holding_ = false;
+};
+
+namespace detail {
+
+/// The streams of one role: owns them, drains them, buries them at the end of the turn.
+class stream_set {
+public:
+    explicit stream_set(event_loop& loop) noexcept : loop_{loop} {}
+    ~stream_set() {
+        bury_all(live_);
+        bury_all(dead_);
+    }
+
+    /// `reference`, if any, is set to null when the stream dies.
+    stream& attach(connection&& from, stream** reference = nullptr) {
+        auto* made = new stream{*this, loop_, std::move(from)};
+        made->reference_ = reference;
+        made->insert_before(live_);
+        if (made->reason_) { // no such descriptor, out of memory: told by the close handler
+            made->finish(made->reason_);
+        }
+        return *made;
+    }
+
+    /// The holder of the reference is gone.
+    static void forget(stream* one) noexcept {
+        if (one != nullptr) {
+            one->reference_ = nullptr;
+        }
+    }
+
+    [[nodiscard]] bool draining() const noexcept { return draining_; }
+
+    /// Ends the streams that are idle now, and every other one as soon as it becomes idle.
+    void drain() {
+        draining_ = true;
+        for (list_node* each = live_.next(); each != &live_;) {
+            auto& current = static_cast<stream&>(*each);
+            each = each->next();
+            if (current.idle_) {
+                current.end();
+            }
+        }
+    }
+
+private:
+    friend class cluster::v0::stream;
+
+    void closed(stream& one) noexcept {
+        one.insert_before(dead_);
+        loop_.at_turn_end(hook_);
+    }
+
+    void bury() {
+        while (dead_.linked()) {
+            std::unique_ptr<stream> one{static_cast<stream*>(dead_.next())};
+            one->unlink();
+            if (one->rare_ && one->rare_->on_close) {
+                if (dead_.linked()) {
+                    loop_.at_turn_end(
+                        hook_); // the handler may throw: the others stay for the next turn
+                }
+                one->rare_->on_close(one->reason_);
+            }
+        }
+    }
+
+    static void bury_all(list_node& list) noexcept {
+        while (list.linked()) {
+            delete static_cast<stream*>(list.next());
+        }
+    }
+
+    event_loop& loop_;
+    list_node live_;
+    list_node dead_;
+    bool draining_ = false;
+    turn_hook hook_ = turn_hook::for_member<stream_set, &stream_set::bury>(*this);
+};
+
+} // namespace detail
+
+inline stream::stream(detail::stream_set& set, event_loop& loop, connection&& from)
+    : set_{set},
+      loop_{loop},
+      fd_{detail::connection_access::take_descriptor(from)},
+      ticket_{detail::connection_access::take_ticket(from)} {
+    hold(true);
+    watch_.keep_alive(false);
+    reason_ = watch_.start<&stream::on_ready>(loop_, fd_.get(), detail::os::io::none, *this);
+}
+
+inline void stream::on_ready(detail::os::io what) {
+    using detail::os::io;
+    if ((what & (io::readable | io::hangup)) && wants_input()) {
+        read_some();
+    } else if (what & io::hangup) {
+        hung_up_ = true; // level-triggered, and nobody reads: do not listen to it again and again
+        watch_.stop();
+        hold(false);
+        if (!out_.empty() || fin_sent_) {
+            finish(detail::os::pending_error(fd_.get()));
+        }
+        return;
+    }
+    if (open_ && (what & io::writable)) {
+        flush();
+    }
+}
+
+inline void stream::read_some() {
+    auto buffer = loop_.scratch();
+    auto got = detail::os::receive(fd_.get(), buffer);
+    if (got.would_block()) {
+        return;
+    }
+    if (got.error != 0) {
+        finish({got.error, std::system_category()});
+    } else if (got.bytes == 0) {
+        peer_ended();
+    } else {
+        deliver(buffer.first(got.bytes));
+    }
+}
+
+inline void stream::deliver(bytes data) {
+    if (!on_data_) {
+        return; // ended without a reader: what the peer still says is dropped
+    }
+    struct cork {
+        stream& owner;
+        explicit cork(stream& one) noexcept : owner{one} { owner.corked_ = true; }
+        ~cork() { // also when the handler throws: what it wrote is sent
+            owner.corked_ = false;
+            if (owner.open_) {
+                owner.flush();
+            }
+        }
+    } guard{*this};
+    on_data_(data);
+}
+
+inline void stream::peer_ended() {
+    peer_ended_ = true;
+    update_interest();
+    if (fin_sent_) {
+        finish({});
+    } else if (rare_ && rare_->on_end && !ending_) {
+        rare_->on_end();
+    } else {
+        end();
+    }
+}
+
+inline bool stream::write(bytes data) {
+    if (!open_ || ending_) {
+        return false;
+    }
+    if (!corked_ && out_.empty()) {
+        auto sent = detail::os::send(fd_.get(), data);
+        if (sent.error != 0 && !sent.would_block()) {
+            finish({sent.error, std::system_category()});
+            return false;
+        }
+        data = data.subspan(sent.bytes);
+    }
+    if (!data.empty()) {
+        out_.append(data);
+        if (corked_ && out_.size() >= high_water_mark) {
+            flush();
+        }
+        update_interest();
+    }
+    above_mark_ = above_mark_ || out_.size() >= high_water_mark;
+    return open_ && out_.size() < high_water_mark;
+}
+
+inline void stream::flush() {
+    while (!out_.empty()) {
+        auto sent = detail::os::send(fd_.get(), out_.span());
+        if (sent.would_block()) {
+            break;
+        }
+        if (sent.error != 0) {
+            finish({sent.error, std::system_category()});
+            return;
+        }
+        out_.consume_front(sent.bytes);
+    }
+    if (out_.empty()) {
+        sent_everything();
+    }
+    if (open_) {
+        update_interest();
+    }
+}
+
+inline void stream::sent_everything() {
+    if (std::exchange(above_mark_, false) && !ending_ && rare_ && rare_->on_drain) {
+        rare_->on_drain();
+    }
+    if (!open_ || !ending_ || !out_.empty() || fin_sent_ || corked_) {
+        return;
+    }
+    if (close_at_once_ || peer_ended_) {
+        finish({});
+        return;
+    }
+    fin_sent_ = true;
+    detail::os::shutdown_writes(fd_.get());
+    expires_after(linger);
+}
+
+inline void stream::end() {
+    if (!open_ || ending_) {
+        return;
+    }
+    ending_ = true;
+    if (out_.empty() && !corked_) {
+        sent_everything();
+    }
+    if (open_) {
+        update_interest();
+    }
+}
+
+inline void stream::close_when_sent() {
+    close_at_once_ = true;
+    end();
+}
+
+inline void stream::expires_after(std::chrono::nanoseconds delay) {
+    deadline_ = loop_.now() + delay;
+    if (deadline_ < timer_at_) { // else the running timer looks at the deadline when it is due
+        timer_.cancel();
+        timer_at_ = deadline_;
+        timer_ = loop_.after(deadline_ - std::chrono::steady_clock::now(), [this] { on_timer(); });
+        timer_.unref();
+    }
+}
+
+inline void stream::on_timer() {
+    timer_at_ = detail::time_point::max();
+    if (deadline_ == detail::time_point::max()) {
+        return;
+    }
+    if (loop_.now() < deadline_) {
+        expires_after(deadline_ - loop_.now());
+        return;
+    }
+    deadline_ = detail::time_point::max();
+    if (!ending_ && rare_ && rare_->on_timeout) {
+        rare_->on_timeout();
+    } else {
+        finish(fin_sent_ ? std::error_code{} : std::make_error_code(std::errc::timed_out));
+    }
+}
+
+inline void stream::idle(bool on) noexcept {
+    idle_ = on;
+    if (on && set_.draining()) {
+        end();
+    }
+}
+
+inline void stream::update_interest() noexcept {
+    using detail::os::io;
+    if (!open_) {
+        return;
+    }
+    bool writes = !out_.empty() && !corked_;
+    auto wanted = (wants_input() ? io::readable : io::none) | (writes ? io::writable : io::none);
+    if (hung_up_ && wanted != io::none) {
+        hung_up_ = false;
+        hold(true);
+        watch_.start<&stream::on_ready>(loop_, fd_.get(), wanted, *this);
+    } else {
+        watch_.update(wanted);
+    }
+}
+
+inline void stream::finish(std::error_code reason) noexcept {
+    if (open_) {
+        reason_ = reason;
+        abandon();
+        set_.closed(*this);
+    }
+}
+
+inline void stream::abandon() noexcept {
+    open_ = false;
+    watch_.stop();
+    fd_.reset();
+    ticket_.reset();
+    timer_.cancel();
+    hold(false);
+}
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_NET_STREAM_HPP

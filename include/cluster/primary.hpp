@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_PRIMARY_HPP
+#define CLUSTER_PRIMARY_HPP
+
+#include "detail/primary_core.hpp"
+#include "event.hpp"
+#include "fork_options.hpp"
+#include "fwd.hpp"
+#include "messaging.hpp"
+#include "net/connection.hpp"
+#include "net/listener.hpp"
+#include "net/server.hpp"
+#include "net/stream.hpp"
+#include "shutdown_options.hpp"
+#include "worker.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <iterator>
+#include <stdexcept>
+#include <string>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+
+/// The workers of a primary in the order of their ids: a view, good until one is added or dies.
+template <typename Worker>
+class worker_range {
+public:
+    class iterator {
+    public:
+        using value_type = Worker;
+        using difference_type = std::ptrdiff_t;
+        using reference = Worker&;
+        using pointer = Worker*;
+        using iterator_category = std::forward_iterator_tag;
+
+        iterator() noexcept = default;
+        explicit iterator(const detail::owned_worker* at) noexcept : at_{at} {}
+        Worker& operator*() const noexcept { return static_cast<Worker&>(**at_); }
+        Worker* operator->() const noexcept { return &**this; }
+        iterator& operator++() noexcept { return ++at_, *this; }
+        iterator operator++(int) noexcept { return iterator{at_++}; }
+        friend bool operator==(iterator, iterator) noexcept = default;
+
+    private:
+        const detail::owned_worker* at_ = nullptr;
+    };
+
+    worker_range(const std::vector<detail::owned_worker>& all, std::size_t first) noexcept
+        : all_{&all}, first_{first} {}
+
+    [[nodiscard]] std::size_t size() const noexcept { return all_->size() - first_; }
+    [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+    [[nodiscard]] iterator begin() const noexcept { return iterator{all_->data() + first_}; }
+    [[nodiscard]] iterator end() const noexcept { return iterator{all_->data() + all_->size()}; }
+
+    /// By position. \throws std::out_of_range
+    [[nodiscard]] Worker& at(std::size_t index) const {
+        return static_cast<Worker&>(*all_->at(first_ + index));
+    }
+    [[nodiscard]] Worker& operator[](std::size_t index) const noexcept {
+        return static_cast<Worker&>(*(*all_)[first_ + index]);
+    }
+    /// By id; null when it is dead or never was.
+    [[nodiscard]] Worker* find(std::uint32_t id) const noexcept {
+        for (auto& each : *this) {
+            if (each.id() == id) {
+                return &each;
+            }
+        }
+        return nullptr;
+    }
+
+private:
+    const std::vector<detail::owned_worker>* all_;
+    std::size_t first_;
+};
+
+/// The role of the process that starts workers and watches over them. Made by basic_cluster.
+/// Everything from the thread that runs it, which is also the thread that starts workers; post()
+/// and stop() from any. A call that cannot be made in this role does not exist here.
+template <typename Cluster>
+class basic_primary final : private detail::cluster_policies {
+    using serializer_policy = typename Cluster::serializer_type;
+
+public:
+    using worker = basic_worker<Cluster>;
+    template <typename Reply>
+    using responder = basic_responder<Reply, serializer_policy>;
+
+    basic_primary(event_loop& loop, std::vector<std::string> arguments, unsigned cluster)
+        : core_{loop, *this, std::move(arguments), cluster} {}
+
+    /// Changes the settings of later fork() calls: what `options` leaves at its default stays as it
+    /// was. Every call raises event::setup.
+    void setup(const fork_options& options = {}) { core_.setup(options); }
+    /// Empty before the first setup() or fork().
+    [[nodiscard]] const fork_options& settings() const noexcept { return core_.settings(); }
+
+    /// Starts a worker and returns at once; the start costs the same whatever this process's
+    /// memory. Messages may be sent at once. A worker that cannot be started is told by
+    /// event::error and event::exit (`exit_reason::spawn_failed`), like any other death.
+    worker& fork(const fork_options& options = {}) {
+        return static_cast<worker&>(core_.fork(options));
+    }
+    /// Starts `count` workers. \returns those.
+    worker_range<worker> fork(std::size_t count, const fork_options& options = {}) {
+        std::size_t before = core_.workers().size();
+        for (std::size_t i = 0; i != count; ++i) {
+            core_.fork(options);
+        }
+        return {core_.workers(), before};
+    }
+
+    /// The workers that live: all that were forked and whose exit has not been told.
+    [[nodiscard]] worker_range<worker> workers() const noexcept { return {core_.workers(), 0}; }
+
+    /// Calls `handler` for what happens to workers; see cluster/event.hpp for the events.
+    template <typename Event, typename F>
+    subscription on(Event which, F&& handler) {
+        return add(which, std::forward<F>(handler), false);
+    }
+    template <typename Event, typename F>
+    subscription once(Event which, F&& handler) {
+        return add(which, std::forward<F>(handler), true);
+    }
+
+    /// Calls `handler` with every worker's messages of the type that it takes: `[](auto& from,
+    /// const job& message)`, `[](const job& message)`, and a cluster::handle behind the message for
+    /// a descriptor that came along.
+    template <typename F>
+    subscription on_message(F&& handler) {
+        auto added = table_.on_message(std::forward<F>(handler));
+        claim();
+        return added;
+    }
+    /// Answers every worker's requests of the type that `handler` takes with what it returns, or
+    /// later by a `responder<Reply>` as its last parameter. What it throws is the answer, too.
+    template <typename F>
+    void on_request(F&& handler) {
+        table_.on_request(std::forward<F>(handler));
+        claim();
+    }
+
+    /// Sends a message to every worker that is connected.
+    template <typename Message>
+    void broadcast(const Message& message) {
+        using type = detail::message_type_of<Message>;
+        byte_buffer encoded;
+        for (auto& each : workers()) {
+            if (!each.is_connected()) {
+                continue;
+            }
+            if (encoded.empty()) { // once for all
+                if constexpr (std::is_same_v<type, Message>) {
+                    serializer_policy{}.encode(message, encoded);
+                } else {
+                    serializer_policy{}.encode(type{message}, encoded);
+                }
+            }
+            each.messaging_channel().send(
+                {0, detail::frame_kind::message, 0, detail::message_id<type>(), 0},
+                [&](byte_buffer& out) { out.append(encoded.span()); });
+        }
+    }
+
+    /// Asks every worker to finish (worker::disconnect). `done` is called once, later, after the
+    /// last of them has exited; also when there is none.
+    template <typename F>
+    void disconnect(F&& done) {
+        core_.disconnect(std::forward<F>(done));
+    }
+    void disconnect() { core_.disconnect({}); }
+
+    /// Ends the cluster: tells the workers, lets them finish until the deadline, then SIGTERM, then
+    /// SIGKILL; run() then returns 0, or 1 when a worker had to be forced. No worker is replaced
+    /// any more. A second call takes the next step at once.
+    void shutdown(const shutdown_options& options = {}) { core_.shutdown(options); }
+
+    /// Makes run() return `code`; workers that still live end with the primary. Thread-safe.
+    void stop(int code = 0) noexcept { core_.loop_.stop(code); }
+
+    /// Listens in the primary itself, whatever the scheduling policy; `handler` gets the
+    /// connections, which it may pass to a worker with send(). \throws std::system_error with the
+    /// address
+    server& listen(const listen_options& options, server::connection_handler handler) {
+        std::error_code error;
+        auto socket = detail::server_set::bind(options, error);
+        if (error) {
+            throw std::system_error(error, detail::describe(options));
+        }
+        return core_.servers().add(std::move(socket), options, std::move(handler));
+    }
+    /// Listens on a socket that is there already.
+    server& listen(listener socket, server::connection_handler handler) {
+        return core_.servers().add(std::move(socket), {}, std::move(handler));
+    }
+
+    /// Reads and writes a connection in this role's loop. The role owns the stream.
+    stream& attach(connection client) { return core_.streams_.attach(std::move(client)); }
+
+    /// Timers, signals and tasks of this role's loop; see event_loop.
+    template <typename F>
+    timer after(event_loop::duration delay, F&& f) {
+        return core_.loop_.after(delay, std::forward<F>(f));
+    }
+    template <typename F>
+    timer every(event_loop::duration period, F&& f) {
+        return core_.loop_.every(period, std::forward<F>(f));
+    }
+    template <typename F>
+    subscription on_signal(int signal, F&& f) {
+        return core_.loop_.on_signal(signal, std::forward<F>(f));
+    }
+    template <typename F>
+    void post(F&& f) {
+        core_.loop_.post(std::forward<F>(f));
+    }
+    [[nodiscard]] event_loop& loop() noexcept { return core_.loop_; }
+
+    /// The policies' objects, for those that have state to look at.
+    [[nodiscard]] auto& scheduling() noexcept { return scheduling_; }
+    [[nodiscard]] auto& restart() noexcept { return restart_; }
+
+private:
+    using table = detail::message_table<worker, serializer_policy>;
+
+    template <typename Event, typename F>
+    subscription add(Event which, F&& handler, bool once) {
+        auto call = [f = std::forward<F>(handler)](detail::worker_core& one,
+                                                   const auto&... rest) mutable {
+            detail::call_flexibly(f, static_cast<worker&>(one), rest...);
+        };
+        if constexpr (std::is_same_v<Event, event::restart_t>) {
+            return core_.restart_.add(std::move(call), once);
+        } else if constexpr (std::is_same_v<Event, event::give_up_t>) {
+            return core_.give_up_.add(std::move(call), once);
+        } else if constexpr (std::is_same_v<Event, event::setup_t>) {
+            return core_.setup_.add(
+                [f = std::forward<F>(handler)](const fork_options& now) mutable {
+                    if constexpr (std::is_invocable_v<F&, const fork_options&>) {
+                        f(now);
+                    } else {
+                        f();
+                    }
+                },
+                once);
+        } else {
+            return emitter_for(core_.events_, which).add(std::move(call), once);
+        }
+    }
+
+    void claim() {
+        for (auto& each : workers()) {
+            each.claim();
+        }
+    }
+
+    // cluster_policies
+    std::size_t pick(const candidates& ready, const connection_info& from) override {
+        if constexpr (Cluster::scheduling_type::accepts_in == accept_site::primary) {
+            return static_cast<std::size_t>(scheduling_.pick(ready, from));
+        } else {
+            return 0;
+        }
+    }
+    [[nodiscard]] bool needs_address() const noexcept override {
+        return detail::needs_address<typename Cluster::scheduling_type>();
+    }
+    detail::launched_worker launch(const detail::launch_request& request,
+                                   std::error_code& error) override {
+        return Cluster::backend_type::launch(request, error);
+    }
+    restart_decision decide(const exit_report& report) override { return restart_.decide(report); }
+    detail::owned_worker
+    make_worker(std::uint32_t id, std::uint32_t slot, fork_options options) override {
+        return worker::make(core_, table_, id, slot, std::move(options));
+    }
+    [[nodiscard]] detail::accept_mode mode() const noexcept override {
+        switch (Cluster::scheduling_type::accepts_in) {
+        case accept_site::primary:
+            return detail::accept_mode::handed;
+        case accept_site::own_socket:
+            return detail::accept_mode::own_socket;
+        case accept_site::shared_socket:
+            break;
+        }
+        return detail::accept_mode::shared;
+    }
+    [[nodiscard]] std::string serializer() const override {
+        return std::string{serializer_policy::name};
+    }
+
+    [[no_unique_address]] typename Cluster::scheduling_type scheduling_;
+    [[no_unique_address]] typename Cluster::restart_type restart_;
+    table table_;
+    detail::primary_core core_;
+};
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_PRIMARY_HPP

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_SELF_HPP
+#define CLUSTER_SELF_HPP
+
+#include "detail/self_core.hpp"
+#include "event.hpp"
+#include "fwd.hpp"
+#include "messaging.hpp"
+#include "net/connection.hpp"
+#include "net/listener.hpp"
+#include "net/server.hpp"
+#include "net/stream.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <system_error>
+#include <utility>
+
+namespace cluster {
+inline namespace v0 {
+
+/// The role of a worker, inside the worker. Made by basic_cluster. Everything from the thread that
+/// runs it; post() and stop() from any. It keeps running while it is connected; after a disconnect
+/// for as long as it has connections, streams or timers.
+template <typename Cluster>
+class basic_self final
+    : private detail::self_core,
+      public detail::message_sender<basic_self<Cluster>, typename Cluster::serializer_type> {
+    using core = detail::self_core;
+    using serializer = typename Cluster::serializer_type;
+    using sender = detail::message_sender<basic_self, serializer>;
+    using table = detail::message_table<basic_self, serializer>;
+
+public:
+    template <typename Reply>
+    using responder = basic_responder<Reply, serializer>;
+
+    basic_self(event_loop& loop, unique_fd channel)
+        : core{loop, std::move(channel), std::string{serializer::name}}, sender{loop} {}
+
+    /// 1, 2, 3, …: the number by which the primary knows this worker.
+    using core::id;
+    /// The worker's place, which its replacement inherits: 0, 1, 2, …
+    using core::slot;
+    /// fork_options::name.
+    using core::name;
+    /// This process's number.
+    [[nodiscard]] int pid() const noexcept { return detail::os::process_id(); }
+    /// False once a disconnect has begun, from either side, or the channel is closed.
+    using core::is_connected;
+    /// True once the worker ends because somebody asked for it.
+    using core::exited_after_disconnect;
+
+    /// Listens on an address that all workers who ask for it share. Blocks until the primary has
+    /// bound it; `handler` then gets this worker's connections, as the scheduling policy has it.
+    /// \throws std::system_error with the address in its text (EADDRINUSE, EACCES, …)
+    server& listen(const listen_options& options, server::connection_handler handler) {
+        std::error_code error;
+        auto& made = listen(options, std::move(handler), error);
+        if (error) {
+            throw std::system_error(error, detail::describe(options));
+        }
+        return made;
+    }
+    /// The same without exceptions; with an error the server is closed and soon gone.
+    server& listen(const listen_options& options,
+                   server::connection_handler handler,
+                   std::error_code& error) {
+        return core::listen(options, std::move(handler), error);
+    }
+    /// Listens on a socket that came with a message or was made elsewhere; the primary is not
+    /// asked.
+    server& listen(listener socket, server::connection_handler handler) {
+        return core::serve(std::move(socket), {}, std::move(handler));
+    }
+
+    /// A listening socket of this worker's slot, for another library to accept from. The primary
+    /// keeps a copy, so that nothing is lost when the worker dies; the caller owns what it gets.
+    /// \throws std::system_error with the address in its text
+    [[nodiscard]] listener open_listener(const listen_options& options) {
+        std::error_code error;
+        auto socket = open_listener(options, error);
+        if (error) {
+            throw std::system_error(error, detail::describe(options));
+        }
+        return socket;
+    }
+    [[nodiscard]] listener open_listener(const listen_options& options, std::error_code& error) {
+        return core::open_listener(options, error);
+    }
+
+    /// Reads and writes a connection in this role's loop. The role owns the stream.
+    stream& attach(connection client) { return this->streams_.attach(std::move(client)); }
+
+    /// Calls `handler` for what happens to this worker; see cluster/event.hpp for the events.
+    template <typename Event, typename F>
+    subscription on(Event which, F&& handler) {
+        return add(which, std::forward<F>(handler), false);
+    }
+    template <typename Event, typename F>
+    subscription once(Event which, F&& handler) {
+        return add(which, std::forward<F>(handler), true);
+    }
+
+    /// Calls `handler` with messages of the type that it takes: `[](const job& message)`, and a
+    /// cluster::handle behind the message for a descriptor that came along. Messages that came
+    /// before wait for it.
+    template <typename F>
+    subscription on_message(F&& handler) {
+        auto added = table_.on_message(std::forward<F>(handler));
+        claim();
+        return added;
+    }
+    /// Answers requests of the type that `handler` takes with what it returns, or later by a
+    /// `responder<Reply>` as its last parameter. What it throws is the answer, too.
+    template <typename F>
+    void on_request(F&& handler) {
+        table_.on_request(std::forward<F>(handler));
+        claim();
+    }
+
+    /// Sends a message to another worker, by way of the primary, which does not look into it. A
+    /// worker that does not exist gets nothing and nobody is told.
+    template <typename Message>
+    send_result send_to(std::uint32_t id, const Message& message, handle descriptor = {}) {
+        return this->send_frame(detail::frame_kind::relay, id, message, std::move(descriptor), {});
+    }
+    /// Sends a message to all other workers.
+    template <typename Message>
+    send_result broadcast(const Message& message) {
+        return this->send_frame(detail::frame_kind::relay, 0, message, {}, {});
+    }
+
+    /// Finishes: no new connections, and when the open ones have ended the channel closes; the
+    /// worker then ends when it has nothing left to do. Idempotent.
+    void disconnect() { core::disconnect(); }
+    /// Ends now, as after a disconnect, but without waiting for connections: run() returns 0 as
+    /// soon as the primary knows that it is on purpose.
+    void kill() { core::kill(); }
+    /// Closes the channel and makes run() return 0 at once; the primary does not take it for a
+    /// disconnect.
+    void close() { core::close(); }
+
+    /// Makes run() return `code`. What was sent is sent. Thread-safe.
+    void stop(int code = 0) noexcept { this->loop_.stop(code); }
+
+    /// Blocks until everything that was sent has been handed to the system; for code that is about
+    /// to leave by other ways than run() and std::exit().
+    void flush() noexcept { core::flush(); }
+
+    /// Whether the open channel alone keeps the worker running; on by default.
+    void keep_alive(bool on) noexcept { this->channel_.keep_alive(on); }
+
+    /// Timers, signals and tasks of this role's loop; see event_loop.
+    template <typename F>
+    timer after(event_loop::duration delay, F&& f) {
+        return this->loop_.after(delay, std::forward<F>(f));
+    }
+    template <typename F>
+    timer every(event_loop::duration period, F&& f) {
+        return this->loop_.every(period, std::forward<F>(f));
+    }
+    template <typename F>
+    subscription on_signal(int signal, F&& f) {
+        return this->loop_.on_signal(signal, std::forward<F>(f));
+    }
+    template <typename F>
+    void post(F&& f) {
+        this->loop_.post(std::forward<F>(f));
+    }
+    [[nodiscard]] event_loop& loop() noexcept { return this->loop_; }
+
+private:
+    friend class detail::message_sender<basic_self, serializer>;
+
+    detail::channel& messaging_channel() noexcept { return this->channel_; }
+    event_loop& messaging_loop() noexcept { return this->loop_; }
+
+    template <typename Event, typename F>
+    subscription add(Event which, F&& handler, bool once) {
+        return emitter_for(this->events_, which)
+            .add([this, f = std::forward<F>(handler)](
+                     const auto&... rest) mutable { detail::call_flexibly(f, *this, rest...); },
+                 once);
+    }
+
+    void on_user_frame(detail::frame& arrived) override {
+        using detail::frame_kind;
+        if (arrived.header.kind == frame_kind::reply) {
+            this->requests_.on_reply(arrived);
+        } else if (arrived.header.kind == frame_kind::failure) {
+            this->requests_.on_failure(arrived);
+        } else {
+            receive(arrived);
+        }
+    }
+
+    void receive(detail::frame& arrived) {
+        bool request = arrived.header.kind == detail::frame_kind::request;
+        auto passed = arrived.descriptors.empty() ? (arrived.truncated ? handle::lost() : handle{})
+                                                  : handle{std::move(arrived.descriptors.front())};
+        if (!table_.handles(arrived.header.type, request) ||
+            unclaimed_.has(arrived.header.type, request)) {
+            unhandled_message_info info{arrived.header.type, arrived.payload.size()};
+            unclaimed_.keep(arrived, std::move(passed));
+            this->events_.unhandled_message.emit(info);
+            return;
+        }
+        typename table::arrival what{arrived.payload, &passed, {path_, arrived.header.sequence}};
+        table_.deliver(*this, arrived.header.type, request, what);
+    }
+
+    void claim() {
+        if (!unclaimed_.empty()) {
+            this->loop_.defer([this] { deliver_unclaimed(); });
+        }
+    }
+    void deliver_unclaimed() {
+        detail::unclaimed_messages::entry next;
+        auto wanted = [this](const auto& each) { return table_.handles(each.type, each.request); };
+        if (unclaimed_.take(wanted, next)) {
+            claim();
+            typename table::arrival what{
+                next.payload.span(), &next.descriptor, {path_, next.sequence}};
+            table_.deliver(*this, next.type, next.request, what);
+        }
+    }
+
+    void on_gone() override {
+        path_.reset();
+        this->requests_.fail_all(errc::channel_closed);
+    }
+
+    table table_;
+    detail::unclaimed_messages unclaimed_;
+    std::shared_ptr<detail::channel*> path_ = std::make_shared<detail::channel*>(&this->channel_);
+};
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_SELF_HPP

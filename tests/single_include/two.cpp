@@ -1,0 +1,3 @@
+// SPDX-License-Identifier: MIT
+#include <cluster.hpp>
+#include <cluster.hpp> // twice on purpose

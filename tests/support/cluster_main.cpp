@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: MIT
+// The main() of test programs whose workers are the same program; see cluster_test.hpp.
+#define DOCTEST_CONFIG_IMPLEMENT
+#include <doctest/doctest.h>
+
+#include "cluster_test.hpp"
+
+#include <cstring>
+
+int main(int argc, char** argv) {
+    cluster_test::program::argc = argc;
+    cluster_test::program::argv = argv;
+    doctest::Context context;
+    if (argc > 2 && std::strcmp(argv[1], "--worker-case") == 0) {
+        context.setOption("test-case", argv[2]);
+        context.setOption("minimal", true);
+        context.run();
+        return 90; // the case ended without run_case(): a mistake in the test
+    }
+    context.applyCommandLine(argc, argv);
+    return context.run();
+}

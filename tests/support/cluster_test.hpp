@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_TESTS_SUPPORT_CLUSTER_TEST_HPP
+#define CLUSTER_TESTS_SUPPORT_CLUSTER_TEST_HPP
+
+/// \file
+/// Tests of whole clusters. A test case is a program of both roles: a worker is this test program
+/// again, told to run the one test case of its primary, in which run_case() finds itself in the
+/// other role and ends the process with the worker's code. So a case runs one cluster, has no
+/// SUBCASE before run_case(), and does its checks in the primary.
+
+#include <cluster.hpp>
+
+#include <doctest/doctest.h>
+
+#include <chrono>
+#include <cstdlib>
+#include <string>
+#include <utility>
+
+namespace cluster_test {
+
+/// The program's own arguments, as main() got them.
+struct program {
+    static inline int argc = 0;
+    static inline char** argv = nullptr;
+};
+
+/// How long a case may take before it is a failure: generous, nothing depends on it being short.
+inline std::chrono::seconds patience() {
+    const char* factor = std::getenv("CLUSTER_TEST_PATIENCE");
+    return std::chrono::seconds{60} * (factor == nullptr ? 1 : std::atoi(factor));
+}
+
+/// Runs one cluster. In a worker it does not return.
+/// \returns what run() returned in the primary; -1 and a failed check when it took too long.
+template <typename Cluster, typename PrimaryMain, typename WorkerMain>
+int run_case(const char* name, PrimaryMain primary_main, WorkerMain worker_main) {
+    Cluster app{program::argc, program::argv};
+    if (!app.is_primary()) {
+        std::exit(app.run([](auto&) {}, worker_main));
+    }
+    bool late = false;
+    int code = app.run(
+        [&](auto& primary) {
+            primary.setup({.arguments = {"--worker-case", name}});
+            auto watchdog = primary.after(patience(), [&late, &primary] {
+                late = true;
+                primary.stop(-1);
+            });
+            watchdog.unref();
+            primary_main(primary);
+        },
+        worker_main);
+    CHECK_MESSAGE(!late, "the cluster did not end in time");
+    return code;
+}
+
+} // namespace cluster_test
+
+#endif // CLUSTER_TESTS_SUPPORT_CLUSTER_TEST_HPP
