@@ -239,18 +239,18 @@ public:
 private:
     void watch_workers() {
         primary_.on(cluster::event::listening, [this](auto& worker, const cluster::address& at) {
-            log("worker %u, pid %d, listens", worker.id(), worker.pid());
-            announce_when_all_listen(at);
+            this->log("worker %u, pid %d, listens", worker.id(), worker.pid());
+            this->announce_when_all_listen(at);
         });
         primary_.on(cluster::event::exit, [this](auto& worker, const cluster::exit_status& status) {
-            log("worker %u, pid %d, ended: %s",
-                worker.id(),
-                worker.pid(),
-                status.to_string().c_str());
+            this->log("worker %u, pid %d, ended: %s",
+                      worker.id(),
+                      worker.pid(),
+                      status.to_string().c_str());
         });
         primary_.on(cluster::event::restart,
                     [this](auto& worker, const cluster::restart_decision&) {
-                        log("worker %u will be replaced", worker.id());
+                        this->log("worker %u will be replaced", worker.id());
                     });
         primary_.on_message([this](auto&, const trouble& message) {
             if (!announced_ && !failed_) {

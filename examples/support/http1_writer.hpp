@@ -62,38 +62,35 @@ inline void append_clean(std::string& out, std::string_view text) {
 inline void append_head(std::string& out, const response& answer, connection_header connection) {
     int status = answer.status >= 200 && answer.status <= 999 ? answer.status : 500;
     if (status == 200) {
-        out += "HTTP/1.1 200 OK\r\n";
+        out += "HTTP/1.1 200 OK";
     } else {
         out += "HTTP/1.1 ";
         detail::append_number(out, status);
         out += ' ';
         out += reason_phrase(status);
-        out += "\r\n";
     }
     if (detail::may_have_body(status)) {
         if (!answer.content_type.empty()) {
-            out += "Content-Type: ";
+            out += "\r\nContent-Type: ";
             detail::append_clean(out, answer.content_type);
-            out += "\r\n";
         }
-        out += "Content-Length: ";
+        out += "\r\nContent-Length: ";
         detail::append_number(out, answer.body.size());
-        out += "\r\n";
     }
-    if (connection != connection_header::none) {
-        out += connection == connection_header::close
-                   ? std::string_view{"Connection: close\r\n"}
-                   : std::string_view{"Connection: keep-alive\r\n"};
+    if (connection == connection_header::close) {
+        out += "\r\nConnection: close";
+    } else if (connection == connection_header::keep_alive) {
+        out += "\r\nConnection: keep-alive";
     }
     for (const auto& [name, value] : answer.headers) {
         if (!detail::is_added_by_the_server(name)) {
+            out += "\r\n";
             detail::append_clean(out, name);
             out += ": ";
             detail::append_clean(out, value);
-            out += "\r\n";
         }
     }
-    out += "\r\n";
+    out += "\r\n\r\n";
 }
 
 } // namespace examples

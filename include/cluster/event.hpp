@@ -27,24 +27,21 @@ struct unhandled_message_info {
 /// What on() and once() can be given. On a primary the handler's first argument is the worker that
 /// the event is about; a handler may leave out what it does not need.
 ///
-/// | event             | where           | arguments                  | when |
-/// |-------------------|-----------------|----------------------------|---------------------------------------------------|
-/// | setup             | primary         | fork_options               | after every setup() and
-/// fork()                    | | fork              | primary, worker |                            |
-/// after fork(), before the worker says anything     | | online            | primary, worker | |
-/// the worker's program has reached its role         | | listening         | primary, worker |
-/// address                    | a server of the worker listens                    | | disconnect |
-/// primary, worker |                            | the channel is closed; nothing more comes | | |
-/// self            |                            | this worker begins to finish: no new connections
-/// | | exit              | primary, worker | exit_status                | the last event of a
-/// worker, exactly once          | | error             | primary, worker | std::error_code | it
-/// could not be started, or broke the protocol    | | restart           | primary         |
-/// restart_decision           | the dead worker will be replaced                  | | give_up |
-/// primary         | exit_report                | the restart policy has had enough | | drain |
-/// worker, self    |                            | send() may go on after `queued` or `full` | |
-/// shutdown          | self            |                            | the cluster is about to end |
-/// | unhandled_message | worker, self    | unhandled_message_info     | nobody handles this type;
-/// it is kept for a while  |
+/// | event             | where           | arguments              | when                          |
+/// |-------------------|-----------------|------------------------|-------------------------------|
+/// | setup             | primary         | fork_options           | after each setup() and fork() |
+/// | fork              | primary, worker |                        | after fork(), first of all    |
+/// | online            | primary, worker |                        | its program reached its role  |
+/// | listening         | primary, worker | address                | a server of it listens        |
+/// | disconnect        | primary, worker |                        | its channel is closed         |
+/// |                   | self            |                        | it begins to finish           |
+/// | exit              | primary, worker | exit_status            | last event, exactly once      |
+/// | error             | primary, worker | std::error_code        | not started, or broke a rule  |
+/// | restart           | primary         | restart_decision       | it will be replaced           |
+/// | give_up           | primary         | exit_report            | the restart policy gave up    |
+/// | drain             | worker, self    |                        | send() may go on              |
+/// | shutdown          | self            |                        | the cluster is about to end   |
+/// | unhandled_message | worker, self    | unhandled_message_info | nobody handles this type yet  |
 namespace event {
 
 inline constexpr struct setup_t {

@@ -7,11 +7,11 @@
 ///
 /// `B` is the policy, `r` a `detail::launch_request`, `e` a `std::error_code`.
 ///
-/// | expression           | type                      | meaning |
-/// |----------------------|---------------------------|---------------------------------------------|
-/// | `B::separate_memory` | `bool`                    | a worker's crash leaves the others alone |
-/// | `B::launch(r, e)`    | `detail::launched_worker` | starts one worker; does not throw for | |
-/// |                           | failures of the system, does not block long |
+/// | expression           | type                      | meaning                              |
+/// |----------------------|---------------------------|--------------------------------------|
+/// | `B::separate_memory` | `bool`                    | a worker's crash leaves others alone |
+/// | `B::launch(r, e)`    | `detail::launched_worker` | starts one worker; failures of the   |
+/// |                      |                           | system go to `e`                     |
 ///
 /// Models shipped: `process`.
 

@@ -89,11 +89,11 @@ public:
         return nullptr;
     }
 
-    inline void disconnect(move_only_function<void()> done);
-    inline void shutdown(const shutdown_options& options);
-    inline void on_frame(worker_core& from, frame& arrived);
-    inline void on_dead(worker_core& one);
-    inline void release_memberships(worker_core& one, bool kept);
+    void disconnect(move_only_function<void()> done);
+    void shutdown(const shutdown_options& options);
+    void on_frame(worker_core& from, frame& arrived);
+    void on_dead(worker_core& one);
+    void release_memberships(worker_core& one, bool kept);
 
     local_server_set& servers() noexcept { return servers_; }
     [[nodiscard]] bool shutting_down() const noexcept {
@@ -129,20 +129,20 @@ private:
         return slot;
     }
 
-    inline worker_core& start(std::uint32_t slot, fork_options options, unsigned restarts);
-    inline std::error_code launch(worker_core& one);
-    inline void not_started(worker_core& one, std::error_code error);
-    inline void on_listen(worker_core& from, const frame& arrived);
+    worker_core& start(std::uint32_t slot, fork_options options, unsigned restarts);
+    std::error_code launch(worker_core& one);
+    void not_started(worker_core& one, std::error_code error);
+    void on_listen(worker_core& from, const frame& arrived);
     inline shared_listener*
     listener_for(worker_core& from, listen_message& asked, std::error_code& error);
-    inline void close_unused_listeners();
-    inline void on_relay(worker_core& from, frame& arrived);
+    void close_unused_listeners();
+    void on_relay(worker_core& from, frame& arrived);
     inline void
     replace(worker_core& dead, const restart_decision& decision, const exit_report& report);
-    inline void free_place(std::uint32_t slot);
-    inline void check_all_gone();
-    inline void next_shutdown_step();
-    inline void end_all() noexcept;
+    void free_place(std::uint32_t slot);
+    void check_all_gone();
+    void next_shutdown_step();
+    void end_all() noexcept;
 
     std::vector<std::string> arguments_;
     unsigned cluster_;
@@ -319,6 +319,7 @@ inline void worker_core::advance() {
     if (exit_seen_ && !std::exchange(exit_told_, true)) {
         patience_.cancel();
         requeue_handed();
+        page_ = {};
         state_ = worker_state::dead;
         primary_.on_dead(*this);
     }

@@ -76,6 +76,9 @@ public:
     server& listen(const listen_options& options,
                    server::connection_handler handler,
                    std::error_code& error);
+    server& listen_alone(const listen_options& options,
+                         server::connection_handler handler,
+                         std::error_code& error);
     listener open_listener(const listen_options& options, std::error_code& error);
     server&
     serve(listener socket, const listen_options& options, server::connection_handler handler) {
@@ -228,6 +231,9 @@ inline listen_result_message self_core::ask(const listen_message& asked,
 inline server& self_core::listen(const listen_options& options,
                                  server::connection_handler handler,
                                  std::error_code& error) {
+    if (options.exclusive) {
+        return listen_alone(options, std::move(handler), error);
+    }
     auto asked = question(options, error);
     unique_fd socket;
     std::uint32_t key = 0;
@@ -248,6 +254,27 @@ inline server& self_core::listen(const listen_options& options,
     }
     if (socket) {
         server_access::add_socket(made, slot(), std::move(socket));
+    }
+    return made;
+}
+
+// Without the primary, which never hears of the address.
+inline server& self_core::listen_alone(const listen_options& options,
+                                       server::connection_handler handler,
+                                       std::error_code& error) {
+    listener socket;
+    if (is_connected()) {
+        socket = bind(options, error);
+    } else {
+        error = errc::channel_closed; // it is about to end, as for every other address
+    }
+    auto& made = server_set::add(
+        0, socket.address(), options, accept_mode::own_socket, std::move(handler));
+    if (error) {
+        made.unref();
+        server_access::fail(made);
+    } else {
+        server_access::add_socket(made, slot(), socket.release(io::nonblocking));
     }
     return made;
 }

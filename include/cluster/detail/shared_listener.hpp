@@ -51,16 +51,16 @@ public:
     shared_listener& operator=(shared_listener&&) = delete;
 
     /// Binds and listens; once, before anything else.
-    inline std::error_code open();
+    std::error_code open();
 
     [[nodiscard]] std::uint32_t key() const noexcept { return key_; }
     [[nodiscard]] accept_mode mode() const noexcept { return mode_; }
     [[nodiscard]] const address& at() const noexcept { return at_; }
 
     /// Whether `wanted` asks for this address; a member asking for port 0 again wants another one.
-    [[nodiscard]] inline bool matches(const listen_message& wanted,
+    [[nodiscard]] bool matches(const listen_message& wanted,
                                       const worker_core& by) const noexcept;
-    [[nodiscard]] inline bool has_same_options(const listen_message& wanted,
+    [[nodiscard]] bool has_same_options(const listen_message& wanted,
                                                accept_mode mode) const noexcept;
     [[nodiscard]] bool has_member(const worker_core& one) const noexcept {
         for (const auto& each : members_) {
@@ -72,12 +72,12 @@ public:
     }
 
     /// Makes the worker a member. \returns the socket that it shall accept from, if any.
-    inline unique_fd join(worker_core& one, std::error_code& error);
+    unique_fd join(worker_core& one, std::error_code& error);
 
     /// The worker no longer serves this address. `kept`: its place waits for a replacement.
-    inline void leave(worker_core& one, bool kept);
+    void leave(worker_core& one, bool kept);
     /// The replacement of this place will not come.
-    inline void give_up_place(std::uint32_t slot);
+    void give_up_place(std::uint32_t slot);
 
     /// Whether anybody serves the address or is about to.
     [[nodiscard]] bool in_use() const noexcept {
@@ -90,11 +90,11 @@ public:
     }
 
     /// A worker has refused a connection, or can take some again.
-    inline void set_willing(worker_core& one, bool willing);
+    void set_willing(worker_core& one, bool willing);
     /// A worker's window has opened or closed, it leaves, or it is back.
-    inline void update(worker_core& one);
+    void update(worker_core& one);
     /// A connection that a worker has not taken: the next one gets it.
-    inline void requeue(unique_fd accepted);
+    void requeue(unique_fd accepted);
 
 private:
     struct member {
@@ -119,16 +119,16 @@ private:
         return {asked_.backlog, asked_.ipv6_only, false, asked_.no_delay, asked_.mode};
     }
 
-    inline std::error_code open_given();
-    inline unique_fd join_with_socket(member& place, std::error_code& error);
-    inline void adopt_orphans();
-    inline void repair(const unique_fd& socket) noexcept;
-    inline void on_ready(os::io what);
-    inline void dispatch(unique_fd accepted, const address& remote);
-    inline void offer(member& one);
-    inline void withdraw(member& one) noexcept;
-    inline void watch(bool on);
-    inline void pause_for_resources();
+    std::error_code open_given();
+    unique_fd join_with_socket(member& place, std::error_code& error);
+    void adopt_orphans();
+    void repair(const unique_fd& socket) noexcept;
+    void on_ready(os::io what);
+    void dispatch(unique_fd accepted, const address& remote);
+    void offer(member& one);
+    void withdraw(member& one) noexcept;
+    void watch(bool on);
+    void pause_for_resources();
 
     event_loop& loop_;
     connection_router& router_;

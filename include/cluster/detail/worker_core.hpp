@@ -103,21 +103,21 @@ public:
 
     /// Asks the worker to finish: no new connections from now on, its servers close, and when their
     /// connections have ended the channel closes and the process ends by itself. Idempotent.
-    inline void disconnect();
+    void disconnect();
 
     /// Closes the channel at once; the worker ends when it notices, whatever it is doing with its
     /// connections. Not a disconnect: exited_after_disconnect() stays as it is.
-    inline void close();
+    void close();
 
     /// The primary's ends of the worker's piped descriptors (fork_options), streams both ways.
     /// \throws std::system_error (bad_file_descriptor) when that one is no pipe, or is closed.
     [[nodiscard]] stream& standard_input() { return pipe(0); }
     [[nodiscard]] stream& standard_output() { return pipe(1); }
     [[nodiscard]] stream& standard_error() { return pipe(2); }
-    [[nodiscard]] inline stream& pipe(int number);
+    [[nodiscard]] stream& pipe(int number);
 
 protected:
-    inline worker_core(primary_core& primary,
+    worker_core(primary_core& primary,
                        std::uint32_t id,
                        std::uint32_t slot,
                        fork_options options);
@@ -138,7 +138,7 @@ protected:
     }
 
     template <typename Event, typename... Args>
-    inline void emit(Event which, const Args&... args);
+    void emit(Event which, const Args&... args);
 
     primary_core& primary_;
     channel channel_;
@@ -152,21 +152,21 @@ private:
         unique_fd fd;
     };
 
-    inline void on_frame(frame& arrived) override;
-    inline void on_channel_drained() override;
-    inline void on_channel_end() override;
-    inline void on_violation(errc what) override;
+    void on_frame(frame& arrived) override;
+    void on_channel_drained() override;
+    void on_channel_end() override;
+    void on_violation(errc what) override;
 
-    inline void on_exit(const os::exit_info& info);
-    inline void advance();
-    inline void online(const frame& arrived);
+    void on_exit(const os::exit_info& info);
+    void advance();
+    void online(const frame& arrived);
 
     // Hand-over of accepted connections; see control_page.
     [[nodiscard]] bool has_room() const noexcept { return handed_.size() < hand_over_window; }
-    inline void hand_over(shared_listener& from, unique_fd accepted);
-    inline void send_batch();
-    inline bool collect_taken();
-    inline void requeue_handed();
+    void hand_over(shared_listener& from, unique_fd accepted);
+    void send_batch();
+    bool collect_taken();
+    void requeue_handed();
 
     event_loop& loop_;
     fork_options options_;

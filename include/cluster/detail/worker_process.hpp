@@ -26,6 +26,7 @@ public:
 
     void start(event_loop& loop, os::child_process child, exit_function on_exit) {
         child_ = std::move(child);
+        pid_ = child_.pid();
         on_exit_ = std::move(on_exit);
         if (child_.pidfd() == -1 || watch_.start<&watched_process::on_ready>(
                                         loop, child_.pidfd(), os::io::readable, *this)) {
@@ -33,7 +34,7 @@ public:
         }
     }
 
-    [[nodiscard]] int pid() const noexcept { return child_.pid(); }
+    [[nodiscard]] int pid() const noexcept { return pid_; }
     std::error_code signal(int number) noexcept { return child_.signal(number); }
 
     /// Blocks until the child has ended or the time is over; no report follows.
@@ -68,6 +69,7 @@ private:
         if (auto info = child_.try_wait()) {
             watch_.stop();
             poll_.cancel();
+            child_ = {}; // the handle of a dead worker may live on: it keeps no descriptor
             if (auto report = std::exchange(on_exit_, {})) {
                 report(*info);
             }
@@ -75,6 +77,7 @@ private:
     }
 
     os::child_process child_;
+    int pid_ = -1;
     io_watch watch_;
     timer poll_;
     exit_function on_exit_;

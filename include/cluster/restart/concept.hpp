@@ -7,11 +7,10 @@
 ///
 /// `R` is the policy, `r` an lvalue of `R`, `e` an `exit_report`.
 ///
-/// | expression    | type               | called                                           | must
-/// not  |
-/// |---------------|--------------------|--------------------------------------------------|-----------|
-/// | `r.decide(e)` | `restart_decision` | once for every death that nobody asked for, in   | block
-/// | |               |                    | the primary's thread                             | |
+/// | expression    | type               | called                      | must not |
+/// |---------------|--------------------|-----------------------------|----------|
+/// | `r.decide(e)` | `restart_decision` | once for every death that   | block    |
+/// |               |                    | nobody asked for            |          |
 ///
 /// Not asked for a worker that was told to disconnect, nor while the cluster shuts down. The policy
 /// is default constructible, owned by one cluster and never called from two threads at once.

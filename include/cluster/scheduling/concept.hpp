@@ -8,12 +8,12 @@
 /// `S` is the policy, `s` an lvalue of `S`, `c` the workers that can take a connection now, `i` a
 /// `connection_info`.
 ///
-/// | expression       | type                | meaning |
-/// |------------------|---------------------|---------------------------------------------------------|
-/// | `S::accepts_in`  | `accept_site`       | a constant: who accepts | | `s.pick(c, i)`   | index
-/// into `c`      | only for `accept_site::primary`: once for every         | |                  |
-/// | connection, in the primary's thread; must not block     | | `S::needs_address` (optional) |
-/// `bool` | false: `i.remote` may stay empty                        |
+/// | expression         | type           | meaning                                                |
+/// |--------------------|----------------|--------------------------------------------------------|
+/// | `S::accepts_in`    | `accept_site`  | a constant: who accepts                                |
+/// | `s.pick(c, i)`     | index into `c` | for `accept_site::primary`: once for every connection, |
+/// |                    |                | in the primary's thread; must not block                |
+/// | `S::needs_address` | `bool`         | optional; false: `i.remote` may stay empty             |
 ///
 /// `c` has `size()`, never zero, and `operator[]`, which gives a `const candidate&`. An index
 /// beyond the end counts modulo the size. The policy is default constructible, owned by one cluster
