@@ -268,14 +268,12 @@ inline server& self_core::listen_alone(const listen_options& options,
     } else {
         error = errc::channel_closed; // it is about to end, as for every other address
     }
-    auto& made = server_set::add(
-        0, socket.address(), options, accept_mode::own_socket, std::move(handler));
-    if (error) {
-        made.unref();
-        server_access::fail(made);
-    } else {
-        server_access::add_socket(made, slot(), socket.release(io::nonblocking));
+    if (!error) {
+        return server_set::add(std::move(socket), options, std::move(handler));
     }
+    auto& made = server_set::add(0, {}, options, accept_mode::own_socket, std::move(handler));
+    made.unref();
+    server_access::fail(made);
     return made;
 }
 

@@ -36,6 +36,9 @@ public:
         auto at = socket.address();
         auto& made = add(0, at, options, accept_mode::own_socket, std::move(handler));
         server_access::add_socket(made, 0, socket.release(io::nonblocking));
+        if (!options.path.empty()) {
+            server_access::own_file(made, os::absolute_path(options.path));
+        }
         return made;
     }
 

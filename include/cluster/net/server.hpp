@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -68,6 +69,7 @@ public:
                 each->watch.stop();
                 each->fd.reset();
             }
+            remove_file();
             hold(false);
             account_->wait_for_changes(true);
             owner_.on_server_closed(*this);
@@ -120,7 +122,8 @@ public:
           limit_{options.max_connections},
           drops_{options.drop_beyond_max},
           mode_{mode},
-          handler_{std::move(handler)} {
+          handler_{std::move(handler)},
+          waiting_{limit_ == 0 && !drops_} {
         account_ = std::make_shared<detail::connection_account>(loop, [this] { on_change(); });
         hold(true);
     }
@@ -128,6 +131,7 @@ public:
         account_->detach();
         hold(false);
         pressure_.cancel();
+        remove_file();
     }
     server(server&&) = delete;
     server& operator=(server&&) = delete;
@@ -155,7 +159,22 @@ private:
     void add_socket(std::uint32_t slot, unique_fd fd) {
         auto& added = sockets_.emplace_back(new socket{*this, slot, std::move(fd), {}});
         detail::os::set_nonblocking(added->fd.get(), true);
-        listen_to(*added);
+        if (!waiting_) {
+            listen_to(*added);
+        }
+    }
+
+    // The file of a UNIX socket that this process has bound: it goes when the server closes.
+    void own_file(std::string path) {
+        if (detail::os::identify(path, file_)) {
+            path_ = std::move(path);
+        }
+    }
+    void remove_file() noexcept {
+        if (!path_.empty()) {
+            detail::os::remove_if_same(path_, file_);
+            path_.clear();
+        }
     }
 
     void remove_socket(std::uint32_t slot) noexcept {
@@ -234,7 +253,7 @@ private:
             }
             return;
         }
-        if (waiting_ && account_->open() < limit_) {
+        if (waiting_ && (drops_ || account_->open() < limit_)) {
             waiting_ = false;
             account_->wait_for_changes(false);
             for (auto& each : sockets_) {
@@ -281,8 +300,10 @@ private:
     std::shared_ptr<detail::connection_account> account_;
     std::vector<std::unique_ptr<socket>> sockets_;
     timer pressure_;
+    std::string path_; // of file_, if any
+    detail::os::file_identity file_;
     bool listening_ = true;
-    bool waiting_ = false; // full, or the system is out of descriptors
+    bool waiting_; // full, or the system is out of descriptors
     bool finished_ = false;
     bool refed_ = true;
     bool holding_ = false;
@@ -302,6 +323,7 @@ struct server_access {
     }
     /// Makes a server that never listened look closed; it goes in the next turn.
     static void fail(server& of) noexcept { of.fail(); }
+    static void own_file(server& of, std::string path) { of.own_file(std::move(path)); }
     static bool welcomes(const server& of) noexcept { return of.welcomes_handed(); }
     static void take(server& by, unique_fd accepted) { by.take(std::move(accepted)); }
     static void pause_for_resources(server& of) { of.pause_for_resources(); }

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+#include "../support/cluster_test.hpp"
+
+#include <csignal>
+#include <span>
+#include <string>
+
+using namespace cluster_test;
+
+namespace {
+
+/// A connection to a server on this machine.
+cluster::connection connect_to(const cluster::address& to) {
+    namespace os = cluster::detail::os;
+    cluster::unique_fd fd = os::open_stream_socket(to.family());
+    os::set_nonblocking(fd.get(), false);
+    CHECK(os::connect_to(fd.get(), to));
+    return cluster::connection{std::move(fd)};
+}
+
+void append(std::string& to, std::span<const std::byte> bytes) {
+    to.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+} // namespace
+
+// Node.js: test/parallel/test-cluster-message.js
+// A message goes both ways while a TCP connection, on which the worker says what it got, is a
+// second way whose order to the first nobody knows.
+TEST_CASE("test-cluster-message") {
+    const std::string to_worker = "message from the primary";
+    const std::string to_primary = "message from the worker";
+    std::string at_worker; // what the primary and its worker object get
+    std::string at_cluster;
+    std::string echoed; // what the worker got
+    int exits = 0;
+    run_case<cluster::process_cluster>(
+        "test-cluster-message",
+        [&](auto& primary) {
+            auto& worker = primary.fork();
+            auto look = [&] {
+                if (!at_worker.empty() && !at_cluster.empty() && echoed == to_worker) {
+                    worker.kill();
+                }
+            };
+            worker.on_message([&, look](const std::string& text) {
+                CHECK(at_worker.empty());
+                at_worker = text;
+                look();
+            });
+            primary.on_message([&, look](auto& from, const std::string& text) {
+                CHECK(&from == &worker);
+                CHECK(at_cluster.empty());
+                at_cluster = text;
+                look();
+            });
+            worker.on(cluster::event::listening, [&, look](const cluster::address& at) {
+                auto& client = primary.attach(connect_to(at));
+                client.on_data([&, look](std::span<const std::byte> bytes) {
+                    append(echoed, bytes);
+                    look();
+                });
+                CHECK(worker.send(to_worker) == cluster::send_result::ok);
+            });
+            worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
+                ++exits;
+                CHECK(status.signal() == SIGTERM);
+                CHECK_FALSE(worker.exited_after_disconnect());
+            });
+        },
+        [&, client = static_cast<cluster::stream*>(nullptr), got = std::string{}](auto& self) mutable {
+            auto answer = [&client, &got] {
+                if (client != nullptr && !got.empty()) {
+                    client->write(got);
+                }
+            };
+            self.listen({.host = "127.0.0.1"}, [&, answer](cluster::connection from) {
+                client = &self.attach(std::move(from));
+                client->on_data([](std::span<const std::byte>) {});
+                answer();
+                self.send(to_primary);
+            });
+            self.on_message([&, answer](const std::string& text) {
+                got = text;
+                answer();
+            });
+        });
+    CHECK(at_worker == to_primary);
+    CHECK(at_cluster == to_primary);
+    CHECK(echoed == to_worker);
+    CHECK(exits == 1);
+}
