@@ -76,12 +76,12 @@ bool has_ipv6() {
 // Node.js: test/parallel/test-cluster-listen-pipe-readable-writable.js
 TEST_CASE("test-cluster-listen-pipe-readable-writable") {
     scratch_directory scratch;
+    const mode_t before = ::umask(0077); // the mode asked for holds whatever the umask
     int exits = 0;
     run_case<cluster::process_cluster>(
         "test-cluster-listen-pipe-readable-writable",
         [&](auto& primary) {
             scratch.create();
-            ::umask(0077); // the mode asked for holds whatever the umask
             auto path = scratch / "socket";
             auto& worker = primary.fork({.environment = {{"SOCKET_PATH", path}}});
             worker.on(cluster::event::listening, [&, path](const cluster::address& at) {
@@ -100,7 +100,7 @@ TEST_CASE("test-cluster-listen-pipe-readable-writable") {
             self.listen({.path = std::getenv("SOCKET_PATH"), .mode = 0777},
                         [](cluster::connection) {});
         });
-    ::umask(0022);
+    ::umask(before);
     CHECK(exits == 1);
     scratch.remove();
 }

@@ -34,6 +34,8 @@ TEST_CASE("test-cluster-message") {
     std::string at_cluster;
     std::string echoed; // what the worker got
     int exits = 0;
+    cluster::stream* client = nullptr; // in the worker
+    std::string got;
     run_case<cluster::process_cluster>(
         "test-cluster-message",
         [&](auto& primary) {
@@ -55,8 +57,7 @@ TEST_CASE("test-cluster-message") {
                 look();
             });
             worker.on(cluster::event::listening, [&, look](const cluster::address& at) {
-                auto& client = primary.attach(connect_to(at));
-                client.on_data([&, look](std::span<const std::byte> bytes) {
+                primary.attach(connect_to(at)).on_data([&, look](std::span<const std::byte> bytes) {
                     append(echoed, bytes);
                     look();
                 });
@@ -68,8 +69,8 @@ TEST_CASE("test-cluster-message") {
                 CHECK_FALSE(worker.exited_after_disconnect());
             });
         },
-        [&, client = static_cast<cluster::stream*>(nullptr), got = std::string{}](auto& self) mutable {
-            auto answer = [&client, &got] {
+        [&](auto& self) {
+            auto answer = [&] {
                 if (client != nullptr && !got.empty()) {
                     client->write(got);
                 }

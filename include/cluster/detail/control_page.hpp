@@ -15,14 +15,14 @@ inline namespace v0 {
 namespace detail {
 
 /// Connections that may be on their way to one worker, handed over and not yet taken.
-inline constexpr std::uint32_t hand_over_window = 64;
+inline constexpr std::uint32_t hand_over_window = 32;
 
 /// What a worker tells its primary without a system call, and what survives its death at any
 /// instruction. The primary never trusts it: it can only hurt the worker's own connections.
 ///
 /// The worker takes connections in the order of their sequence numbers. Before it runs the handler
 /// of number n it stores n + 1 in `taken`; if it refuses number n (server closed, no descriptor
-/// left) it first sets bit n % 64 of `refused`. So after a death the primary knows exactly which
+/// left) it first sets bit n % 32 of `refused`. So after a death the primary knows exactly which
 /// connections no handler has seen; nobody is served twice and nothing is lost.
 struct control_page {
     std::atomic<std::uint32_t> taken{0};

@@ -215,9 +215,7 @@ inline void worker_core::disconnect() {
     leaving_ = true;
     after_disconnect_ = true;
     channel_.send_control({0, frame_kind::disconnect, 0, 0, 0});
-    for (auto* each : memberships_) {
-        each->update(*this);
-    }
+    update_memberships();
 }
 
 inline void worker_core::close() {
@@ -240,9 +238,7 @@ inline void worker_core::on_frame(frame& arrived) {
     } else if (arrived.header.kind == frame_kind::announce) {
         leaving_ = after_disconnect_ = true;
         channel_.send_control({0, frame_kind::announce_result, 0, 0, arrived.header.sequence});
-        for (auto* each : memberships_) {
-            each->update(*this);
-        }
+        update_memberships();
     } else if (arrived.header.kind >= frame_kind::message) {
         on_user_frame(arrived);
     } else {
@@ -282,9 +278,7 @@ inline void worker_core::on_channel_end() {
     }
     channel_.close();
     leaving_ = true;
-    for (auto* each : memberships_) {
-        each->update(*this);
-    }
+    update_memberships();
     if (!exit_seen_ && !after_disconnect_) { // it closed the channel and lives on
         patience_ = loop_.after(std::chrono::seconds{2}, [this] {
             process_.signal(SIGTERM);
@@ -318,6 +312,7 @@ inline void worker_core::advance() {
     }
     if (exit_seen_ && !std::exchange(exit_told_, true)) {
         patience_.cancel();
+        catch_up_.cancel();
         requeue_handed();
         page_ = {};
         state_ = worker_state::dead;
@@ -335,9 +330,16 @@ inline void worker_core::hand_over(shared_listener& from, unique_fd accepted) {
     in_flight_ = handed_.size();
     loop_.at_turn_end(batch_hook_);
     if (!has_room()) {
-        for (auto* each : memberships_) {
-            each->update(*this);
-        }
+        catch_up_ = loop_.after(catch_up, [this] {
+            behind_ = true;
+            update_memberships();
+        });
+    }
+}
+
+inline void worker_core::update_memberships() {
+    for (std::size_t i = 0; i != memberships_.size(); ++i) {
+        memberships_[i]->update(*this);
     }
 }
 
@@ -374,9 +376,9 @@ inline bool worker_core::collect_taken() {
     }
     in_flight_ = handed_.size();
     if (!had_room && has_room()) {
-        for (auto* each : memberships_) {
-            each->update(*this);
-        }
+        catch_up_.cancel();
+        behind_ = false;
+        update_memberships();
     }
     return true;
 }

@@ -125,7 +125,8 @@ private:
     void repair(const unique_fd& socket) noexcept;
     void on_ready(os::io what);
     void dispatch(unique_fd accepted, const address& remote);
-    void offer(member& one);
+    void go_on();
+    [[nodiscard]] bool takes_more() const noexcept { return !ready_.empty() && blocked_on_ == nullptr; }
     void withdraw(member& one) noexcept;
     void watch(bool on);
     void pause_for_resources();
@@ -141,6 +142,8 @@ private:
     std::vector<member> members_;
     std::vector<const candidate*> ready_;
     std::deque<unique_fd> held_; // given back by workers
+    unique_fd blocked_;          // picked for `blocked_on_`, whose window is full for the moment
+    worker_core* blocked_on_ = nullptr;
     timer pressure_;
     std::chrono::milliseconds pause_{0};
     os::file_identity identity_;
@@ -341,41 +344,44 @@ inline void shared_listener::update(worker_core& one) {
     if (mode_ != accept_mode::handed || place == nullptr || place->worker != &one) {
         return;
     }
-    bool able = place->willing && !one.leaving_ && one.has_room() && one.channel_.can_send();
+    bool able = place->willing && !one.leaving_ && !one.behind_ && one.channel_.can_send();
     if (able && !place->offered) {
-        offer(*place);
+        place->offered = true;
+        ready_.push_back(&one);
     } else if (!able && place->offered) {
         withdraw(*place);
     }
-}
-
-inline void shared_listener::offer(member& one) {
-    one.offered = true;
-    ready_.push_back(one.worker);
-    while (!held_.empty() && !ready_.empty()) {
-        auto waiting = std::move(held_.front());
-        held_.pop_front();
-        auto remote = os::remote_address(waiting.get());
-        dispatch(std::move(waiting), remote);
-    }
-    watch(!ready_.empty());
+    go_on();
 }
 
 inline void shared_listener::withdraw(member& one) noexcept {
     if (std::exchange(one.offered, false)) {
         const candidate* gone = one.worker;
         std::erase(ready_, gone);
-        watch(!ready_.empty());
+        if (blocked_on_ == one.worker) {
+            blocked_on_ = nullptr;
+            held_.push_front(std::move(blocked_));
+        }
     }
 }
 
 inline void shared_listener::requeue(unique_fd accepted) {
-    if (ready_.empty()) {
-        held_.push_back(std::move(accepted));
-    } else {
-        auto remote = os::remote_address(accepted.get());
-        dispatch(std::move(accepted), remote);
+    held_.push_back(std::move(accepted));
+    go_on();
+}
+
+// Hands over what waits here, then lets new connections in.
+inline void shared_listener::go_on() {
+    if (blocked_on_ != nullptr && blocked_on_->has_room()) {
+        std::exchange(blocked_on_, nullptr)->hand_over(*this, std::move(blocked_));
     }
+    while (takes_more() && !held_.empty()) {
+        auto waiting = std::move(held_.front());
+        held_.pop_front();
+        auto remote = os::remote_address(waiting.get());
+        dispatch(std::move(waiting), remote);
+    }
+    watch(takes_more());
 }
 
 // While no worker can take any, connections wait in the kernel's queue.
@@ -389,7 +395,7 @@ inline void shared_listener::watch(bool on) {
 
 inline void shared_listener::on_ready(os::io) {
     constexpr int accepts_per_wake = 128;
-    for (int i = 0; i != accepts_per_wake && !ready_.empty(); ++i) {
+    for (int i = 0; i != accepts_per_wake && takes_more(); ++i) {
         address remote;
         unique_fd accepted = router_.needs_address() ? os::accept_from(fd_.get(), remote)
                                                      : os::accept_from(fd_.get());
@@ -418,13 +424,21 @@ inline void shared_listener::pause_for_resources() {
     using namespace std::chrono_literals;
     pause_ = pause_ == 0ms ? 50ms : (pause_ < 400ms ? 2 * pause_ : 500ms);
     watch_.stop();
-    pressure_ = loop_.after(pause_, [this] { watch(!ready_.empty()); });
+    pressure_ = loop_.after(pause_, [this] { watch(takes_more()); });
 }
 
+// A worker whose window is full keeps its turn for a moment, so that a burst is spread as evenly as
+// a trickle; one that does not catch up is left out (worker_core::behind_).
 inline void shared_listener::dispatch(unique_fd accepted, const address& remote) {
     std::size_t index = router_.pick(candidates{ready_}, {remote, at_}) % ready_.size();
     auto& chosen = const_cast<worker_core&>(static_cast<const worker_core&>(*ready_[index]));
-    chosen.hand_over(*this, std::move(accepted));
+    if (chosen.has_room()) {
+        chosen.hand_over(*this, std::move(accepted));
+    } else {
+        blocked_on_ = &chosen;
+        blocked_ = std::move(accepted);
+        watch(false);
+    }
 }
 
 } // namespace detail

@@ -168,6 +168,10 @@ private:
     bool collect_taken();
     void requeue_handed();
 
+    // How long a full window may last before connections go to the others.
+    static constexpr std::chrono::milliseconds catch_up{20};
+    void update_memberships();
+
     event_loop& loop_;
     fork_options options_;
     watched_process process_;
@@ -192,6 +196,8 @@ private:
     std::uint32_t first_handed_ = 0;       // sequence number of handed_.front()
     std::vector<int> batch_;               // the last ones of handed_, not sent yet
     shared_listener* batch_from_ = nullptr;
+    bool behind_ = false; // its window has been full for longer than `catch_up`
+    timer catch_up_;
     turn_hook batch_hook_ = turn_hook::for_member<worker_core, &worker_core::send_batch>(*this);
 };
 
