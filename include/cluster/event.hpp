@@ -73,15 +73,15 @@ inline constexpr struct unhandled_message_t {
 
 namespace detail {
 
-/// Calls `f` with as many of the arguments as it takes: all, all but the first, the first, none.
+/// Calls `f` with as many of the arguments as it takes: all, the first, all but the first, none.
 template <typename F, typename First, typename... Rest>
 void call_flexibly(F& f, First& first, const Rest&... rest) {
     if constexpr (std::is_invocable_v<F&, First&, const Rest&...>) {
         f(first, rest...);
-    } else if constexpr (std::is_invocable_v<F&, const Rest&...>) {
-        f(rest...);
     } else if constexpr (std::is_invocable_v<F&, First&>) {
         f(first);
+    } else if constexpr (std::is_invocable_v<F&, const Rest&...>) {
+        f(rest...);
     } else {
         static_assert(std::is_invocable_v<F&>,
                       "on: the handler fits the event with none of its arguments; see the table in "

@@ -113,15 +113,19 @@ public:
     /// Blocks and runs handlers until nothing is left to wait for, or stop().
     /// \returns the argument of stop(), else 0.
     int run() {
-        while (!take_stop() && turn(true)) {
+        bool stopped = take_stop();
+        while (!stopped && turn(true)) {
+            stopped = take_stop();
         }
-        return exit_code_;
+        return stopped ? exit_code_.load() : 0;
     }
 
     /// Runs what is ready and returns at once. For a loop inside another one: call it whenever
     /// native_handle() is readable.
     /// \returns whether anything is left to wait for; false after stop().
-    bool poll() { return !take_stop() && turn(false); }
+    bool poll() {
+        return !take_stop() && turn(false) && !take_stop() && (alive() || has_posted());
+    }
 
     /// Makes run() return `code` after the handler that runs now. Thread-safe.
     void stop(int code = 0) noexcept {
@@ -190,16 +194,23 @@ public:
         auto& entry = signals_[static_cast<std::size_t>(signal - 1)];
         if (!entry) {
             inbox_.wakeup_descriptor = wakeup_.descriptor();
+            auto made = std::make_unique<detail::emitter<>>();
             if (auto error = detail::os::signal_hub::subscribe(inbox_, signal)) {
                 throw std::system_error(error, "on_signal");
             }
-            entry = std::make_unique<detail::emitter<>>();
+            entry = std::move(made);
         }
-        return entry->add(std::forward<F>(f));
+        auto cancelled = [](void* loop) noexcept {
+            static_cast<event_loop*>(loop)->drop_unused_signals();
+        };
+        return entry->add(std::forward<F>(f), false, cancelled, this);
     }
 
-    /// The time at the start of this turn: one clock reading for all handlers.
-    [[nodiscard]] std::chrono::steady_clock::time_point now() const noexcept { return now_; }
+    /// The time at the start of this turn: one clock reading for all handlers. Outside of run() and
+    /// poll() the time now.
+    [[nodiscard]] std::chrono::steady_clock::time_point now() const noexcept {
+        return turning_ ? now_ : std::chrono::steady_clock::now();
+    }
 
     /// Memory that a handler may use until it returns, shared by all streams of the loop.
     [[nodiscard]] std::span<std::byte> scratch() {
@@ -238,11 +249,18 @@ private:
             wakeup_.descriptor(),
             detail::os::io::readable,
             this,
-            [](void* self, detail::os::io) { static_cast<event_loop*>(self)->wakeup_.clear(); });
+            [](void* self, detail::os::io) { static_cast<event_loop*>(self)->on_wakeup(); });
         if (error) {
             throw std::system_error(error, "event_loop");
         }
         wakeup_watch_.keep_alive(false);
+    }
+
+    // What woke us becomes work of the next turn: nothing else says that it is there.
+    void on_wakeup() {
+        wakeup_.clear();
+        run_posted();
+        run_signals();
     }
 
     bool take_stop() noexcept { return stopped_.exchange(false); }
@@ -261,9 +279,13 @@ private:
     bool turn(bool may_block) {
         struct in_turn {
             event_loop& loop;
-            ~in_turn() { loop.arm_outer_timer(); }
+            ~in_turn() {
+                loop.turning_ = false;
+                loop.arm_outer_timer();
+            }
         } guard{*this};
         now_ = std::chrono::steady_clock::now();
+        turning_ = true;
         run_posted();
         run_signals();
         run_deferred();
@@ -271,15 +293,17 @@ private:
         if (stopped_.load()) {
             return true;
         }
-        if (!alive()) {
+        if (may_block && !alive()) { // poll() still looks at what keeps no loop alive
             return has_posted();
         }
         auto events = poller_.wait(may_block ? timeout() : 0);
         now_ = std::chrono::steady_clock::now();
-        for (const auto& event : events) {
-            dispatch(event);
+        for (const auto& event : events) { // all level-triggered: what stop() leaves comes again
+            if (!stopped_.load(std::memory_order_relaxed)) {
+                dispatch(event);
+            }
         }
-        timers_.run_due(now_);
+        timers_.run_due(now_, [this] { return stopped_.load(std::memory_order_relaxed); });
         run_hooks();
         return true;
     }
@@ -327,11 +351,12 @@ private:
         for (int signal = 1; pending != 0; ++signal, pending >>= 1U) {
             if ((pending & 1U) != 0) {
                 deferred_.push_back([this, signal] {
+                    struct drop { // handlers that it has cancelled, also when one throws
+                        event_loop& loop;
+                        ~drop() { loop.drop_unused_signals(); }
+                    } guard{*this};
                     if (auto& handlers = signals_[static_cast<std::size_t>(signal - 1)]) {
                         handlers->emit();
-                        if (handlers->empty()) {
-                            drop_signal(signal);
-                        }
                     }
                 });
             }
@@ -346,13 +371,22 @@ private:
         }
     }
 
+    void drop_unused_signals() noexcept {
+        for (int signal = 1; signal <= detail::os::signal_hub::max_signal; ++signal) {
+            auto& entry = signals_[static_cast<std::size_t>(signal - 1)];
+            if (entry && entry->empty() && !entry->walking()) {
+                drop_signal(signal);
+            }
+        }
+    }
+
     void run_deferred() {
         if (running_at_ == running_.size()) {
             running_.clear();
             running_at_ = 0;
             running_.swap(deferred_);
-        } // else: an exception interrupted the last walk, go on behind it
-        while (running_at_ != running_.size()) {
+        } // else: an exception or stop() interrupted the last walk, go on behind it
+        while (running_at_ != running_.size() && !stopped_.load(std::memory_order_relaxed)) {
             auto each = std::move(running_[running_at_++]);
             each();
         }
@@ -380,6 +414,7 @@ private:
     timer start_timer(duration delay, duration period, F&& f) {
         auto base = std::chrono::steady_clock::now();
         constexpr duration most = std::chrono::hours{24 * 365 * 100};
+        delay = delay < duration::zero() ? duration::zero() : delay; // else it would overtake for ever
         auto key = timers_.add(base + (delay < most ? delay : most), period, std::forward<F>(f));
         arm_outer_timer();
         return timer{*this, key};
@@ -388,7 +423,8 @@ private:
     // Only for a loop inside another one: run() itself passes the time to the poller.
     void arm_outer_timer() noexcept {
         if (outer_timer_) {
-            outer_timer_->arm(has_immediate_work() ? detail::time_point{} : timers_.next());
+            bool now = has_immediate_work() || stopped_.load();
+            outer_timer_->arm(now ? detail::time_point{} : timers_.next());
         }
     }
 
@@ -404,7 +440,8 @@ private:
     std::vector<task> deferred_;
     std::vector<task> running_;
     std::size_t running_at_ = 0;
-    std::chrono::steady_clock::time_point now_ = std::chrono::steady_clock::now();
+    std::chrono::steady_clock::time_point now_{};
+    bool turning_ = false;
     std::unique_ptr<std::byte[]> scratch_;
     detail::os::signal_inbox inbox_;
     std::unique_ptr<detail::emitter<>> signals_[detail::os::signal_hub::max_signal];
@@ -446,15 +483,16 @@ io_watch::start(event_loop& loop, int fd, os::io what, void* owner, function han
         loop.watches_.resize(index + 1);
     }
     auto& entry = loop.watches_[index];
-    ++entry.generation;
-    auto key = static_cast<std::uint64_t>(entry.generation) << 32U | static_cast<std::uint32_t>(fd);
+    auto generation = entry.generation + 1;
+    auto key = static_cast<std::uint64_t>(generation) << 32U | static_cast<std::uint32_t>(fd);
     if (auto error = loop.poller_.add(fd, key, what)) {
-        return error;
+        return error; // perhaps EEXIST: then the watch that is there goes on
     }
+    entry.generation = generation;
     entry.watch = this;
     loop_ = &loop;
     fd_ = fd;
-    generation_ = entry.generation;
+    generation_ = generation;
     what_ = what;
     owner_ = owner;
     handle_ = handle;

@@ -15,6 +15,7 @@
 #include "worker.hpp"
 
 #include <chrono>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
@@ -198,7 +199,8 @@ public:
         return core_.servers().add(std::move(socket), options, std::move(handler));
     }
     /// Listens on a socket that is there already.
-    server& listen(listener socket, server::connection_handler handler) {
+    template <std::same_as<listener> Listener> // `{}` means the options
+    server& listen(Listener socket, server::connection_handler handler) {
         return core_.servers().add(std::move(socket), {}, std::move(handler));
     }
 

@@ -11,6 +11,7 @@
 #include "net/server.hpp"
 #include "net/stream.hpp"
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -73,7 +74,8 @@ public:
     }
     /// Listens on a socket that came with a message or was made elsewhere; the primary is not
     /// asked.
-    server& listen(listener socket, server::connection_handler handler) {
+    template <std::same_as<listener> Listener> // `{}` means the options
+    server& listen(Listener socket, server::connection_handler handler) {
         return core::serve(std::move(socket), {}, std::move(handler));
     }
 

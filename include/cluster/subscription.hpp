@@ -60,10 +60,16 @@ class emitter {
 public:
     using handler = move_only_function<void(Args...)>;
 
-    subscription add(handler f, bool once = false) {
+    /// `cancelled(owner)`, if any, is told when a subscription takes a handler away.
+    subscription add(handler f,
+                     bool once = false,
+                     void (*cancelled)(void*) noexcept = nullptr,
+                     void* owner = nullptr) {
         auto entry = std::make_shared<slot>();
         entry->call = std::move(f);
         entry->once = once;
+        entry->cancelled = cancelled;
+        entry->owner = owner;
         slots_.push_back(entry);
         return subscription{entry};
     }
@@ -76,6 +82,9 @@ public:
         }
         return true;
     }
+
+    /// Whether emit() is under way: the emitter must live on until it returns.
+    [[nodiscard]] bool walking() const noexcept { return walking_ != 0; }
 
     void emit(Args... args) {
         std::exception_ptr first;
@@ -103,8 +112,15 @@ public:
 
 private:
     struct slot final : subscribed {
+        void cancel() noexcept override {
+            if (std::exchange(this->active, false) && cancelled != nullptr) {
+                cancelled(owner);
+            }
+        }
         handler call;
         bool once = false;
+        void (*cancelled)(void*) noexcept = nullptr;
+        void* owner = nullptr;
     };
 
     std::vector<std::shared_ptr<slot>> slots_;

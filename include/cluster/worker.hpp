@@ -81,7 +81,7 @@ private:
     }
 
     detail::channel& messaging_channel() noexcept { return this->channel_; }
-    event_loop& messaging_loop() noexcept { return this->primary_.loop_; }
+    event_loop& messaging_loop() noexcept { return this->loop_; }
 
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {
@@ -148,7 +148,7 @@ private:
     // A handler has come: what waited for it is delivered in order, one a task.
     void claim() {
         if (!unclaimed_.empty()) {
-            this->primary_.loop_.defer([this] { deliver_unclaimed(); });
+            this->loop_.defer([this] { deliver_unclaimed(); });
         }
     }
     void deliver_unclaimed() {

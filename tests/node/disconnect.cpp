@@ -3,7 +3,8 @@
 #include "../support/cluster_test.hpp"
 
 #include <cstddef>
-#include <functional>
+#include <cstdint>
+#include <memory>
 #include <set>
 #include <string>
 #include <system_error>
@@ -102,8 +103,8 @@ TEST_CASE("test-cluster-disconnect-with-no-workers") {
 }
 
 TEST_CASE("test-cluster-disconnect") {
-    constexpr std::size_t worker_count = 8;
-    constexpr std::size_t server_count = 2;
+    static constexpr std::size_t worker_count = 8;
+    static constexpr std::size_t server_count = 2;
     int finished = 0;
     run_case<cluster::process_cluster>(
         "test-cluster-disconnect",

@@ -79,13 +79,13 @@ struct doomed_primary {
     cluster::unique_fd output;
 };
 
-/// A worker that serves and says so in the pipe.
+/// A worker that proves that it holds the pipe, and serves.
 template <typename Self>
 void serve(Self& self) {
-    self.listen({}, [](cluster::connection) {});
     if (::write(doomed_primary::worker_pipe, "worker\n", 7) != 7) {
         std::exit(3);
     }
+    self.listen({}, [](cluster::connection) {});
 }
 
 /// The primary that dies with `die()` when `count` workers listen.

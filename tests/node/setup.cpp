@@ -94,9 +94,8 @@ TEST_CASE("test-cluster-setup-primary-emit") {
 TEST_CASE("test-cluster-setup-primary-multiple") {
     texts told;
     run_primary<cluster::process_cluster>({}, [&](auto& primary) {
-        primary.on(cluster::event::setup, [&](const cluster::fork_options& now) {
-            told.push_back(now.executable);
-        });
+        primary.on(cluster::event::setup,
+                   [&](const cluster::fork_options& now) { told.push_back(now.executable); });
         for (const char* each : {"first", "second", "third"}) {
             primary.setup({.executable = each});
             CHECK(primary.settings().executable == each);

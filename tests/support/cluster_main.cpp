@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The main() of test programs whose workers are the same program; see cluster_test.hpp.
 #define DOCTEST_CONFIG_IMPLEMENT
+#define DOCTEST_CONFIG_NO_POSIX_SIGNALS // workers are killed on purpose, and its handlers allocate
 #include <doctest/doctest.h>
 
 #include "cluster_test.hpp"

@@ -39,6 +39,13 @@ public:
     /// Asks for `changed` after every connection that ends from now on.
     void wait_for_changes(bool on) noexcept { waited_for_.store(on); }
 
+    /// Runs `changed`, unless the server is gone. In the loop's thread.
+    void report() {
+        if (changed_) { // written in the loop's thread only, as this is
+            changed_();
+        }
+    }
+
     /// The server is gone: nobody is told any more.
     void detach() noexcept {
         std::lock_guard lock{mutex_};
@@ -47,12 +54,6 @@ public:
     }
 
 private:
-    void report() {
-        if (changed_) { // written in the loop's thread only, as this is
-            changed_();
-        }
-    }
-
     std::atomic<std::size_t> open_{0};
     std::atomic<bool> waited_for_{false};
     std::mutex mutex_;

@@ -10,6 +10,7 @@
 #include "../shutdown_options.hpp"
 #include "server_set.hpp"
 #include "shared_listener.hpp"
+#include "shutdown_ladder.hpp"
 #include "worker_core.hpp"
 
 #include <chrono>
@@ -41,27 +42,25 @@ protected:
 using owned_worker = std::unique_ptr<worker_core, void (*)(worker_core*)>;
 
 /// The primary without the types of its messages: starts workers, answers them, watches them die.
-class primary_core {
+class primary_core final : public worker_owner {
 public:
     primary_core(event_loop& loop,
                  cluster_policies& policies,
                  std::vector<std::string> arguments,
                  unsigned cluster)
-        : loop_{loop},
+        : worker_owner{loop},
           policies_{policies},
           streams_{loop},
           arguments_{std::move(arguments)},
           cluster_{cluster},
           program_{os::open_running_program()},
-          servers_{loop} {}
+          servers_{loop},
+          ladder_{loop, *this} {}
     ~primary_core() { end_all(); }
     primary_core(primary_core&&) = delete;
     primary_core& operator=(primary_core&&) = delete;
 
-    // What roles and workers share.
-    event_loop& loop_;
     cluster_policies& policies_;
-    worker_events events_;
     emitter<const fork_options&> setup_;
     emitter<worker_core&, const restart_decision&> restart_;
     emitter<worker_core&, const exit_report&> give_up_;
@@ -91,17 +90,12 @@ public:
 
     void disconnect(move_only_function<void()> done);
     void shutdown(const shutdown_options& options);
-    void on_frame(worker_core& from, frame& arrived);
-    void on_dead(worker_core& one);
-    void release_memberships(worker_core& one, bool kept);
 
     local_server_set& servers() noexcept { return servers_; }
-    [[nodiscard]] bool shutting_down() const noexcept {
-        return shutdown_step_ != shutdown_step::none;
-    }
+    [[nodiscard]] bool shutting_down() const noexcept { return ladder_.has_begun(); }
 
 private:
-    enum class shutdown_step { none, draining, terminating, killing };
+    friend class shutdown_ladder<primary_core>;
 
     struct pending_restart {
         std::uint32_t slot;
@@ -129,6 +123,11 @@ private:
         return slot;
     }
 
+    void on_worker_frame(worker_core& from, frame& arrived) override;
+    void on_worker_dead(worker_core& one) override;
+    [[nodiscard]] std::string serializer_name() const override { return policies_.serializer(); }
+
+    void release_memberships(worker_core& one, bool kept);
     worker_core& start(std::uint32_t slot, fork_options options, unsigned restarts);
     std::error_code launch(worker_core& one);
     void not_started(worker_core& one, std::error_code error);
@@ -141,7 +140,6 @@ private:
     replace(worker_core& dead, const restart_decision& decision, const exit_report& report);
     void free_place(std::uint32_t slot);
     void check_all_gone();
-    void next_shutdown_step();
     void end_all() noexcept;
 
     std::vector<std::string> arguments_;
@@ -163,239 +161,8 @@ private:
     };
     std::vector<departure> departures_;
 
-    shutdown_step shutdown_step_ = shutdown_step::none;
-    shutdown_options shutdown_options_;
-    timer shutdown_timer_;
-    bool forced_ = false;
+    shutdown_ladder<primary_core> ladder_;
 };
-
-// ---- worker_core, which needs its primary ----
-
-inline worker_core::worker_core(primary_core& primary,
-                                std::uint32_t id,
-                                std::uint32_t slot,
-                                fork_options options)
-    : primary_{primary},
-      channel_{primary.loop_, *this, direction::to_primary},
-      loop_{primary.loop_},
-      options_{std::move(options)} {
-    id_ = id;
-    slot_ = slot;
-}
-
-template <typename Event, typename... Args>
-void worker_core::emit(Event which, const Args&... args) {
-    std::exception_ptr first; // the primary's handlers run even when one of ours throws
-    if (events_) {
-        try {
-            emitter_for(*events_, which).emit(*this, args...);
-        } catch (...) {
-            first = std::current_exception();
-        }
-    }
-    emitter_for(primary_.events_, which).emit(*this, args...);
-    if (first) {
-        std::rethrow_exception(first);
-    }
-}
-
-inline stream& worker_core::pipe(int number) {
-    auto index = static_cast<std::size_t>(number);
-    if (number < 0 || index >= pipes_.size() || pipes_[index] == nullptr) {
-        throw std::system_error(std::make_error_code(std::errc::bad_file_descriptor),
-                                "worker pipe");
-    }
-    return *pipes_[index];
-}
-
-inline void worker_core::disconnect() {
-    if (leaving_ || !channel_.is_open()) {
-        return;
-    }
-    leaving_ = true;
-    after_disconnect_ = true;
-    channel_.send_control({0, frame_kind::disconnect, 0, 0, 0});
-    update_memberships();
-}
-
-inline void worker_core::close() {
-    if (channel_.is_open()) {
-        channel_.flush();
-        channel_.close();
-        on_channel_end();
-    }
-}
-
-inline void worker_core::on_frame(frame& arrived) {
-    if (arrived.header.kind == frame_kind::online) {
-        online(arrived);
-    } else if (!was_online_) {
-        on_violation(errc::bad_frame); // nothing may come before it
-    } else if (arrived.header.kind == frame_kind::taken) {
-        if (!collect_taken()) {
-            on_violation(errc::bad_frame);
-        }
-    } else if (arrived.header.kind == frame_kind::announce) {
-        leaving_ = after_disconnect_ = true;
-        channel_.send_control({0, frame_kind::announce_result, 0, 0, arrived.header.sequence});
-        update_memberships();
-    } else if (arrived.header.kind >= frame_kind::message) {
-        on_user_frame(arrived);
-    } else {
-        primary_.on_frame(*this, arrived);
-    }
-}
-
-inline void worker_core::online(const frame& arrived) {
-    online_message said;
-    if (was_online_ || !decode_wire(arrived.payload, said)) {
-        on_violation(errc::bad_frame);
-        return;
-    }
-    if (said.protocol != protocol_version || said.serializer != primary_.policies_.serializer()) {
-        on_violation(errc::protocol_mismatch);
-        return;
-    }
-    was_online_ = true;
-    state_ = worker_state::online;
-    emit(event::online);
-}
-
-inline void worker_core::on_channel_drained() {
-    emit(event::drain);
-}
-
-inline void worker_core::on_violation(errc what) {
-    channel_.close();
-    process_.signal(SIGKILL);
-    loop_.defer([this] { on_channel_end(); });
-    emit(event::error, make_error_code(what));
-}
-
-inline void worker_core::on_channel_end() {
-    if (std::exchange(channel_ended_, true)) {
-        return;
-    }
-    channel_.close();
-    leaving_ = true;
-    update_memberships();
-    if (!exit_seen_ && !after_disconnect_) { // it closed the channel and lives on
-        patience_ = loop_.after(std::chrono::seconds{2}, [this] {
-            process_.signal(SIGTERM);
-            patience_ = loop_.after(std::chrono::seconds{3}, [this] { process_.signal(SIGKILL); });
-        });
-    }
-    advance();
-}
-
-inline void worker_core::on_exit(const os::exit_info& info) {
-    exit_seen_ = true;
-    status_ = to_exit_status(info);
-    patience_.cancel();
-    if (!channel_ended_) { // somebody else may hold the channel open: do not wait for that
-        patience_ = loop_.after(std::chrono::milliseconds{250}, [this] { on_channel_end(); });
-    }
-    advance();
-}
-
-// The last two events, in their order, one a turn: a handler that throws stops neither.
-inline void worker_core::advance() {
-    if (!channel_ended_) {
-        return;
-    }
-    if (!std::exchange(disconnect_told_, true)) {
-        state_ = worker_state::disconnected;
-        loop_.defer([this] { advance(); });
-        on_gone();
-        emit(event::disconnect);
-        return;
-    }
-    if (exit_seen_ && !std::exchange(exit_told_, true)) {
-        patience_.cancel();
-        catch_up_.cancel();
-        requeue_handed();
-        page_ = {};
-        state_ = worker_state::dead;
-        primary_.on_dead(*this);
-    }
-}
-
-inline void worker_core::hand_over(shared_listener& from, unique_fd accepted) {
-    if (batch_from_ != &from || batch_.size() == static_cast<std::size_t>(batch_limit)) {
-        send_batch();
-    }
-    batch_from_ = &from;
-    batch_.push_back(accepted.get());
-    handed_.push_back({&from, std::move(accepted)});
-    in_flight_ = handed_.size();
-    loop_.at_turn_end(batch_hook_);
-    if (!has_room()) {
-        catch_up_ = loop_.after(catch_up, [this] {
-            behind_ = true;
-            update_memberships();
-        });
-    }
-}
-
-inline void worker_core::update_memberships() {
-    for (std::size_t i = 0; i != memberships_.size(); ++i) {
-        memberships_[i]->update(*this);
-    }
-}
-
-inline void worker_core::send_batch() {
-    if (batch_.empty()) {
-        return;
-    }
-    auto count = static_cast<std::uint32_t>(handed_.size());
-    auto first = first_handed_ + count - static_cast<std::uint32_t>(batch_.size());
-    channel_.send_control({0, frame_kind::connections, 0, batch_from_->key(), first},
-                          descriptor_list{std::exchange(batch_, {})});
-}
-
-// Reads how far the worker has come. False when it claims what it was never given.
-inline bool worker_core::collect_taken() {
-    if (!page_) {
-        return true;
-    }
-    auto taken = page_->taken.load(std::memory_order_acquire);
-    auto refused = page_->refused.load(std::memory_order_acquire);
-    if (taken - first_handed_ > handed_.size()) {
-        return false;
-    }
-    bool had_room = has_room();
-    while (first_handed_ != taken) {
-        auto done = std::move(handed_.front());
-        handed_.pop_front();
-        if ((refused & control_page::bit(first_handed_)) != 0) {
-            page_->refused.fetch_and(~control_page::bit(first_handed_));
-            done.from->set_willing(*this, false);
-            done.from->requeue(std::move(done.fd));
-        }
-        ++first_handed_;
-    }
-    in_flight_ = handed_.size();
-    if (!had_room && has_room()) {
-        catch_up_.cancel();
-        behind_ = false;
-        update_memberships();
-    }
-    return true;
-}
-
-// The worker is dead and its channel was read to the end: what no handler has seen goes elsewhere.
-inline void worker_core::requeue_handed() {
-    batch_.clear();
-    batch_hook_.unlink();
-    collect_taken(); // a lie is of no use any more
-    auto rest = std::exchange(handed_, {});
-    in_flight_ = 0;
-    for (auto& each : rest) {
-        each.from->requeue(std::move(each.fd));
-    }
-}
-
-// ---- primary_core ----
 
 inline worker_core&
 primary_core::start(std::uint32_t slot, fork_options options, unsigned restarts) {
@@ -417,9 +184,7 @@ inline std::error_code primary_core::launch(worker_core& one) {
     if (auto error = os::make_channel(ours, theirs)) {
         return error;
     }
-    std::error_code error;
-    one.page_ = control_mapping::create(page_descriptor, error);
-    if (error) {
+    if (auto error = one.queue_.open(page_descriptor)) {
         return error;
     }
     if (auto failed = one.channel_.open(std::move(ours))) {
@@ -432,6 +197,7 @@ inline std::error_code primary_core::launch(worker_core& one) {
         [&](byte_buffer& out) { encode_wire(welcome, out); },
         descriptor_list{std::move(page_descriptor)});
     one.channel_.flush(); // waits in the socket when the worker looks for it
+    std::error_code error;
     auto launched =
         policies_.launch({one.options_, arguments_, program_.get(), theirs.get(), cluster_}, error);
     if (error) {
@@ -459,7 +225,7 @@ inline void primary_core::not_started(worker_core& one, std::error_code error) {
     });
 }
 
-inline void primary_core::on_frame(worker_core& from, frame& arrived) {
+inline void primary_core::on_worker_frame(worker_core& from, frame& arrived) {
     switch (arrived.header.kind) {
     case frame_kind::listen:
         on_listen(from, arrived);
@@ -495,9 +261,7 @@ inline void primary_core::on_listen(worker_core& from, const frame& arrived) {
     shared_listener* found = nullptr;
     if (!decode_wire(arrived.payload, asked)) {
         error = errc::bad_payload;
-    } else if (from.leaving_ || shutting_down()) {
-        error = errc::cancelled;
-    } else {
+    } else { // also for one that was told to leave: it has not read that yet, and closes when it does
         found = listener_for(from, asked, error);
     }
     if (found != nullptr && !error) {
@@ -554,7 +318,15 @@ primary_core::listener_for(worker_core& from, listen_message& asked, std::error_
 }
 
 inline void primary_core::close_unused_listeners() {
-    std::erase_if(listeners_, [](const auto& each) { return !each->in_use(); });
+    std::erase_if(listeners_, [this](const auto& each) {
+        if (each->in_use()) {
+            return false;
+        }
+        for (auto& worker : workers_) {
+            worker->queue_.forget(*each);
+        }
+        return true;
+    });
 }
 
 inline void primary_core::on_relay(worker_core& from, frame& arrived) {
@@ -589,7 +361,7 @@ inline void primary_core::release_memberships(worker_core& one, bool kept) {
 }
 
 // Decides what follows, takes the worker out of the list, and tells.
-inline void primary_core::on_dead(worker_core& one) {
+inline void primary_core::on_worker_dead(worker_core& one) {
     using std::chrono::milliseconds;
     auto lived = std::chrono::steady_clock::now() - one.started_;
     exit_report report{one.status_,
@@ -679,18 +451,14 @@ inline void primary_core::check_all_gone() {
         }
     }
     if (shutting_down() && workers_.empty()) {
-        shutdown_timer_.cancel();
-        loop_.stop(forced_ ? 1 : 0);
+        loop_.stop(ladder_.end() ? 0 : 1);
     }
 }
 
 inline void primary_core::shutdown(const shutdown_options& options) {
-    if (shutting_down()) {
-        next_shutdown_step();
+    if (!ladder_.begin(options)) {
         return;
     }
-    shutdown_step_ = shutdown_step::draining;
-    shutdown_options_ = options;
     for (auto& each : std::exchange(restarts_, {})) {
         each.when.cancel();
         free_place(each.slot);
@@ -703,23 +471,7 @@ inline void primary_core::shutdown(const shutdown_options& options) {
         }
     }
     disconnect({});
-    shutdown_timer_ = loop_.after(options.deadline, [this] { next_shutdown_step(); });
     loop_.defer([this] { check_all_gone(); });
-}
-
-// Notify and drain, then SIGTERM, then SIGKILL: by the deadlines, or a step with each further call.
-inline void primary_core::next_shutdown_step() {
-    bool terminate = shutdown_step_ == shutdown_step::draining;
-    shutdown_step_ = terminate ? shutdown_step::terminating : shutdown_step::killing;
-    forced_ = forced_ || !workers_.empty();
-    for (auto& each : workers_) {
-        each->kill(terminate ? SIGTERM : SIGKILL);
-    }
-    shutdown_timer_.cancel();
-    if (terminate) {
-        shutdown_timer_ =
-            loop_.after(shutdown_options_.kill_after, [this] { next_shutdown_step(); });
-    }
 }
 
 // Nothing outlives the primary: closing the channels ends every worker whose loop runs, SIGKILL the
@@ -729,7 +481,6 @@ inline void primary_core::end_all() noexcept {
     for (auto& each : workers_) {
         each->channel_.flush();
         each->channel_.close();
-        each->batch_hook_.unlink();
     }
     auto deadline = clock::now() + std::chrono::seconds{1};
     for (auto& each : workers_) {

@@ -33,7 +33,7 @@ protected:
 
 /// One listening address of the cluster, in the primary: its socket or sockets, and the workers
 /// that serve it. A worker's place in it is its slot, so that a replacement finds the same socket.
-class shared_listener {
+class shared_listener final : public membership, public connection_source {
 public:
     shared_listener(event_loop& loop,
                     connection_router& router,
@@ -53,15 +53,14 @@ public:
     /// Binds and listens; once, before anything else.
     std::error_code open();
 
-    [[nodiscard]] std::uint32_t key() const noexcept { return key_; }
+    [[nodiscard]] std::uint32_t key() const noexcept override { return key_; }
     [[nodiscard]] accept_mode mode() const noexcept { return mode_; }
     [[nodiscard]] const address& at() const noexcept { return at_; }
 
     /// Whether `wanted` asks for this address; a member asking for port 0 again wants another one.
-    [[nodiscard]] bool matches(const listen_message& wanted,
-                                      const worker_core& by) const noexcept;
+    [[nodiscard]] bool matches(const listen_message& wanted, const worker_core& by) const noexcept;
     [[nodiscard]] bool has_same_options(const listen_message& wanted,
-                                               accept_mode mode) const noexcept;
+                                        accept_mode mode) const noexcept;
     [[nodiscard]] bool has_member(const worker_core& one) const noexcept {
         for (const auto& each : members_) {
             if (each.worker == &one) {
@@ -74,8 +73,7 @@ public:
     /// Makes the worker a member. \returns the socket that it shall accept from, if any.
     unique_fd join(worker_core& one, std::error_code& error);
 
-    /// The worker no longer serves this address. `kept`: its place waits for a replacement.
-    void leave(worker_core& one, bool kept);
+    void leave(worker_core& one, bool kept) override;
     /// The replacement of this place will not come.
     void give_up_place(std::uint32_t slot);
 
@@ -92,9 +90,22 @@ public:
     /// A worker has refused a connection, or can take some again.
     void set_willing(worker_core& one, bool willing);
     /// A worker's window has opened or closed, it leaves, or it is back.
-    void update(worker_core& one);
-    /// A connection that a worker has not taken: the next one gets it.
-    void requeue(unique_fd accepted);
+    void update(worker_core& one) override;
+    void take_back(unique_fd accepted) override {
+        held_.push_back(std::move(accepted));
+        go_on();
+    }
+    void take_refused(const hand_over_queue& by, unique_fd accepted) override {
+        held_.push_back(std::move(accepted));
+        for (auto& each : members_) {
+            if (each.worker != nullptr && &each.worker->queue_ == &by) {
+                each.willing = false;
+                update(*each.worker);
+                return;
+            }
+        }
+        go_on();
+    }
 
 private:
     struct member {
@@ -126,7 +137,9 @@ private:
     void on_ready(os::io what);
     void dispatch(unique_fd accepted, const address& remote);
     void go_on();
-    [[nodiscard]] bool takes_more() const noexcept { return !ready_.empty() && blocked_on_ == nullptr; }
+    [[nodiscard]] bool takes_more() const noexcept {
+        return !ready_.empty() && blocked_on_ == nullptr;
+    }
     void withdraw(member& one) noexcept;
     void watch(bool on);
     void pause_for_resources();
@@ -301,7 +314,7 @@ inline void shared_listener::give_up_place(std::uint32_t slot) {
 inline void shared_listener::adopt_orphans() {
     member* adopter = nullptr;
     for (auto& each : members_) {
-        if (each.worker != nullptr && !each.worker->leaving_ && each.worker->channel_.can_send()) {
+        if (each.worker != nullptr && each.worker->takes_connections()) {
             adopter = &each;
             break;
         }
@@ -344,7 +357,7 @@ inline void shared_listener::update(worker_core& one) {
     if (mode_ != accept_mode::handed || place == nullptr || place->worker != &one) {
         return;
     }
-    bool able = place->willing && !one.leaving_ && !one.behind_ && one.channel_.can_send();
+    bool able = place->willing && one.takes_connections();
     if (able && !place->offered) {
         place->offered = true;
         ready_.push_back(&one);
@@ -365,14 +378,9 @@ inline void shared_listener::withdraw(member& one) noexcept {
     }
 }
 
-inline void shared_listener::requeue(unique_fd accepted) {
-    held_.push_back(std::move(accepted));
-    go_on();
-}
-
 // Hands over what waits here, then lets new connections in.
 inline void shared_listener::go_on() {
-    if (blocked_on_ != nullptr && blocked_on_->has_room()) {
+    if (blocked_on_ != nullptr && blocked_on_->queue_.has_room()) {
         std::exchange(blocked_on_, nullptr)->hand_over(*this, std::move(blocked_));
     }
     while (takes_more() && !held_.empty()) {
@@ -428,11 +436,11 @@ inline void shared_listener::pause_for_resources() {
 }
 
 // A worker whose window is full keeps its turn for a moment, so that a burst is spread as evenly as
-// a trickle; one that does not catch up is left out (worker_core::behind_).
+// a trickle; one that does not catch up is left out (hand_over_queue::is_behind).
 inline void shared_listener::dispatch(unique_fd accepted, const address& remote) {
     std::size_t index = router_.pick(candidates{ready_}, {remote, at_}) % ready_.size();
     auto& chosen = const_cast<worker_core&>(static_cast<const worker_core&>(*ready_[index]));
-    if (chosen.has_room()) {
+    if (chosen.queue_.has_room()) {
         chosen.hand_over(*this, std::move(accepted));
     } else {
         blocked_on_ = &chosen;

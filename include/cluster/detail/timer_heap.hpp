@@ -77,8 +77,13 @@ public:
     /// Runs what is due at `now`. A timer that a handler adds waits for the next call even when its
     /// delay is zero. What a handler throws leaves from here; the others stay due.
     void run_due(time_point now) {
+        run_due(now, [] { return false; });
+    }
+    /// The same, but no further once `stopped()` holds.
+    template <typename Stopped>
+    void run_due(time_point now, Stopped stopped) {
         std::uint64_t limit = next_order_;
-        while (!heap_.empty()) {
+        while (!heap_.empty() && !stopped()) {
             std::uint32_t index = heap_.front();
             slot& entry = slots_[index];
             if (entry.deadline > now || entry.order >= limit) {
@@ -111,7 +116,8 @@ private:
             return;
         }
         entry.order = next_order_++;
-        reschedule(index, now + entry.period);
+        auto missed = (now - entry.deadline) / entry.period; // the beat stays, a late one is skipped
+        reschedule(index, entry.deadline + (missed + 1) * entry.period);
         struct give_back { // also when the handler throws: a period goes on
             timer_heap& heap;
             key which;
@@ -138,9 +144,9 @@ private:
 
     void release(std::uint32_t index) noexcept {
         slot& entry = slots_[index];
+        auto last = std::move(entry.run); // dies at the end: what it owns may add and cancel timers
         remove_from_heap(entry.position);
         entry.position = nowhere;
-        entry.run = {};
         ++entry.generation;
         alive_ -= entry.keeps_alive ? 1 : 0;
         free_.push_back(index); // never grows beyond slots_, but may allocate once

@@ -12,13 +12,13 @@
 #include "../net/stream.hpp"
 #include "../scheduling/concept.hpp"
 #include "../subscription.hpp"
-#include "control_page.hpp"
+#include "hand_over.hpp"
 #include "worker_process.hpp"
 
 #include <chrono>
 #include <csignal>
 #include <cstdint>
-#include <deque>
+#include <exception>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -35,7 +35,17 @@ namespace detail {
 
 class primary_core;
 class worker_core;
-class shared_listener;
+
+/// An address that a worker serves: told when the worker can, or can no longer, take connections.
+class membership {
+public:
+    virtual void update(worker_core& one) = 0;
+    /// The worker no longer serves it. `kept`: its place waits for a replacement.
+    virtual void leave(worker_core& one, bool kept) = 0;
+
+protected:
+    ~membership() = default;
+};
 
 /// The handlers of what happens to workers; one table for a primary, one for a worker.
 struct worker_events {
@@ -71,8 +81,23 @@ inline auto& emitter_for(worker_events& of, event::unhandled_message_t) {
     return of.unhandled_message;
 }
 
+/// What a worker needs of its primary.
+class worker_owner {
+public:
+    virtual void on_worker_frame(worker_core& from, frame& arrived) = 0;
+    virtual void on_worker_dead(worker_core& one) = 0;
+    [[nodiscard]] virtual std::string serializer_name() const = 0;
+
+    event_loop& loop_;
+    worker_events events_; // of all workers
+
+protected:
+    explicit worker_owner(event_loop& loop) noexcept : loop_{loop} {}
+    ~worker_owner() = default;
+};
+
 /// The primary's end of one worker, without the types of its messages.
-class worker_core : public candidate, private channel_owner {
+class worker_core : public candidate, private channel_owner, private hand_over_owner {
 public:
     worker_core(worker_core&&) = delete;
     worker_core& operator=(worker_core&&) = delete;
@@ -103,24 +128,50 @@ public:
 
     /// Asks the worker to finish: no new connections from now on, its servers close, and when their
     /// connections have ended the channel closes and the process ends by itself. Idempotent.
-    void disconnect();
+    void disconnect() {
+        if (leaving_ || !channel_.is_open()) {
+            return;
+        }
+        leaving_ = true;
+        after_disconnect_ = true;
+        channel_.send_control({0, frame_kind::disconnect, 0, 0, 0});
+        on_window_changed();
+    }
 
     /// Closes the channel at once; the worker ends when it notices, whatever it is doing with its
     /// connections. Not a disconnect: exited_after_disconnect() stays as it is.
-    void close();
+    void close() {
+        if (channel_.is_open()) {
+            channel_.flush();
+            channel_.close();
+            on_channel_end();
+        }
+    }
 
     /// The primary's ends of the worker's piped descriptors (fork_options), streams both ways.
     /// \throws std::system_error (bad_file_descriptor) when that one is no pipe, or is closed.
     [[nodiscard]] stream& standard_input() { return pipe(0); }
     [[nodiscard]] stream& standard_output() { return pipe(1); }
     [[nodiscard]] stream& standard_error() { return pipe(2); }
-    [[nodiscard]] stream& pipe(int number);
+    [[nodiscard]] stream& pipe(int number) {
+        auto index = static_cast<std::size_t>(number);
+        if (number < 0 || index >= pipes_.size() || pipes_[index] == nullptr) {
+            throw std::system_error(std::make_error_code(std::errc::bad_file_descriptor),
+                                    "worker pipe");
+        }
+        return *pipes_[index];
+    }
 
 protected:
-    worker_core(primary_core& primary,
-                       std::uint32_t id,
-                       std::uint32_t slot,
-                       fork_options options);
+    worker_core(worker_owner& owner, std::uint32_t id, std::uint32_t slot, fork_options options)
+        : owner_{owner},
+          loop_{owner.loop_},
+          channel_{loop_, *this, direction::to_primary},
+          options_{std::move(options)},
+          queue_{loop_, channel_, *this} {
+        id_ = id;
+        slot_ = slot;
+    }
     ~worker_core() {
         for (stream* each : pipes_) {
             stream_set::forget(each);
@@ -140,17 +191,13 @@ protected:
     template <typename Event, typename... Args>
     void emit(Event which, const Args&... args);
 
-    primary_core& primary_;
+    worker_owner& owner_;
+    event_loop& loop_;
     channel channel_;
 
 private:
     friend class primary_core;
     friend class shared_listener;
-
-    struct handed_connection {
-        shared_listener* from;
-        unique_fd fd;
-    };
 
     void on_frame(frame& arrived) override;
     void on_channel_drained() override;
@@ -161,25 +208,32 @@ private:
     void advance();
     void online(const frame& arrived);
 
-    // Hand-over of accepted connections; see control_page.
-    [[nodiscard]] bool has_room() const noexcept { return handed_.size() < hand_over_window; }
-    void hand_over(shared_listener& from, unique_fd accepted);
-    void send_batch();
-    bool collect_taken();
-    void requeue_handed();
+    [[nodiscard]] bool takes_connections() const noexcept {
+        return !leaving_ && !queue_.is_behind() && channel_.can_send();
+    }
+    void hand_over(connection_source& from, unique_fd accepted) {
+        queue_.add(from, std::move(accepted));
+        in_flight_ = queue_.size();
+    }
+    [[nodiscard]] bool collect_taken() {
+        bool honest = queue_.collect();
+        in_flight_ = queue_.size();
+        return honest;
+    }
+    void on_window_changed() override {
+        for (std::size_t i = 0; i != memberships_.size(); ++i) {
+            memberships_[i]->update(*this);
+        }
+    }
 
-    // How long a full window may last before connections go to the others.
-    static constexpr std::chrono::milliseconds catch_up{20};
-    void update_memberships();
-
-    event_loop& loop_;
     fork_options options_;
     watched_process process_;
     worker_state state_ = worker_state::none;
     exit_status status_;
     std::unique_ptr<worker_events> events_;
     std::vector<stream*> pipes_;
-    std::vector<shared_listener*> memberships_;
+    std::vector<membership*> memberships_;
+    hand_over_queue queue_;
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
     unsigned restarts_ = 0;
     timer patience_;
@@ -190,16 +244,116 @@ private:
     bool disconnect_told_ = false;
     bool exit_seen_ = false;
     bool exit_told_ = false;
-
-    control_mapping page_;
-    std::deque<handed_connection> handed_; // handed over and not known to be taken
-    std::uint32_t first_handed_ = 0;       // sequence number of handed_.front()
-    std::vector<int> batch_;               // the last ones of handed_, not sent yet
-    shared_listener* batch_from_ = nullptr;
-    bool behind_ = false; // its window has been full for longer than `catch_up`
-    timer catch_up_;
-    turn_hook batch_hook_ = turn_hook::for_member<worker_core, &worker_core::send_batch>(*this);
 };
+
+template <typename Event, typename... Args>
+void worker_core::emit(Event which, const Args&... args) {
+    std::exception_ptr first; // the primary's handlers run even when one of ours throws
+    if (events_) {
+        try {
+            emitter_for(*events_, which).emit(*this, args...);
+        } catch (...) {
+            first = std::current_exception();
+        }
+    }
+    emitter_for(owner_.events_, which).emit(*this, args...);
+    if (first) {
+        std::rethrow_exception(first);
+    }
+}
+
+inline void worker_core::on_frame(frame& arrived) {
+    if (arrived.header.kind == frame_kind::online) {
+        online(arrived);
+    } else if (!was_online_) {
+        on_violation(errc::bad_frame); // nothing may come before it
+    } else if (arrived.header.kind == frame_kind::taken) {
+        if (!collect_taken()) {
+            on_violation(errc::bad_frame);
+        }
+    } else if (arrived.header.kind == frame_kind::announce) {
+        leaving_ = after_disconnect_ = true;
+        channel_.send_control({0, frame_kind::announce_result, 0, 0, arrived.header.sequence});
+        on_window_changed();
+    } else if (arrived.header.kind >= frame_kind::message) {
+        on_user_frame(arrived);
+    } else {
+        owner_.on_worker_frame(*this, arrived);
+    }
+}
+
+inline void worker_core::online(const frame& arrived) {
+    online_message said;
+    if (was_online_ || !decode_wire(arrived.payload, said)) {
+        on_violation(errc::bad_frame);
+        return;
+    }
+    if (said.protocol != protocol_version || said.serializer != owner_.serializer_name()) {
+        on_violation(errc::protocol_mismatch);
+        return;
+    }
+    was_online_ = true;
+    state_ = worker_state::online;
+    emit(event::online);
+}
+
+inline void worker_core::on_channel_drained() {
+    emit(event::drain);
+}
+
+inline void worker_core::on_violation(errc what) {
+    channel_.close();
+    process_.signal(SIGKILL);
+    loop_.defer([this] { on_channel_end(); });
+    emit(event::error, make_error_code(what));
+}
+
+inline void worker_core::on_channel_end() {
+    if (std::exchange(channel_ended_, true)) {
+        return;
+    }
+    channel_.close();
+    leaving_ = true;
+    on_window_changed();
+    if (!exit_seen_ && !after_disconnect_) { // it closed the channel and lives on
+        patience_ = loop_.after(std::chrono::seconds{2}, [this] {
+            process_.signal(SIGTERM);
+            patience_ = loop_.after(std::chrono::seconds{3}, [this] { process_.signal(SIGKILL); });
+        });
+    }
+    advance();
+}
+
+inline void worker_core::on_exit(const os::exit_info& info) {
+    exit_seen_ = true;
+    status_ = to_exit_status(info);
+    patience_.cancel();
+    if (!channel_ended_) { // somebody else may hold the channel open: do not wait for that
+        patience_ = loop_.after(std::chrono::milliseconds{250}, [this] { on_channel_end(); });
+    }
+    advance();
+}
+
+// The last two events, in their order, one a turn: a handler that throws stops neither.
+inline void worker_core::advance() {
+    if (!channel_ended_) {
+        return;
+    }
+    if (!std::exchange(disconnect_told_, true)) {
+        state_ = worker_state::disconnected;
+        loop_.defer([this] { advance(); });
+        on_gone();
+        emit(event::disconnect);
+        return;
+    }
+    if (exit_seen_ && !std::exchange(exit_told_, true)) {
+        patience_.cancel();
+        queue_.close();
+        in_flight_ = 0;
+        state_ = worker_state::dead;
+        owner_.on_worker_dead(*this);
+    }
+}
 
 } // namespace detail
 } // namespace v0

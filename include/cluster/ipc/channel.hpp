@@ -109,7 +109,7 @@ public:
         }
         if (!urgent && out_.size() >= hard_limit) {
             wants_drain_ = true;
-            return send_result::full;
+            return complete(std::move(completion), errc::would_block), send_result::full;
         }
         std::size_t start = out_.size();
         struct undo { // an encoder that throws must leave no half frame
@@ -207,6 +207,7 @@ private:
 
     void on_ready(os::io what);
     void flush_now() { blocked_ ? void() : flush(); }
+    void drained() { owner_.on_channel_drained(); }
     void sent(std::size_t bytes);
     void write_failed() noexcept;
 
@@ -236,6 +237,7 @@ private:
     std::deque<stored_frame> kept_; // by wait(), to be delivered before in_
     turn_hook flush_hook_ = turn_hook::for_member<channel, &channel::flush_now>(*this);
     turn_hook dispatch_hook_ = turn_hook::for_member<channel, &channel::dispatch>(*this);
+    turn_hook drain_hook_ = turn_hook::for_member<channel, &channel::drained>(*this);
 };
 
 inline void channel::on_ready(os::io what) {
@@ -363,14 +365,17 @@ bool channel::wait(Wanted wanted, Take take) {
         frame arrived;
         errc fault{};
         auto state = next(arrived, fault);
-        if (state == parsed::violation) {
-            close();
+        if (state == parsed::violation) { // the loop finds it, too, and reports it
+            loop_.at_turn_end(dispatch_hook_);
             return false;
         }
         if (state == parsed::need_more) {
             os::wait_for(socket_.get(), false, -1);
             auto got = receive();
             if (!got.would_block() && (got.error != 0 || got.bytes == 0)) {
+                if (!kept_.empty()) {
+                    loop_.at_turn_end(dispatch_hook_);
+                }
                 return false; // the loop will see the end, too
             }
             continue;
@@ -408,6 +413,8 @@ inline void channel::flush() noexcept {
         }
         if (result.error == ETOOMANYREFS || result.error == ENOBUFS || result.error == ENOMEM) {
             blocked_ = true; // a limit of the system, not of the peer: try again shortly
+            watch_.update(os::io::readable);
+            retry_.cancel();
             retry_ = loop_.after(std::chrono::milliseconds{10}, [this] {
                 blocked_ = false;
                 flush();
@@ -435,8 +442,8 @@ inline void channel::sent(std::size_t bytes) {
     if (out_.empty()) {
         out_.shrink(high_water_mark);
         watch_.update(os::io::readable);
-        if (std::exchange(wants_drain_, false)) {
-            owner_.on_channel_drained();
+        if (std::exchange(wants_drain_, false)) { // not from here: we are inside send() or worse
+            loop_.at_turn_end(drain_hook_);
         }
     }
 }
@@ -461,8 +468,10 @@ inline void channel::flush_blocking(std::chrono::milliseconds limit) noexcept {
         if (left <= 0) {
             return;
         }
-        constexpr std::int64_t slice = 1000;
-        os::wait_for(socket_.get(), true, static_cast<int>(left < slice ? left : slice));
+        bool pressed = retry_.active(); // the socket is writable, the system refuses
+        std::int64_t slice = pressed ? 10 : 1000;
+        os::wait_for(
+            pressed ? -1 : socket_.get(), true, static_cast<int>(left < slice ? left : slice));
         blocked_ = false;
         flush();
     }
@@ -476,6 +485,7 @@ inline void channel::close() noexcept {
     retry_.cancel();
     flush_hook_.unlink();
     dispatch_hook_.unlink();
+    drain_hook_.unlink();
     socket_.reset();
     write_failed();
     in_.clear();

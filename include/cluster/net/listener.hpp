@@ -79,9 +79,10 @@ bind_once(const address& wanted, const bind_options& options, address& at, std::
         os::set_no_delay(fd.get());
     }
     if (!os::bind_to(fd.get(), wanted)) {
-        bool stale = local && errno == EADDRINUSE && os::reclaim_stale_socket(wanted.path());
+        int cause = local && errno == EEXIST ? EADDRINUSE : errno;
+        bool stale = local && cause == EADDRINUSE && os::reclaim_stale_socket(wanted.path());
         if (!stale) {
-            errno = local && errno == EEXIST ? EADDRINUSE : errno;
+            errno = cause;
             return fail();
         }
         if (!os::bind_to(fd.get(), wanted)) {

@@ -73,11 +73,7 @@ public:
             hold(false);
             account_->wait_for_changes(true);
             owner_.on_server_closed(*this);
-            loop_.defer([this, alive = std::weak_ptr{account_}] {
-                if (!alive.expired()) {
-                    on_change();
-                }
-            });
+            loop_.defer([account = account_] { account->report(); });
         }
     }
 
@@ -199,6 +195,9 @@ private:
                 if (failure == detail::os::accept_failure::out_of_resources) {
                     pause_for_resources();
                 }
+                if (failure == detail::os::accept_failure::listener_broken) {
+                    from.watch.stop(); // shut down by one who shares it: it would report for ever
+                }
                 if (failure != detail::os::accept_failure::this_connection) {
                     return;
                 }
@@ -225,6 +224,9 @@ private:
         auto client = detail::connection_access::make(std::move(accepted), account_);
         if (account_->open() >= limit_ && !drops_) {
             wait_for_room();
+            if (account_->open() < limit_) { // one ended in another thread before we asked
+                loop_.defer([account = account_] { account->report(); });
+            }
         }
         handler_(std::move(client));
     }
@@ -243,6 +245,7 @@ private:
 
     void pause_for_resources() {
         wait_for_room();
+        pressure_.cancel();
         pressure_ = loop_.after(pressure_pause, [this] { on_change(); });
     }
 

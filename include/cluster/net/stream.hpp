@@ -49,7 +49,7 @@ public:
     /// with this call. What is written from inside the handler leaves in one system call behind it.
     template <typename F>
     stream& on_data(F&& f) {
-        on_data_ = std::forward<F>(f);
+        (corked_ ? rare().next_on_data : on_data_) = std::forward<F>(f); // it may replace itself
         update_interest();
         return *this;
     }
@@ -144,6 +144,7 @@ private:
 
     struct rare_handlers {
         detail::move_only_function<void()> on_end, on_drain, on_timeout;
+        detail::move_only_function<void(bytes)> next_on_data;
         detail::move_only_function<void(std::error_code)> on_close;
     };
 
@@ -159,6 +160,8 @@ private:
     void on_ready(detail::os::io what);
     void read_some();
     void deliver(bytes data);
+    void uncork();
+    static void call(detail::move_only_function<void()>& handler);
     void peer_ended();
     void flush();
     void sent_everything();
@@ -329,17 +332,38 @@ inline void stream::deliver(bytes data) {
     if (!on_data_) {
         return; // ended without a reader: what the peer still says is dropped
     }
-    struct cork {
-        stream& owner;
-        explicit cork(stream& one) noexcept : owner{one} { owner.corked_ = true; }
-        ~cork() { // also when the handler throws: what it wrote is sent
-            owner.corked_ = false;
-            if (owner.open_) {
-                owner.flush();
+    corked_ = true;
+    try {
+        on_data_(data);
+    } catch (...) { // what it wrote is sent
+        uncork();
+        throw;
+    }
+    uncork();
+}
+
+inline void stream::uncork() {
+    corked_ = false;
+    if (rare_ && rare_->next_on_data) {
+        on_data_ = std::move(rare_->next_on_data);
+    }
+    if (open_) {
+        flush();
+    }
+}
+
+// A handler may replace itself while it runs.
+inline void stream::call(detail::move_only_function<void()>& handler) {
+    struct give_back {
+        detail::move_only_function<void()>& place;
+        detail::move_only_function<void()> running;
+        ~give_back() {
+            if (!place) {
+                place = std::move(running);
             }
         }
-    } guard{*this};
-    on_data_(data);
+    } now{handler, std::move(handler)};
+    now.running();
 }
 
 inline void stream::peer_ended() {
@@ -348,7 +372,7 @@ inline void stream::peer_ended() {
     if (fin_sent_) {
         finish({});
     } else if (rare_ && rare_->on_end && !ending_) {
-        rare_->on_end();
+        call(rare_->on_end);
     } else {
         end();
     }
@@ -390,6 +414,7 @@ inline void stream::flush() {
         out_.consume_front(sent.bytes);
     }
     if (out_.empty()) {
+        out_.shrink(high_water_mark);
         sent_everything();
     }
     if (open_) {
@@ -399,7 +424,7 @@ inline void stream::flush() {
 
 inline void stream::sent_everything() {
     if (std::exchange(above_mark_, false) && !ending_ && rare_ && rare_->on_drain) {
-        rare_->on_drain();
+        call(rare_->on_drain);
     }
     if (!open_ || !ending_ || !out_.empty() || fin_sent_ || corked_) {
         return;
@@ -429,10 +454,17 @@ inline void stream::end() {
 inline void stream::close_when_sent() {
     close_at_once_ = true;
     end();
+    if (fin_sent_) { // by an earlier end(), which waits for the peer
+        finish({});
+    }
 }
 
 inline void stream::expires_after(std::chrono::nanoseconds delay) {
-    deadline_ = loop_.now() + delay;
+    if (!open_) {
+        return; // a timer would outlive the stream
+    }
+    constexpr std::chrono::nanoseconds most = std::chrono::hours{24 * 365 * 100};
+    deadline_ = loop_.now() + (delay < most ? delay : most);
     if (deadline_ < timer_at_) { // else the running timer looks at the deadline when it is due
         timer_.cancel();
         timer_at_ = deadline_;
@@ -452,7 +484,7 @@ inline void stream::on_timer() {
     }
     deadline_ = detail::time_point::max();
     if (!ending_ && rare_ && rare_->on_timeout) {
-        rare_->on_timeout();
+        call(rare_->on_timeout);
     } else {
         finish(fin_sent_ ? std::error_code{} : std::make_error_code(std::errc::timed_out));
     }

@@ -53,7 +53,11 @@ public:
             if (::sigaction(signal,
                             &action,
                             &state().previous[static_cast<std::size_t>(signal - 1)]) != 0) {
-                return last_error();
+                auto error = last_error();
+                if (inbox.wanted.load() == 0) {
+                    leave(inbox);
+                }
+                return error;
             }
         }
         ++count;

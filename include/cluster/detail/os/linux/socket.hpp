@@ -90,6 +90,7 @@ inline address from_native(const socket_address& from) noexcept {
         char path[sizeof(sockaddr_un) - path_at];
         std::memcpy(path, reinterpret_cast<const char*>(&from.storage) + path_at, sizeof path);
         std::size_t size = from.length - path_at;
+        size = size < sizeof path ? size : sizeof path; // one more for a path without its NUL
         bool abstract = path[0] == '\0';
         return address::local({path, abstract ? size : ::strnlen(path, size)});
     }

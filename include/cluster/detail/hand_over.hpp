@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_HAND_OVER_HPP
+#define CLUSTER_DETAIL_HAND_OVER_HPP
+
+#include "../event_loop.hpp"
+#include "../ipc/channel.hpp"
+#include "../unique_fd.hpp"
+#include "control_page.hpp"
+#include "turn_hook.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+class hand_over_queue;
+
+/// Where connections come from, and go back to when no handler has seen them.
+class connection_source {
+public:
+    [[nodiscard]] virtual std::uint32_t key() const noexcept = 0;
+    virtual void take_back(unique_fd accepted) = 0;
+    /// As take_back; and this worker shall get none until it says so.
+    virtual void take_refused(const hand_over_queue& by, unique_fd accepted) = 0;
+
+protected:
+    ~connection_source() = default;
+};
+
+/// Told when a worker can, or can no longer, be given connections.
+class hand_over_owner {
+public:
+    virtual void on_window_changed() = 0;
+
+protected:
+    ~hand_over_owner() = default;
+};
+
+/// Connections on their way to one worker. They leave in batches at the end of the turn; each stays
+/// open here until the worker has taken it, so that its death loses none (see control_page).
+class hand_over_queue {
+public:
+    hand_over_queue(event_loop& loop, channel& to, hand_over_owner& owner) noexcept
+        : loop_{loop}, channel_{to}, owner_{owner} {}
+    ~hand_over_queue() { late_.cancel(); }
+    hand_over_queue(hand_over_queue&&) = delete;
+    hand_over_queue& operator=(hand_over_queue&&) = delete;
+
+    /// Makes the page that the worker maps by `descriptor`.
+    std::error_code open(unique_fd& descriptor) {
+        std::error_code error;
+        page_ = control_mapping::create(descriptor, error);
+        return error;
+    }
+
+    [[nodiscard]] std::size_t size() const noexcept { return waiting_.size(); }
+    [[nodiscard]] bool has_room() const noexcept { return waiting_.size() < hand_over_window; }
+    /// The window has been full for so long that others should get the connections.
+    [[nodiscard]] bool is_behind() const noexcept { return behind_; }
+
+    /// \pre has_room()
+    void add(connection_source& from, unique_fd accepted) {
+        if (batch_from_ != &from || batch_.size() == static_cast<std::size_t>(batch_limit)) {
+            send_batch();
+        }
+        batch_from_ = &from;
+        batch_.push_back(accepted.get());
+        waiting_.push_back({&from, std::move(accepted)});
+        loop_.at_turn_end(hook_);
+        if (!has_room()) {
+            late_ = loop_.after(patience, [this] {
+                behind_ = true;
+                owner_.on_window_changed();
+            });
+        }
+    }
+
+    /// Lets go of what the worker has taken. \returns false when it claims what it never got.
+    [[nodiscard]] bool collect() {
+        if (!page_) {
+            return true;
+        }
+        auto taken = page_->taken.load(std::memory_order_acquire);
+        auto refused = page_->refused.load(std::memory_order_acquire);
+        if (taken - first_ > waiting_.size() - batch_.size()) {
+            return false;
+        }
+        bool had_room = has_room();
+        while (first_ != taken) {
+            auto done = std::move(waiting_.front());
+            waiting_.pop_front();
+            bool back = (refused & control_page::bit(first_)) != 0;
+            page_->refused.fetch_and(~control_page::bit(first_++));
+            if (back && done.from != nullptr) {
+                done.from->take_refused(*this, std::move(done.fd));
+            }
+        }
+        if (!had_room && has_room()) {
+            late_.cancel();
+            behind_ = false;
+            owner_.on_window_changed();
+        }
+        return true;
+    }
+
+    /// The worker is dead and its channel was read to the end: what no handler has seen goes back.
+    void close() {
+        batch_.clear();
+        hook_.unlink();
+        late_.cancel();
+        if (!collect()) {
+            // A lie is of no use any more; what it claims to have taken is as good as unseen.
+        }
+        page_ = {};
+        for (auto& each : std::exchange(waiting_, {})) {
+            if (each.from != nullptr) {
+                each.from->take_back(std::move(each.fd));
+            }
+        }
+    }
+
+    /// The source is gone: its connections that come back are closed.
+    void forget(const connection_source& source) noexcept {
+        for (auto& each : waiting_) {
+            if (each.from == &source) {
+                each.from = nullptr;
+            }
+        }
+        if (batch_from_ == &source) {
+            send_batch();
+            batch_from_ = nullptr;
+        }
+    }
+
+private:
+    static constexpr std::chrono::milliseconds patience{20};
+
+    struct waiting_connection {
+        connection_source* from;
+        unique_fd fd;
+    };
+
+    void send_batch() {
+        if (batch_.empty()) {
+            return;
+        }
+        auto end = first_ + static_cast<std::uint32_t>(waiting_.size());
+        auto start = end - static_cast<std::uint32_t>(batch_.size());
+        channel_.send_control({0, frame_kind::connections, 0, batch_from_->key(), start},
+                              descriptor_list{std::exchange(batch_, {})});
+    }
+
+    event_loop& loop_;
+    channel& channel_;
+    hand_over_owner& owner_;
+    control_mapping page_;
+    std::deque<waiting_connection> waiting_;
+    std::uint32_t first_ = 0; // sequence number of waiting_.front()
+    std::vector<int> batch_;  // the last ones of waiting_, not sent yet
+    connection_source* batch_from_ = nullptr;
+    bool behind_ = false;
+    timer late_;
+    turn_hook hook_ = turn_hook::for_member<hand_over_queue, &hand_over_queue::send_batch>(*this);
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_HAND_OVER_HPP

@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Runs one of the numbered examples as its user would and checks what its first line promises.
+
+usage.py <name> <program>. The programs have fixed ports: each run has a network of its own where the
+system allows that, else the port must be free. Exit code 77: skipped.
+"""
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+PATIENCE = 30 * int(os.environ.get("CLUSTER_TEST_PATIENCE", "1"))
+
+
+def own_network():
+    """A new network namespace with its loopback up; False where that is not allowed."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    newuser, newnet = 0x10000000, 0x40000000
+    if libc.unshare(newnet) != 0 and libc.unshare(newuser | newnet) != 0:
+        return False
+    import fcntl
+    import struct
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        up = struct.pack("16sh14x", b"lo", 1)  # IFF_UP
+        fcntl.ioctl(any_socket, 0x8914, up)  # SIOCSIFFLAGS
+    return True
+
+
+def connect(port):
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)  # the program is starting
+
+
+def read_all(connection):
+    data = b""
+    while chunk := connection.recv(65536):
+        data += chunk
+    return data
+
+
+def get(port, path="/"):
+    with connect(port) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return read_all(connection)
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as listing:
+        return [int(each) for each in listing.read().split()]
+
+
+def http_cluster(program):
+    for _ in range(20):
+        answer = get(8000)
+        assert answer.startswith(b"HTTP/1.1 200") and b"Hello from worker " in answer, answer
+    victim = children(program.pid)[0]
+    os.kill(victim, signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE
+    while victim in children(program.pid) or not children(program.pid):
+        assert time.monotonic() < deadline, "no replacement"
+        get(8000)
+    assert b"Hello from worker " in get(8000)
+    program.send_signal(signal.SIGTERM)
+    assert program.wait(PATIENCE) == 0
+    output = program.stdout.read()
+    assert "is listening on" in output and "killed by SIGKILL" in output, output
+
+
+def messages(program):
+    seen = []
+    wanted = {"runs as api on 3000": 4, "is ready, pid": 4, "12 squared is 144": 4, "news: only for you": 4}
+    counts = dict.fromkeys(wanted, 0)
+    while any(counts[each] < wanted[each] for each in wanted):
+        line = program.stdout.readline()
+        assert line, f"ended early: {seen}"
+        seen.append(line)
+        for each in wanted:
+            counts[each] += each in line
+    program.kill()
+    program.wait(PATIENCE)
+
+
+def handles(program):
+    for _ in range(4):
+        with connect(9000) as connection:
+            connection.sendall(b"abc")
+            data = b""
+            while len(data) < len(b"hello guest\nabc"):
+                chunk = connection.recv(100)
+                assert chunk, data
+                data += chunk
+            assert data == b"hello guest\nabc", data
+    program.kill()
+    program.wait(PATIENCE)
+
+
+def if_else(program):
+    for _ in range(8):
+        with connect(8000) as connection:
+            answer = read_all(connection)
+            assert answer.startswith(b"hello from "), answer
+    victim = children(program.pid)[0]
+    os.kill(victim, signal.SIGKILL)
+    with connect(8000) as connection:
+        assert read_all(connection).startswith(b"hello from ")
+    workers = children(program.pid)
+    program.kill()
+    program.wait(PATIENCE)
+    deadline = time.monotonic() + PATIENCE
+    while any(os.path.exists(f"/proc/{each}") for each in workers):
+        assert time.monotonic() < deadline, "a worker outlives its primary"
+        time.sleep(0.01)
+
+
+CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, None),
+          "09_handles": (handles, 9000), "12_if_else": (if_else, 8000)}
+
+
+def main():
+    name, path = sys.argv[1:]
+    check, port = CHECKS[name]
+    if not own_network() and port is not None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                print(f"skipped: port {port} is in use and this system allows no network of one's own")
+                sys.exit(77)
+    # A terminal, so that the program's output is not held back in a buffer.
+    command = ["stdbuf", "-oL", path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as program:
+        try:
+            check(program)
+        finally:
+            program.kill()
+    print(f"{name}: as promised")
+
+
+main()

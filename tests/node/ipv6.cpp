@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// Servers that take no IPv4 clients.
+#include "../support/client.hpp"
+#include "../support/cluster_test.hpp"
+
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <system_error>
+#include <vector>
+
+using namespace cluster_test;
+
+namespace {
+
+constexpr int workers = 3;
+
+bool has_ipv6() {
+    namespace os = cluster::detail::os;
+    auto fd = os::open_stream_socket(cluster::address_family::ipv6);
+    std::array<std::uint8_t, 16> loopback{};
+    loopback.back() = 1;
+    return fd && os::bind_to(fd.get(), cluster::address::ipv6(loopback, 0));
+}
+
+/// Three workers listen on [::] for IPv6 alone; the same port for IPv4 is somebody else's. That one
+/// comes first here, so that the system chooses a port that is free for both.
+template <typename Cluster>
+void listen_ipv6_only(const char* name) {
+    std::vector<cluster::address> addresses;
+    std::vector<std::string> answers;
+    int exits = 0;
+    run_case<Cluster>(
+        name,
+        [&](auto& primary) {
+            auto& other = primary.listen({.host = "0.0.0.0"}, [&](cluster::connection client) {
+                primary.attach(std::move(client)).end("IPv4");
+            });
+            auto port = other.address().port();
+            auto answered = [&](const std::string& text, std::error_code) {
+                answers.push_back(text);
+                if (answers.size() == 2) {
+                    other.close();
+                    primary.disconnect();
+                }
+            };
+            primary.fork(workers, {.environment = {{"SHARED_PORT", std::to_string(port)}}});
+            primary.on(cluster::event::listening,
+                       [&, port, answered](auto&, const cluster::address& at) {
+                           addresses.push_back(at);
+                           if (addresses.size() == workers) {
+                               auto loopback4 = cluster::address::ipv4({127, 0, 0, 1}, port);
+                               ask(primary, loopback4, "", answered);
+                               ask(primary, at, "", answered);
+                           }
+                       });
+            primary.on(cluster::event::exit, [&](auto&, const cluster::exit_status& status) {
+                ++exits;
+                CHECK_MESSAGE(status.success(), status.to_string());
+            });
+        },
+        [](auto& self) {
+            auto port = static_cast<std::uint16_t>(std::atoi(std::getenv("SHARED_PORT")));
+            self.listen({.host = "::", .port = port, .ipv6_only = true},
+                        [&self](cluster::connection client) {
+                            self.attach(std::move(client)).end("IPv6");
+                        });
+        });
+    CHECK(exits == workers);
+    REQUIRE(addresses.size() == workers);
+    for (const auto& each : addresses) {
+        CHECK(each == addresses.front());
+        CHECK(each.family() == cluster::address_family::ipv6);
+        CHECK(each.host() == "::");
+        CHECK(each.port() != 0);
+    }
+    REQUIRE(answers.size() == 2);
+    CHECK(answers[0] != answers[1]);
+}
+
+} // namespace
+
+// Node.js: test/sequential/test-cluster-net-listen-ipv6only-none.js
+TEST_CASE("test-cluster-net-listen-ipv6only-none") {
+    if (!has_ipv6()) {
+        MESSAGE("skipped: no IPv6 here");
+        return;
+    }
+    listen_ipv6_only<cluster::compose<cluster::scheduling::shared_socket>>(
+        "test-cluster-net-listen-ipv6only-none");
+}
+
+// Node.js: test/sequential/test-cluster-net-listen-ipv6only-rr.js
+TEST_CASE("test-cluster-net-listen-ipv6only-rr") {
+    if (!has_ipv6()) {
+        MESSAGE("skipped: no IPv6 here");
+        return;
+    }
+    listen_ipv6_only<cluster::process_cluster>("test-cluster-net-listen-ipv6only-rr");
+}
