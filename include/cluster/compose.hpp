@@ -23,7 +23,9 @@ namespace detail {
 template <typename P>
 inline constexpr bool looks_like_scheduling = says_where_it_accepts<P> || requires { &P::pick; };
 template <typename P>
-inline constexpr bool looks_like_serializer = has_encode<P> || has_decode<P>;
+inline constexpr bool looks_like_serializer =
+    std::is_final_v<P> ? has_serializer_name<P> // has_encode cannot look into a final class
+                       : has_encode<P> || has_decode<P>;
 template <typename P>
 inline constexpr bool looks_like_restart = requires { &P::decide; } || has_decide<P>;
 template <typename P>
@@ -46,28 +48,30 @@ struct choose<Default, Has, First, Rest...> {
 };
 
 template <typename P>
-struct is_scheduling : std::bool_constant<looks_like_scheduling<P>> {};
+struct is_scheduling : std::bool_constant<roles_of<P> == 1 && looks_like_scheduling<P>> {};
 template <typename P>
-struct is_serializer : std::bool_constant<looks_like_serializer<P>> {};
+struct is_serializer : std::bool_constant<roles_of<P> == 1 && looks_like_serializer<P>> {};
 template <typename P>
-struct is_restart : std::bool_constant<looks_like_restart<P>> {};
+struct is_restart : std::bool_constant<roles_of<P> == 1 && looks_like_restart<P>> {};
 template <typename P>
-struct is_backend : std::bool_constant<looks_like_backend<P>> {};
+struct is_backend : std::bool_constant<roles_of<P> == 1 && looks_like_backend<P>> {};
 
 template <typename... Policies>
 struct composition {
+    // Before a concept looks at them: what is wrong inside one of them is then told alone.
+    static_assert(((sizeof(Policies) != 0) && ...));
     static_assert(
         ((roles_of<Policies> == 1) && ...),
         "compose: every type must be a policy of exactly one role: scheduling (accepts_in), "
         "serializer (encode, decode), restart (decide) or backend (launch); see the "
         "concept.hpp of each role.");
-    static_assert((0 + ... + (looks_like_scheduling<Policies> ? 1 : 0)) <= 1,
+    static_assert((0 + ... + (is_scheduling<Policies>::value ? 1 : 0)) <= 1,
                   "compose: two scheduling policies; leave one out.");
-    static_assert((0 + ... + (looks_like_serializer<Policies> ? 1 : 0)) <= 1,
+    static_assert((0 + ... + (is_serializer<Policies>::value ? 1 : 0)) <= 1,
                   "compose: two serializers; leave one out.");
-    static_assert((0 + ... + (looks_like_restart<Policies> ? 1 : 0)) <= 1,
+    static_assert((0 + ... + (is_restart<Policies>::value ? 1 : 0)) <= 1,
                   "compose: two restart policies; nest them or leave one out.");
-    static_assert((0 + ... + (looks_like_backend<Policies> ? 1 : 0)) <= 1,
+    static_assert((0 + ... + (is_backend<Policies>::value ? 1 : 0)) <= 1,
                   "compose: two backends; leave one out.");
     using type =
         basic_cluster<typename choose<scheduling::round_robin, is_scheduling, Policies...>::type,

@@ -22,6 +22,14 @@ struct raw;
 namespace restart {
 struct never;
 struct always;
+struct on_failure;
+template <typename Inner = always>
+class one_for_one;
+template <typename Inner = always>
+class one_for_all;
+template <typename Inner = always>
+class rest_for_one;
+// Not backoff and limit: their parameters need literals.hpp.
 } // namespace restart
 
 namespace backend {

@@ -42,24 +42,28 @@ public:
         using iterator_category = std::forward_iterator_tag;
 
         iterator() noexcept = default;
-        explicit iterator(const detail::owned_worker* at) noexcept : at_{at} {}
-        Worker& operator*() const noexcept { return static_cast<Worker&>(**at_); }
+        iterator(const std::vector<detail::owned_worker>& all, std::size_t at) noexcept
+            : all_{&all}, at_{at} {}
+        Worker& operator*() const noexcept { return static_cast<Worker&>(*(*all_)[at_]); }
         Worker* operator->() const noexcept { return &**this; }
         iterator& operator++() noexcept { return ++at_, *this; }
-        iterator operator++(int) noexcept { return iterator{at_++}; }
-        friend bool operator==(iterator, iterator) noexcept = default;
+        iterator operator++(int) noexcept { return iterator{*all_, at_++}; }
+        friend bool operator==(const iterator&, const iterator&) noexcept = default;
 
     private:
-        const detail::owned_worker* at_ = nullptr;
+        const std::vector<detail::owned_worker>* all_ = nullptr;
+        std::size_t at_ = 0; // not a pointer: a handler may fork while somebody walks
     };
 
     worker_range(const std::vector<detail::owned_worker>& all, std::size_t first) noexcept
         : all_{&all}, first_{first} {}
 
-    [[nodiscard]] std::size_t size() const noexcept { return all_->size() - first_; }
+    [[nodiscard]] std::size_t size() const noexcept {
+        return first_ < all_->size() ? all_->size() - first_ : 0; // some may have died since
+    }
     [[nodiscard]] bool empty() const noexcept { return size() == 0; }
-    [[nodiscard]] iterator begin() const noexcept { return iterator{all_->data() + first_}; }
-    [[nodiscard]] iterator end() const noexcept { return iterator{all_->data() + all_->size()}; }
+    [[nodiscard]] iterator begin() const noexcept { return {*all_, all_->size() - size()}; }
+    [[nodiscard]] iterator end() const noexcept { return {*all_, all_->size()}; }
 
     /// By position. \throws std::out_of_range
     [[nodiscard]] Worker& at(std::size_t index) const {

@@ -2,8 +2,10 @@
 #include "../support/client.hpp"
 #include "../support/cluster_test.hpp"
 
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <set>
 #include <string>

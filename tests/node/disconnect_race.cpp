@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "../support/cluster_test.hpp"
 
+#include <algorithm>
 #include <cstddef>
+#include <cstdlib>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -134,7 +136,8 @@ TEST_CASE("test-cluster-disconnect-leak") {
         },
         [](auto& self) {
             std::error_code error; // unlike in Node the worker learns that it comes too late
-            self.listen({}, [](cluster::connection) {}, error);
+            self.listen(
+                {}, [](cluster::connection) {}, error);
             if (error && error != cluster::errc::cancelled &&
                 error != cluster::errc::channel_closed) {
                 std::exit(2);
@@ -162,7 +165,8 @@ TEST_CASE("test-cluster-disconnect-race") {
         },
         [](auto& self) {
             std::error_code error; // the second one may be told to go before it listens
-            self.listen({}, [](cluster::connection) {}, error);
+            self.listen(
+                {}, [](cluster::connection) {}, error);
             if (!error && self.id() == 1) {
                 self.send(listening_now{});
             } else if (error && error != cluster::errc::cancelled &&

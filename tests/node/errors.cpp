@@ -329,9 +329,8 @@ TEST_CASE("test-cluster-eaddrinuse") {
     run_case<cluster::process_cluster>(
         "test-cluster-eaddrinuse",
         [&](auto& primary) {
-            auto& owner = primary.listen({.host = "127.0.0.1"}, [](cluster::connection) {
-                FAIL_CHECK("nobody connects");
-            });
+            auto& owner = primary.listen(
+                {.host = "127.0.0.1"}, [](cluster::connection) { FAIL_CHECK("nobody connects"); });
             auto& worker = primary.fork();
             worker.send(try_port{owner.address().port()});
             worker.on_message([&](auto& from, const failure& what) {

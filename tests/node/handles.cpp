@@ -3,7 +3,9 @@
 #include "../support/cluster_test.hpp"
 
 #include <csignal>
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <span>
 #include <string>
 

@@ -4,6 +4,7 @@
 #include "../support/cluster_test.hpp"
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <string>
@@ -14,7 +15,7 @@ using namespace cluster_test;
 
 namespace {
 
-constexpr int workers = 3;
+constexpr std::size_t workers = 3;
 
 bool has_ipv6() {
     namespace os = cluster::detail::os;
@@ -30,7 +31,7 @@ template <typename Cluster>
 void listen_ipv6_only(const char* name) {
     std::vector<cluster::address> addresses;
     std::vector<std::string> answers;
-    int exits = 0;
+    std::size_t exits = 0;
     run_case<Cluster>(
         name,
         [&](auto& primary) {

@@ -2,8 +2,6 @@
 #include "../support/cluster_test.hpp"
 
 #include <csignal>
-#include <string>
-#include <vector>
 
 using namespace cluster_test;
 

@@ -2,6 +2,7 @@
 #include "../support/cluster_test.hpp"
 
 #include <csignal>
+#include <cstddef>
 #include <span>
 #include <string>
 

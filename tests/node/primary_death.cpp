@@ -4,8 +4,12 @@
 #include "../support/cluster_test.hpp"
 
 #include <chrono>
+#include <csignal>
+#include <cstddef>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 
 #include <fcntl.h>
 #include <sys/resource.h>
@@ -117,6 +121,7 @@ TEST_CASE("test-cluster-primary-error") {
             be_doomed<cluster::process_cluster>(
                 name, 2, [] { throw std::runtime_error("nobody catches this"); });
         }();
+        return;
     }
     doomed_primary primary{name};
     CHECK(primary.read_to_end() == "worker\nworker\n");
@@ -130,6 +135,7 @@ TEST_CASE("test-cluster-primary-kill") {
     const char* name = "test-cluster-primary-kill";
     if (is_doomed()) {
         be_doomed<cluster::process_cluster>(name, 1, [] { std::exit(0); });
+        return;
     }
     doomed_primary primary{name};
     CHECK(primary.read_to_end() == "worker\n");

@@ -2,6 +2,8 @@
 // The settings of a primary. Cases without workers name no case to run_case().
 #include "../support/cluster_test.hpp"
 
+#include <cstddef>
+#include <cstdio>
 #include <span>
 #include <string>
 #include <vector>

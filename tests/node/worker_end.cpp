@@ -216,10 +216,11 @@ TEST_CASE("test-cluster-worker-handle-close") {
             });
         },
         [](auto& self) {
+            auto before = open_descriptors();
             auto& server = self.listen({.host = "127.0.0.1"}, [&self](cluster::connection client) {
                 self.attach(std::move(client)).end("served by " + std::to_string(self.id()));
             });
-            self.on_message([&, before = open_descriptors()](const std::string& what) {
+            self.on_message([&, before](const std::string& what) {
                 if (what == "count") {
                     self.send(open_descriptors() == before ? std::string{"none leaked"}
                                                            : std::string{"leaked"});

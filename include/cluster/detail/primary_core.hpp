@@ -170,10 +170,10 @@ primary_core::start(std::uint32_t slot, fork_options options, unsigned restarts)
     worker_core& one = *made;
     one.restarts_ = restarts;
     workers_.push_back(std::move(made));
+    loop_.defer([&one] { one.emit(event::fork); }); // first of all, also when it cannot be started
     if (auto error = launch(one)) {
         not_started(one, error);
     }
-    loop_.defer([&one] { one.emit(event::fork); });
     return one;
 }
 
@@ -363,12 +363,14 @@ inline void primary_core::release_memberships(worker_core& one, bool kept) {
 // Decides what follows, takes the worker out of the list, and tells.
 inline void primary_core::on_worker_dead(worker_core& one) {
     using std::chrono::milliseconds;
-    auto lived = std::chrono::steady_clock::now() - one.started_;
+    auto now = std::chrono::steady_clock::now();
     exit_report report{one.status_,
                        one.id(),
-                       std::chrono::duration_cast<milliseconds>(lived),
+                       std::chrono::duration_cast<milliseconds>(now - one.started_),
                        one.was_online_,
-                       one.restarts_};
+                       one.restarts_,
+                       now,
+                       one.slot()};
     restart_decision decision;
     if (!one.after_disconnect_ && !shutting_down()) {
         decision = policies_.decide(report);

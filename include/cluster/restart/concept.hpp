@@ -14,13 +14,16 @@
 ///
 /// Not asked for a worker that was told to disconnect, nor while the cluster shuts down. The policy
 /// is default constructible, owned by one cluster and never called from two threads at once.
-/// Smallest model: `tests/archetypes/restart.hpp`. Models shipped: `never`, `always`.
+/// Smallest model: `tests/archetypes/restart.hpp`. Models shipped: `never`, `always`, `on_failure`,
+/// and around another one: `backoff` (when), `limit` (how often), `one_for_one`, `one_for_all`,
+/// `rest_for_one` (who).
 
 #include "../exit_status.hpp"
 
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <type_traits>
 
 namespace cluster {
 inline namespace v0 {
@@ -35,27 +38,36 @@ struct exit_report {
     bool was_online = false;
     /// How many replacements its place has had in a row.
     unsigned restarts = 0;
+    /// When it died.
+    std::chrono::steady_clock::time_point when{};
+    /// Its place, which its replacement inherits: 0, 1, 2, …
+    std::uint32_t slot = 0;
 };
 
 /// The answer of a restart policy.
 struct restart_decision {
     enum class action { leave_dead, restart, give_up };
+    /// Who is replaced: the dead one alone, or with it everyone else, or those of the places behind
+    /// its own.
+    enum class scope { this_one, all, later_ones };
 
     action what = action::leave_dead;
     /// How long to wait before the replacement starts.
     std::chrono::milliseconds delay{0};
+    /// For a restart: the others of the scope are ended at once, and all come back after the delay.
+    scope affects = scope::this_one;
 
     friend bool operator==(const restart_decision&, const restart_decision&) = default;
 };
 
-inline constexpr restart_decision leave_dead{restart_decision::action::leave_dead, {}};
-inline constexpr restart_decision restart_now{restart_decision::action::restart, {}};
+inline constexpr restart_decision leave_dead{};
+inline constexpr restart_decision restart_now{.what = restart_decision::action::restart};
 /// As leave_dead, with event::give_up.
-inline constexpr restart_decision give_up{restart_decision::action::give_up, {}};
+inline constexpr restart_decision give_up{.what = restart_decision::action::give_up};
 
 /// A replacement after a pause.
 constexpr restart_decision restart_after(std::chrono::milliseconds delay) noexcept {
-    return {restart_decision::action::restart, delay};
+    return {.what = restart_decision::action::restart, .delay = delay};
 }
 
 namespace detail {
@@ -81,14 +93,23 @@ struct any_restart {
     restart_decision decide(const exit_report&) { return leave_dead; }
 };
 
+// What is wrong is asserted in a function: a class with an assertion that failed is no use to Clang,
+// which would add that it meets no concept, or all of them.
 template <typename R>
-struct checked_restart {
+constexpr bool check_restart() {
+    static_assert(sizeof(R) != 0); // what is wrong inside it is told before the concepts look
     static_assert(std::default_initializable<R>, "Restart must be default constructible.");
     static_assert(has_decide<R>,
                   "Restart needs a member `cluster::restart_decision decide(const "
                   "cluster::exit_report&)`.");
     static_assert(!has_decide<R> || decide_returns_decision<R>,
                   "Restart: decide() must return cluster::restart_decision.");
+    return true;
+}
+
+template <typename R>
+struct checked_restart {
+    static_assert(check_restart<R>());
     using type = std::conditional_t<restart_strategy<R>, R, any_restart>;
 };
 

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#include "../support/client.hpp"
+#include "../support/cluster_test.hpp"
+#include "../support/temporary_directory.hpp"
+
+#include <cstdint>
+#include <cstdlib>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+using namespace cluster_test;
+
+TEST_CASE("test-cluster-child-index-net") {
+    std::vector<std::uint16_t> ports;
+    int exited = 0;
+    run_case<cluster::process_cluster>(
+        "test-cluster-child-index-net",
+        [&](auto& primary) {
+            auto& worker = primary.fork();
+            worker.on(cluster::event::listening,
+                      [&](const cluster::address& at) { ports.push_back(at.port()); });
+            worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
+                ++exited;
+                CHECK_MESSAGE(status.success(), status.to_string());
+                CHECK_FALSE(worker.exited_after_disconnect());
+            });
+        },
+        [](auto& self) {
+            constexpr int servers = 2;
+            static int open = 2 * servers;
+            auto count_down = [] {
+                if (--open == 0) {
+                    std::exit(0);
+                }
+            };
+            for (int i = 0; i != servers; ++i) {
+                auto& first = self.listen({}, [](cluster::connection) {});
+                first.on_close(count_down);
+                self.post([&self, &first, count_down] {
+                    first.close();
+                    auto& second = self.listen({}, [](cluster::connection) {});
+                    second.on_close(count_down);
+                    self.post([&second] { second.close(); });
+                });
+            }
+        });
+    REQUIRE(ports.size() == 4);
+    CHECK(ports[0] != ports[1]); // they are open at the same time
+    CHECK(exited == 1);
+}
+
+TEST_CASE("test-cluster-http-pipe") {
+    std::optional<temporary_directory> place;
+    std::string path;
+    std::string answer;
+    run_case<cluster::process_cluster>(
+        "test-cluster-http-pipe",
+        [&](auto& primary) {
+            place.emplace();
+            path = *place / "http";
+            auto& worker = primary.fork({.environment = {{"CLUSTER_TEST_PATH", path}}});
+            worker.on(cluster::event::listening, [&](const cluster::address& at) {
+                CHECK(at.family() == cluster::address_family::local);
+                CHECK(at.port() == 0); // Node: -1
+                ask(primary,
+                    at,
+                    "GET / HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n",
+                    [&](std::string text, std::error_code error) {
+                        CHECK_FALSE(error);
+                        answer = std::move(text);
+                        worker.disconnect();
+                    });
+            });
+            worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
+                CHECK_MESSAGE(status.success(), status.to_string());
+                CHECK_FALSE(std::filesystem::exists(path));
+            });
+        },
+        [](auto& self) {
+            self.listen(
+                {.path = std::getenv("CLUSTER_TEST_PATH")}, [&](cluster::connection client) {
+                    bool anonymous = client.remote().family() == cluster::address_family::none;
+                    auto& stream = self.attach(std::move(client));
+                    stream.on_data([&stream, anonymous, text = std::string{}](auto bytes) mutable {
+                        text.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+                        if (text.ends_with("\r\n\r\n")) {
+                            stream.write("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+                            stream.end(anonymous ? "OK" : "a client with an address");
+                        }
+                    });
+                });
+        });
+    CHECK(answer.starts_with("HTTP/1.1 200 OK\r\n"));
+    CHECK(answer.ends_with("\r\n\r\nOK"));
+}

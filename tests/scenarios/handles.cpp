@@ -1,0 +1,360 @@
+// SPDX-License-Identifier: MIT
+// Acceptance scenarios 24, 26, 41 and 42: connections and sockets on their way to a worker.
+#include "../fixtures/scenario.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+using namespace cluster_test;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct note {
+    std::uint32_t number = 0;
+    std::string text;
+};
+struct close_server {};
+
+bool write_text(int fd, const std::string& text) {
+    return ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size());
+}
+
+/// What can be read at once or within the test's patience; "" at the end of the stream.
+std::string read_text(int fd) {
+    char buffer[256];
+    pollfd ready{fd, POLLIN, 0};
+    ::poll(&ready, 1, static_cast<int>(std::chrono::milliseconds{patience()}.count()));
+    auto size = ::recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+    return size <= 0 ? std::string{} : std::string{buffer, static_cast<std::size_t>(size)};
+}
+
+} // namespace
+
+TEST_CASE("scenario 24: a connection that a frozen worker never took is answered by another") {
+    constexpr std::size_t clients = 6;
+    std::vector<std::string> answers;
+    bool killed = false;
+    std::size_t baseline = 0;
+    std::size_t answered_before_the_kill = 0;
+    run_case<cluster::process_cluster>(
+        "scenario 24: a connection that a frozen worker never took is answered by another",
+        [&](auto& primary) {
+            auto finish = [&] {
+                scenario::when(
+                    primary,
+                    [&] { return killed && scenario::open_descriptors() == baseline; },
+                    [&] { primary.disconnect(); });
+            };
+            auto freeze = [&, finish](auto& frozen, const cluster::address& at) {
+                frozen.kill(SIGSTOP);
+                auto connect = [&, at, finish] {
+                    for (std::size_t i = 0; i != clients; ++i) {
+                        scenario::ask(primary, at, "?", [&, finish](const std::string& answer) {
+                            answers.push_back(answer);
+                            if (answers.size() == clients / 2) {
+                                answered_before_the_kill = answers.size();
+                                primary.workers().find(2)->kill(SIGKILL);
+                            } else if (answers.size() == clients) {
+                                finish();
+                            }
+                        });
+                    }
+                };
+                auto stopped = [&frozen] {
+                    return scenario::process_state(frozen.pid()) == 'T';
+                };
+                scenario::when(primary, stopped, connect);
+            };
+            primary.on(cluster::event::listening,
+                       [&, freeze](auto& worker, const cluster::address& at) {
+                           if (worker.id() == 1) {
+                               baseline = scenario::open_descriptors();
+                               primary.fork();
+                           } else {
+                               freeze(worker, at);
+                           }
+                       });
+            primary.on(cluster::event::exit, [&](auto& worker) { killed |= worker.id() == 2; });
+            primary.fork();
+        },
+        [](auto& self) { self.listen({.host = "127.0.0.1"}, scenario::answer_with_id(self)); });
+    CHECK(answered_before_the_kill == clients / 2); // the healthy worker's own half
+    CHECK(answers == std::vector<std::string>(clients, "1"));
+}
+
+TEST_CASE("scenario 26: a connection on its way to a closed server goes to another worker") {
+    constexpr std::size_t clients = 6;
+    std::vector<std::string> answers;
+    std::size_t baseline = 0;
+    bool closed = false;
+    run_case<cluster::process_cluster>(
+        "scenario 26: a connection on its way to a closed server goes to another worker",
+        [&](auto& primary) {
+            auto finish = [&] {
+                scenario::when(
+                    primary,
+                    [&] { return closed && scenario::open_descriptors() == baseline; },
+                    [&] { primary.disconnect(); });
+            };
+            auto go = [&, finish](const cluster::address& at) {
+                auto& frozen = *primary.workers().find(2);
+                frozen.send(close_server{}); // it will read this before the connections
+                for (std::size_t i = 0; i != clients; ++i) {
+                    scenario::ask(primary, at, "?", [&, finish](const std::string& answer) {
+                        answers.push_back(answer);
+                        if (answers.size() == clients / 2) {
+                            primary.workers().find(2)->kill(SIGCONT);
+                        } else if (answers.size() == clients) {
+                            finish();
+                        }
+                    });
+                }
+            };
+            primary.on_message([&](const close_server&) { closed = true; });
+            primary.on(
+                cluster::event::listening,
+                [&, go, listening = 0](auto&, const cluster::address& at) mutable {
+                    if (++listening == 2) {
+                        baseline = scenario::open_descriptors();
+                        auto& second = *primary.workers().find(2);
+                        second.kill(SIGSTOP);
+                        auto stopped = [&second] {
+                            return scenario::process_state(second.pid()) == 'T';
+                        };
+                        scenario::when(primary, stopped, [go, at] { go(at); });
+                    }
+                });
+            primary.fork(2);
+        },
+        [](auto& self) {
+            auto& server = self.listen({.host = "127.0.0.1"}, scenario::answer_with_id(self));
+            self.on_message([&self, &server](const close_server& message) {
+                server.close();
+                self.send(message);
+            });
+        });
+    CHECK(answers == std::vector<std::string>(clients, "1"));
+}
+
+TEST_CASE("scenario 26: a connection on its way to the only server is refused when that is closed") {
+    constexpr std::size_t clients = 3;
+    std::vector<std::string> answers;
+    std::size_t baseline = 0;
+    bool closed = false;
+    run_case<cluster::process_cluster>(
+        "scenario 26: a connection on its way to the only server is refused when that is closed",
+        [&](auto& primary) {
+            auto& worker = primary.fork();
+            worker.on_message([&](const close_server&) { closed = true; });
+            worker.on(cluster::event::listening, [&](const cluster::address& at) {
+                worker.kill(SIGSTOP);
+                auto finish = [&] {
+                    scenario::when(
+                        primary,
+                        // one less: the listening socket is closed
+                        [&] { return closed && scenario::open_descriptors() == baseline - 1; },
+                        [&] { primary.disconnect(); });
+                };
+                auto go = [&, at, finish] {
+                    baseline = scenario::open_descriptors();
+                    worker.send(close_server{});
+                    for (std::size_t i = 0; i != clients; ++i) {
+                        scenario::ask(primary, at, "?", [&, finish](const std::string& answer) {
+                            answers.push_back(answer);
+                            if (answers.size() == clients) {
+                                finish();
+                            }
+                        });
+                    }
+                    // Two descriptors of each connection here, the client's and the accepted one.
+                    auto accepted = [&] {
+                        return scenario::open_descriptors() == baseline + 2 * clients;
+                    };
+                    scenario::when(primary, accepted, [&] { worker.kill(SIGCONT); });
+                };
+                auto stopped = [&worker] {
+                    return scenario::process_state(worker.pid()) == 'T';
+                };
+                scenario::when(primary, stopped, go);
+            });
+        },
+        [](auto& self) {
+            auto& server = self.listen({.host = "127.0.0.1"}, scenario::answer_with_id(self));
+            self.on_message([&self, &server](const close_server& message) {
+                server.close();
+                self.send(message);
+            });
+        });
+    CHECK(answers == std::vector<std::string>(clients, ""));
+}
+
+TEST_CASE("scenario 41: a socket arrives with its message and what was sent before can be read") {
+    std::vector<std::string> replies;
+    std::string early, both;
+    std::size_t baseline = 0;
+    bool back_to_baseline = false;
+    auto pair_of_sockets = std::make_shared<scenario::socket_pair>();
+    auto kept = std::make_shared<scenario::socket_pair>();
+    run_case<cluster::process_cluster>(
+        "scenario 41: a socket arrives with its message and what was sent before can be read",
+        [&](auto& primary) {
+            auto& worker = primary.fork();
+            auto& server = primary.listen({.host = "127.0.0.1"}, [&](cluster::connection accepted) {
+                // Accepted and not read: it goes to the worker as it is.
+                worker.send(note{1, "accepted"}, std::move(accepted));
+                CHECK_FALSE(accepted);
+            });
+            worker.on(cluster::event::online, [&] {
+                scenario::ask(primary, server.address(), "early bytes", [&](const std::string& all) {
+                    early = all;
+                    cluster::connection other{std::move(kept->second)};
+                    worker.send(note{2, "kept open"}, other.duplicate());
+                    write_text(other.native_handle(), "primary ");
+                    kept->second = other.release(cluster::io::blocking);
+
+                    cluster::connection twice{std::move(pair_of_sockets->second)};
+                    worker.send(note{3, "first"}, std::move(twice));
+                    worker.send(note{4, "second"}, std::move(twice)); // it has been given away
+                    baseline = scenario::open_descriptors();
+                });
+            });
+            worker.on_message([&](const note& message) {
+                replies.push_back(std::to_string(message.number) + ' ' + message.text);
+                if (replies.size() == 4) {
+                    both = read_text(kept->first.get());
+                    // The one that was given away is closed here: one descriptor less at least.
+                    back_to_baseline = scenario::open_descriptors() < baseline;
+                    server.close();
+                    primary.disconnect();
+                }
+            });
+        },
+        [](auto& self) {
+            self.on_message([&self](const note& message, cluster::handle passed) {
+                if (message.number == 1) {
+                    bool is_listener = static_cast<bool>(passed.to_listener()); // the wrong type
+                    auto client = passed.to_connection();
+                    auto text = read_text(client.native_handle());
+                    self.attach(std::move(client)).end("got " + text);
+                    self.send(note{1, is_listener ? "listener" : text});
+                } else if (message.number == 2) {
+                    write_text(passed.native_handle(), "worker");
+                    self.send(note{2, "written"});
+                } else {
+                    self.send(note{message.number, passed ? "with" : "without"});
+                }
+            });
+        });
+    CHECK(early == "got early bytes");
+    CHECK(both == "primary worker");
+    CHECK(back_to_baseline);
+    CHECK(replies == std::vector<std::string>{"1 early bytes", "2 written", "3 with", "4 without"});
+}
+
+TEST_CASE("scenario 42: sockets sent in both directions at once all arrive in order") {
+    constexpr std::uint32_t count = 150;
+    std::vector<std::uint32_t> got;
+    std::vector<cluster::send_result> results;
+    std::uint32_t good = 0;
+    note at_worker;
+    run_case<cluster::process_cluster>(
+        "scenario 42: sockets sent in both directions at once all arrive in order",
+        [&](auto& primary) {
+            auto& worker = primary.fork();
+            worker.on_message([&](const note& message, cluster::handle passed) {
+                if (message.text == "result") {
+                    at_worker = message;
+                    worker.disconnect();
+                    return;
+                }
+                got.push_back(message.number);
+                bool has_one = message.number % 2 == 0;
+                good += has_one == passed.is_connection() &&
+                                (!has_one || read_text(passed.native_handle()) == message.text)
+                            ? 1U
+                            : 0U;
+            });
+            worker.on(cluster::event::online, [&] {
+                worker.send(note{count, "go"});
+                for (std::uint32_t i = 0; i != count; ++i) { // every second one without a socket
+                    scenario::socket_pair pair;
+                    auto text = "to worker " + std::to_string(i);
+                    write_text(pair.first.get(), text);
+                    auto handle = i % 2 == 0 ? std::move(pair.second) : cluster::unique_fd{};
+                    results.push_back(worker.send(note{i, text}, std::move(handle)));
+                }
+            });
+        },
+        [](auto& self) {
+            auto next = std::make_shared<std::uint32_t>(0);
+            self.on_message([&self, next](const note& message, cluster::handle passed) {
+                if (message.text == "go") {
+                    for (std::uint32_t i = 0; i != message.number; ++i) {
+                        scenario::socket_pair pair;
+                        auto text = "to primary " + std::to_string(i);
+                        write_text(pair.first.get(), text);
+                        auto handle = i % 2 == 0 ? std::move(pair.second) : cluster::unique_fd{};
+                        self.send(note{i, text}, std::move(handle));
+                    }
+                    return;
+                }
+                bool expects = message.number % 2 == 0;
+                bool right = message.number == *next && expects == passed.is_connection() &&
+                             (!expects || read_text(passed.native_handle()) == message.text);
+                *next += right ? 1U : 0U;
+                if (message.number == count - 1) {
+                    self.send(note{*next, "result"});
+                }
+            });
+        });
+    CHECK(at_worker.number == count);
+    CHECK(good == count);
+    REQUIRE(got.size() == count);
+    for (std::uint32_t i = 0; i != count; ++i) {
+        CHECK(got[i] == i);
+    }
+    CHECK(std::all_of(results.begin(), results.end(), [](auto each) {
+        return each == cluster::send_result::ok;
+    }));
+}
+
+TEST_CASE("scenario 42: eighty workers pass one socket each") {
+    constexpr std::size_t count = 80;
+    std::vector<std::uint32_t> ids;
+    std::vector<std::string> echoes;
+    std::size_t before = scenario::open_descriptors();
+    run_case<cluster::process_cluster>(
+        "scenario 42: eighty workers pass one socket each",
+        [&](auto& primary) {
+            primary.on_message([&](auto& from, const note& message, cluster::handle passed) {
+                CHECK(message.number == from.id());
+                ids.push_back(message.number);
+                auto& stream = primary.attach(passed.to_connection());
+                stream.on_data([&](cluster::stream::bytes data) {
+                    echoes.emplace_back(reinterpret_cast<const char*>(data.data()), data.size());
+                });
+                stream.on_close([&from](std::error_code) { from.disconnect(); });
+                stream.write("to " + std::to_string(from.id()));
+            });
+            primary.fork(count);
+        },
+        [](auto& self) {
+            scenario::socket_pair pair;
+            self.send(note{self.id(), ""}, std::move(pair.second));
+            auto& stream = self.attach(cluster::connection{std::move(pair.first)});
+            stream.on_data([&stream, &self](cluster::stream::bytes data) {
+                std::string text{reinterpret_cast<const char*>(data.data()), data.size()};
+                stream.end(text == "to " + std::to_string(self.id()) ? "right" : text);
+            });
+        });
+    std::sort(ids.begin(), ids.end());
+    REQUIRE(ids.size() == count);
+    CHECK(ids.front() == 1);
+    CHECK(ids.back() == count);
+    CHECK(echoes == std::vector<std::string>(count, "right"));
+    CHECK(scenario::open_descriptors() == before);
+}
