@@ -26,11 +26,9 @@ using cluster::basic_cluster;
 using cluster::compose;
 
 template <typename... Policies>
-constexpr bool is = std::is_same_v<compose<Policies...>,
-                                   basic_cluster<scheduling::reuse_port,
-                                                 serialization::raw,
-                                                 restart::always,
-                                                 backend::process>>;
+constexpr bool is = std::is_same_v<
+    compose<Policies...>,
+    basic_cluster<scheduling::reuse_port, serialization::raw, restart::always, backend::process>>;
 
 // Nothing named: the defaults, which are process_cluster's.
 static_assert(std::is_same_v<compose<>, cluster::process_cluster>);
@@ -41,14 +39,13 @@ static_assert(std::is_same_v<cluster::process_cluster,
                                            backend::process>>);
 
 // One named: the others are the defaults.
-static_assert(std::is_same_v<compose<scheduling::shared_socket>,
-                             basic_cluster<scheduling::shared_socket>>);
+static_assert(
+    std::is_same_v<compose<scheduling::shared_socket>, basic_cluster<scheduling::shared_socket>>);
 static_assert(std::is_same_v<compose<serialization::raw>,
                              basic_cluster<scheduling::round_robin, serialization::raw>>);
 static_assert(
-    std::is_same_v<
-        compose<restart::always>,
-        basic_cluster<scheduling::round_robin, serialization::binary, restart::always>>);
+    std::is_same_v<compose<restart::always>,
+                   basic_cluster<scheduling::round_robin, serialization::binary, restart::always>>);
 static_assert(std::is_same_v<compose<backend::process>, cluster::process_cluster>);
 static_assert(std::is_same_v<compose<scheduling::round_robin>, cluster::process_cluster>);
 
@@ -68,10 +65,9 @@ static_assert(is<b, s, e, r> && is<b, s, r, e> && is<b, e, s, r> && is<b, e, r, 
 static_assert(is<r, s, e>);
 
 // A user's own, as small as each role allows.
-static_assert(
-    std::is_same_v<
-        compose<archetypes::restart, archetypes::serializer, archetypes::scheduling>,
-        basic_cluster<archetypes::scheduling, archetypes::serializer, archetypes::restart>>);
+static_assert(std::is_same_v<
+              compose<archetypes::restart, archetypes::serializer, archetypes::scheduling>,
+              basic_cluster<archetypes::scheduling, archetypes::serializer, archetypes::restart>>);
 static_assert(std::is_same_v<compose<archetypes::scheduling_by_kernel>,
                              basic_cluster<archetypes::scheduling_by_kernel>>);
 

@@ -46,7 +46,9 @@ TEST_SUITE("subscription") {
     TEST_CASE("dropping a subscription changes nothing") {
         emitter<> event;
         int calls = 0;
-        { auto dropped = event.add([&] { ++calls; }); }
+        {
+            auto dropped = event.add([&] { ++calls; });
+        }
         event.emit();
         CHECK(calls == 1);
         subscription none;

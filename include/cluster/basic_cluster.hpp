@@ -84,9 +84,13 @@ public:
         static_assert(std::is_invocable_v<WorkerMain&, self_type&>,
                       "run: the second function is the worker's; let it take `auto& self`.");
         if (is_primary()) {
-            primary_main(primary());
+            if constexpr (std::is_invocable_v<PrimaryMain&, primary_type&>) {
+                primary_main(primary());
+            }
         } else if (is_worker()) {
-            worker_main(self());
+            if constexpr (std::is_invocable_v<WorkerMain&, self_type&>) {
+                worker_main(self());
+            }
         }
         return run();
     }

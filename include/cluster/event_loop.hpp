@@ -123,9 +123,7 @@ public:
     /// Runs what is ready and returns at once. For a loop inside another one: call it whenever
     /// native_handle() is readable.
     /// \returns whether anything is left to wait for; false after stop().
-    bool poll() {
-        return !take_stop() && turn(false) && !take_stop() && (alive() || has_posted());
-    }
+    bool poll() { return !take_stop() && turn(false) && !take_stop() && (alive() || has_posted()); }
 
     /// Makes run() return `code` after the handler that runs now. Thread-safe.
     void stop(int code = 0) noexcept {
@@ -414,7 +412,7 @@ private:
     timer start_timer(duration delay, duration period, F&& f) {
         auto base = std::chrono::steady_clock::now();
         constexpr duration most = std::chrono::hours{24 * 365 * 100};
-        delay = delay < duration::zero() ? duration::zero() : delay; // else it would overtake for ever
+        delay = delay < duration::zero() ? duration::zero() : delay; // none overtakes for ever
         auto key = timers_.add(base + (delay < most ? delay : most), period, std::forward<F>(f));
         arm_outer_timer();
         return timer{*this, key};

@@ -113,22 +113,29 @@ public:
     subscription on_message(F&& f) {
         using shape = handler_shape<F, Role>;
         using message = typename shape::message_type;
-        check<message>();
-        static_assert(shape::extra == 0 || std::is_same_v<typename shape::extra_type, handle>,
+        check<shape>();
+        constexpr bool extra_fits =
+            shape::extra == 0 ||
+            (shape::extra == 1 && std::is_same_v<typename shape::extra_type, handle>);
+        static_assert(!shape::names_message || extra_fits,
                       "on_message: behind the message a handler may only take a cluster::handle.");
-        auto& slot = slot_for<message_slot<message>>(message_id<message>(), false);
-        return slot.handlers.add(
-            [f = std::forward<F>(f)](Role& role, const message& value, handle& passed) mutable {
-                if constexpr (shape::takes_role && shape::extra == 1) {
-                    f(role, value, std::move(passed));
-                } else if constexpr (shape::takes_role) {
-                    f(role, value);
-                } else if constexpr (shape::extra == 1) {
-                    f(value, std::move(passed));
-                } else {
-                    f(value);
-                }
-            });
+        if constexpr (explained<shape> || !extra_fits) {
+            return {}; // one sentence, not a page of what follows from it
+        } else {
+            auto& slot = slot_for<message_slot<message>>(message_id<message>(), false);
+            return slot.handlers.add(
+                [f = std::forward<F>(f)](Role& role, const message& value, handle& passed) mutable {
+                    if constexpr (shape::takes_role && shape::extra == 1) {
+                        f(role, value, std::move(passed));
+                    } else if constexpr (shape::takes_role) {
+                        f(role, value);
+                    } else if constexpr (shape::extra == 1) {
+                        f(value, std::move(passed));
+                    } else {
+                        f(value);
+                    }
+                });
+        }
     }
 
     /// One handler per type: a later one replaces the earlier.
@@ -136,12 +143,14 @@ public:
     void on_request(F&& f) {
         using shape = handler_shape<F, Role>;
         using message = typename shape::message_type;
-        check<message>();
-        auto& slot = slot_for<request_slot<message>>(message_id<message>(), true);
-        slot.handler =
-            [f = std::forward<F>(f)](Role& role, const message& value, reply_path path) mutable {
+        check<shape>();
+        if constexpr (!explained<shape>) {
+            auto& slot = slot_for<request_slot<message>>(message_id<message>(), true);
+            slot.handler = [f = std::forward<F>(f)](
+                               Role& role, const message& value, reply_path path) mutable {
                 answer<shape>(f, role, value, std::move(path));
             };
+        }
     }
 
     [[nodiscard]] bool handles(std::uint32_t type, bool request) const noexcept {
@@ -203,15 +212,27 @@ private:
         [[nodiscard]] bool in_use() const noexcept override { return static_cast<bool>(handler); }
     };
 
-    template <typename Message>
+    template <typename Shape>
+    static constexpr bool explained =
+        !Shape::names_message || !std::is_default_constructible_v<typename Shape::message_type>;
+
+    template <typename Shape>
     static constexpr void check() {
+        using message = typename Shape::message_type;
         static_assert(
-            std::is_default_constructible_v<Message>,
+            Shape::names_message,
+            "on_message/on_request: the handler must take the message by its type, as in "
+            "`[](const job& message) {…}` or `[](auto& from, const job& message) {…}`; only the "
+            "role may be `auto&`.");
+        static_assert(
+            !Shape::names_message || std::is_default_constructible_v<message>,
             "on_message/on_request: a message must be default constructible, to be decoded "
             "into.");
-        static_assert(!std::is_default_constructible_v<Message> || decodes<Serializer, Message>,
-                      "on_message/on_request: the serializer cannot decode this type; see "
-                      "cluster/serialization/concept.hpp for what it can.");
+        if constexpr (!explained<Shape>) { // the serializer may have more to say
+            static_assert(decodes<Serializer, message>,
+                          "on_message/on_request: the serializer cannot decode this type; see "
+                          "cluster/serialization/concept.hpp for what it can.");
+        }
     }
 
     template <typename Slot>
@@ -241,11 +262,13 @@ private:
             if constexpr (Shape::extra == 1) {
                 call(typename Shape::extra_type{path});
             } else {
-                static_assert(!std::is_void_v<decltype(call())>,
+                using reply = decltype(call());
+                static_assert(!std::is_void_v<reply>,
                               "on_request: the handler must return the answer, or take a responder "
                               "as its last parameter to answer later.");
-                send_reply<Serializer, message_type_of<std::decay_t<decltype(call())>>>(path,
-                                                                                        call());
+                if constexpr (!std::is_void_v<reply>) {
+                    send_reply<Serializer, message_type_of<std::decay_t<reply>>>(path, call());
+                }
             }
         } catch (const std::exception& error) {
             send_failure(path, error.what());
@@ -346,6 +369,7 @@ class unclaimed_messages {
 public:
     static constexpr std::size_t most = 4096;
     static constexpr std::size_t most_bytes = 64 * 1024 * 1024;
+    static constexpr std::size_t most_descriptors = 256; // later ones arrive as lost
 
     struct entry {
         std::uint32_t type;
@@ -361,6 +385,10 @@ public:
             return false;
         }
         bool request = arrived.header.kind == frame_kind::request;
+        if (descriptor && descriptors_ == most_descriptors) {
+            descriptor = handle::lost();
+        }
+        descriptors_ += descriptor ? 1U : 0U;
         entry kept{
             arrived.header.type, request, arrived.header.sequence, {}, std::move(descriptor)};
         kept.payload.append(arrived.payload);
@@ -382,6 +410,7 @@ public:
         for (auto each = entries_.begin(); each != entries_.end(); ++each) {
             if (condition(*each)) {
                 bytes_ -= each->payload.size();
+                descriptors_ -= each->descriptor ? 1U : 0U;
                 into = std::move(*each);
                 entries_.erase(each);
                 return true;
@@ -390,10 +419,15 @@ public:
         return false;
     }
     [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
+    void clear() noexcept {
+        entries_.clear();
+        bytes_ = descriptors_ = 0;
+    }
 
 private:
     std::deque<entry> entries_;
     std::size_t bytes_ = 0;
+    std::size_t descriptors_ = 0;
 };
 
 /// Sending and asking: what the primary's handle on a worker and a worker's self have in common.

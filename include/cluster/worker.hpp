@@ -160,6 +160,7 @@ private:
         }
     }
 
+    void on_departed() override { unclaimed_.clear(); }
     void on_gone() override {
         path_.reset();
         this->requests_.fail_all(errc::channel_closed);

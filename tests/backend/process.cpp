@@ -252,14 +252,16 @@ TEST_SUITE("backend/process") {
         std::vector<std::string> arguments{"test"};
         std::error_code error;
         {
-            auto started = process::launch({options, arguments, -1, channel.theirs.get(), 0}, error);
+            auto started =
+                process::launch({options, arguments, -1, channel.theirs.get(), 0}, error);
             CHECK(error == std::errc::no_such_file_or_directory);
             CHECK_FALSE(started.child);
         }
         options.executable = "/bin/sh";
         options.directory = "/nonexistent";
         error.clear();
-        static_cast<void>(process::launch({options, arguments, -1, channel.theirs.get(), 0}, error));
+        static_cast<void>(
+            process::launch({options, arguments, -1, channel.theirs.get(), 0}, error));
         CHECK(error == std::errc::no_such_file_or_directory);
         CHECK(raw::open_descriptors() == before);
     }

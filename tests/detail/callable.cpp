@@ -9,7 +9,7 @@
 #include <type_traits>
 #include <vector>
 
-namespace {
+namespace callable_test { // with linkage: most of it is never called
 
 using namespace cluster::detail;
 
@@ -23,17 +23,17 @@ template <typename F>
 using shape = handler_shape<F, role>;
 
 // The forms of a handler: what is the message, what comes with it?
-auto message_only = [](const job&) {};
-auto by_value = [](job) {};
-auto mutable_one = [](const job&) mutable {};
-auto silent = [](const job&) noexcept {};
-auto with_role = [](role&, const job&) {};
-auto generic_role = [](auto&, const job&) {};
-auto generic_const_role = [](const auto&, const job&) {};
-auto with_handle = [](const job&, handle) {};
-auto with_all = [](auto&, const job&, handle) {};
-auto text = [](const std::string&) {};
-auto number = [](int) { return 1; };
+[[maybe_unused]] auto message_only = [](const job&) {};
+[[maybe_unused]] auto by_value = [](job) {};
+[[maybe_unused]] auto mutable_one = [](const job&) mutable {};
+[[maybe_unused]] auto silent = [](const job&) noexcept {};
+[[maybe_unused]] auto with_role = [](role&, const job&) {};
+[[maybe_unused]] auto generic_role = [](auto&, const job&) {};
+[[maybe_unused]] auto generic_const_role = [](const auto&, const job&) {};
+[[maybe_unused]] auto with_handle = [](const job&, handle) {};
+[[maybe_unused]] auto with_all = [](auto&, const job&, handle) {};
+[[maybe_unused]] auto text = [](const std::string&) {};
+[[maybe_unused]] auto number = [](int) { return 1; };
 void function(const job&) {}
 void noexcept_function(role&, const job&, handle) noexcept {}
 struct object {
@@ -41,9 +41,8 @@ struct object {
 };
 
 template <typename F, typename Message, bool TakesRole, std::size_t Extra>
-constexpr bool is =
-    std::is_same_v<typename shape<F>::message_type, Message> && shape<F>::takes_role == TakesRole &&
-    shape<F>::extra == Extra;
+constexpr bool is = std::is_same_v<typename shape<F>::message_type, Message> &&
+                    shape<F>::takes_role == TakesRole && shape<F>::extra == Extra;
 
 static_assert(is<decltype(message_only), job, false, 0>);
 static_assert(is<decltype(message_only)&, job, false, 0>);
@@ -66,6 +65,15 @@ static_assert(is<object, job, true, 0>);
 static_assert(std::is_same_v<shape<decltype(with_all)>::extra_type, handle>);
 static_assert(std::is_same_v<shape<decltype(message_only)>::extra_type, void>);
 
+// What names no message is told in a sentence, and nothing else goes wrong.
+[[maybe_unused]] auto nothing = [] {};
+[[maybe_unused]] auto only_auto = [](const auto&) {};
+static_assert(shape<decltype(message_only)>::names_message);
+static_assert(shape<decltype(with_all)>::names_message);
+static_assert(!shape<decltype(nothing)>::names_message);
+static_assert(!shape<decltype(only_auto)>::names_message);
+static_assert(!shape<int>::names_message);
+
 // How values travel: text as std::string, everything else as it is.
 static_assert(std::is_same_v<message_type_of<const char*>, std::string>);
 static_assert(std::is_same_v<message_type_of<char[6]>, std::string>);
@@ -75,7 +83,9 @@ static_assert(std::is_same_v<message_type_of<job>, job>);
 static_assert(std::is_same_v<message_type_of<std::vector<int>>, std::vector<int>>);
 static_assert(std::is_same_v<message_type_of<int>, int>);
 
-} // namespace
+} // namespace callable_test
+
+using namespace callable_test;
 
 TEST_SUITE("detail/callable") {
     TEST_CASE("the parameters of a handler are known to the compiler") {

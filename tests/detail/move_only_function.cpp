@@ -101,7 +101,8 @@ TEST_SUITE("detail/move_only_function") {
         lives_and_dies<500>();
     }
 
-    TEST_CASE("it holds functions, members that move only, and those that throw or are overaligned") {
+    TEST_CASE(
+        "it holds functions, members that move only, and those that throw or are overaligned") {
         move_only_function<int(int)> function{twice};
         CHECK(function(4) == 8);
         move_only_function<int(int)> pointer{&twice};

@@ -237,8 +237,9 @@ TEST_SUITE("detail/timer_heap") {
             auto when = now + static_cast<std::int64_t>(random() % 50);
             if (what < 4) {
                 int mine = name++;
-                auto key = heap.add(
-                    at(std::chrono::nanoseconds{when}), once, [&ran, mine] { ran.push_back(mine); });
+                auto key = heap.add(at(std::chrono::nanoseconds{when}), once, [&ran, mine] {
+                    ran.push_back(mine);
+                });
                 model.push_back({mine, when, key});
             } else if (what < 6 && !model.empty()) {
                 auto victim = model.begin() + static_cast<std::ptrdiff_t>(random() % model.size());

@@ -220,7 +220,8 @@ TEST_SUITE("ipc/channel") {
                 c.worker.descriptors.clear();
             };
             for (int i = 0; i != 40; ++i) {
-                std::string payload(static_cast<std::size_t>(i * 37 % 3000), static_cast<char>('a' + i % 26));
+                std::string payload(static_cast<std::size_t>(i * 37 % 3000),
+                                    static_cast<char>('a' + i % 26));
                 expected += payload;
                 if (i % 3 == 1) {
                     auto pair = raw::unix_pair();
@@ -499,12 +500,12 @@ TEST_SUITE("ipc/channel") {
         c.send(bytes_of({0, frame_kind::listen_result, 0, 0, 7}, "answer"));
         c.send(message("c"));
         std::string answer;
-        CHECK(c.worker.link.wait(
-            [](const frame_header& header) { return header.sequence == 7; },
-            [&](frame& arrived) {
-                answer.assign(reinterpret_cast<const char*>(arrived.payload.data()),
-                              arrived.payload.size());
-            }));
+        CHECK(c.worker.link.wait([](const frame_header& header) { return header.sequence == 7; },
+                                 [&](frame& arrived) {
+                                     answer.assign(
+                                         reinterpret_cast<const char*>(arrived.payload.data()),
+                                         arrived.payload.size());
+                                 }));
         CHECK(answer == "answer");
         CHECK(c.worker.text.empty());
         c.worker.on_each = [&](frame& arrived) {
@@ -631,7 +632,8 @@ TEST_SUITE("ipc/channel") {
     }
 
     TEST_CASE("a frame with fewer or more descriptors than it says closes the channel") {
-        for (std::size_t count : {std::size_t{1}, std::size_t{3}, std::size_t{60}, std::size_t{200}}) {
+        for (std::size_t count :
+             {std::size_t{1}, std::size_t{3}, std::size_t{60}, std::size_t{200}}) {
             auto before = raw::open_descriptors();
             {
                 with_raw_peer c;

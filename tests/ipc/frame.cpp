@@ -142,7 +142,8 @@ TEST_SUITE("ipc/frame") {
                 CHECK(decoded(bytes, to_primary) == errc::bad_frame);
                 CHECK(rule_for(static_cast<frame_kind>(kind)).descriptors_to_worker == -1);
             } else {
-                CHECK((decoded(bytes, to_worker) == errc{} || decoded(bytes, to_primary) == errc{}));
+                CHECK(
+                    (decoded(bytes, to_worker) == errc{} || decoded(bytes, to_primary) == errc{}));
             }
         }
     }

@@ -93,8 +93,7 @@ TEST_SUITE("net/server") {
             f.connect(40); // more than a shared socket accepts before it registers anew
             CHECK(f.until(40));
             CHECK(f.one->connections() == 40);
-            CHECK(f.accepted[0].remote() ==
-                  cluster::detail::os::local_address(f.clients[0].get()));
+            CHECK(f.accepted[0].remote() == cluster::detail::os::local_address(f.clients[0].get()));
             f.accepted.pop_back();
             CHECK(f.one->connections() == 39);
             auto released = f.accepted.back().release(cluster::io::nonblocking);
@@ -249,7 +248,7 @@ TEST_SUITE("net/server") {
         {
             raw::few_descriptors few{1};
             CHECK(f.until(1));
-            CHECK(f.settle()); // paused
+            CHECK(f.settle());  // paused
             f.accepted.clear(); // goes on at once, and pauses again
             CHECK(f.until(1));
             CHECK(f.settle());

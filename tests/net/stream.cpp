@@ -98,7 +98,8 @@ TEST_SUITE("net/stream") {
         CHECK(raw::read_some(f.peer) == "c");
     }
 
-    TEST_CASE("what the system does not take at once follows, in order, with back-pressure and one drain") {
+    TEST_CASE("what the system does not take at once follows, in order, with back-pressure and one "
+              "drain") {
         fixture f{raw::unix_pair(4096)};
         int drains = 0;
         std::string sent;
@@ -200,7 +201,8 @@ TEST_SUITE("net/stream") {
         CHECK(f.got == "first y");
     }
 
-    TEST_CASE("an exception from a data handler leaves run, what it wrote is sent, no byte is lost") {
+    TEST_CASE(
+        "an exception from a data handler leaves run, what it wrote is sent, no byte is lost") {
         fixture f;
         f.one->on_data([&](stream::bytes data) {
             f.got += text_of(data);

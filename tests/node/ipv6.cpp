@@ -59,6 +59,9 @@ void listen_ipv6_only(const char* name) {
             primary.on(cluster::event::exit, [&](auto&, const cluster::exit_status& status) {
                 ++exits;
                 CHECK_MESSAGE(status.success(), status.to_string());
+                if (primary.workers().empty()) {
+                    other.close(); // also when they could not listen
+                }
             });
         },
         [](auto& self) {

@@ -2,10 +2,13 @@
 // Who shares an address with whom, and who may not.
 #include "../support/client.hpp"
 #include "../support/cluster_test.hpp"
+#include "../support/temporary_directory.hpp"
 
 #include <csignal>
 #include <cstdint>
 #include <cstdlib>
+#include <filesystem>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -350,5 +353,49 @@ TEST_CASE("test-net-server-close-before-ipc-response") {
             self.keep_alive(false); // so that a server that is left over keeps the worker
         });
     CHECK(asked);
+    CHECK(exits == 1);
+}
+
+// Beyond Node.js, where exclusive servers outlive the disconnect.
+TEST_CASE("an exclusive server is closed by disconnect and takes its file along") {
+    std::string answer;
+    int exits = 0;
+    run_case<cluster::process_cluster>(
+        "an exclusive server is closed by disconnect and takes its file along",
+        [&, place = std::unique_ptr<temporary_directory>{}](auto& primary) mutable {
+            place = std::make_unique<temporary_directory>();
+            auto path = *place / "socket";
+            auto& worker = primary.fork({.environment = {{"SOCKET_PATH", path}}});
+            worker.on_message([&, path](const std::string&) {
+                CHECK(std::filesystem::exists(path));
+                ask(primary,
+                    cluster::address::local(path),
+                    "",
+                    [&](std::string text, std::error_code) {
+                        answer = std::move(text);
+                        worker.disconnect();
+                    });
+            });
+            worker.on(cluster::event::listening, [] { FAIL_CHECK("the primary was asked"); });
+            worker.on(cluster::event::exit, [&, path](const cluster::exit_status& status) {
+                ++exits;
+                CHECK_MESSAGE(status.success(), status.to_string());
+                CHECK_FALSE(std::filesystem::exists(path));
+            });
+        },
+        [](auto& self) {
+            self.listen({.path = std::getenv("SOCKET_PATH"), .exclusive = true},
+                        [&self](cluster::connection client) {
+                            self.attach(std::move(client)).end("hello");
+                        });
+            self.on(cluster::event::disconnect, [&self] {
+                std::error_code error;
+                self.listen(
+                    {.host = local_host, .exclusive = true}, [](cluster::connection) {}, error);
+                expect_in_worker(error == cluster::errc::channel_closed, 3);
+            });
+            self.send(std::string{"listening"});
+        });
+    CHECK(answer == "hello");
     CHECK(exits == 1);
 }

@@ -85,9 +85,7 @@ void workers_die_with(const char* name, const std::string& end) {
     }
     CHECK(other.wait() != -1);
     // Within a second by the contract; a slow machine may take its time.
-    auto all_gone = [&] {
-        return std::all_of(workers.begin(), workers.end(), scenario::is_gone);
-    };
+    auto all_gone = [&] { return std::all_of(workers.begin(), workers.end(), scenario::is_gone); };
     CHECK(scenario::eventually(all_gone, 10s));
 }
 
@@ -174,8 +172,8 @@ struct survival {
     std::vector<std::string> answers; // of the healthy one, after each
 };
 
-/// Lets one hostile worker after the other loose beside a healthy one that listens at `at`. The next
-/// one starts when the healthy one has answered and no descriptor is left of the last.
+/// Lets one hostile worker after the other loose beside a healthy one that listens at `at`. The
+/// next one starts when the healthy one has answered and no descriptor is left of the last.
 template <typename Primary>
 class gauntlet {
 public:
@@ -261,9 +259,10 @@ TEST_CASE("scenario 53: nonsense within the rules is answered or ignored") {
     survive("scenario 53: nonsense within the rules is answered or ignored", tolerated());
 }
 
-// Every frame is in order, only that nobody wants them: what is kept for a later handler is bounded,
-// and goes with the worker.
-TEST_CASE("scenario 53: a flood of descriptors that nobody wants is bounded and goes with its sender") {
+// Every frame is in order, only that nobody wants them: what is kept for a later handler is
+// bounded, and goes with the worker.
+TEST_CASE(
+    "scenario 53: a flood of descriptors that nobody wants is bounded and goes with its sender") {
     std::size_t baseline = 0;
     std::size_t most = 0;
     std::vector<std::string> answers;
@@ -273,8 +272,8 @@ TEST_CASE("scenario 53: a flood of descriptors that nobody wants is bounded and 
         [&](auto& primary) {
             auto flood = [&](const cluster::address& at) {
                 baseline = scenario::open_descriptors();
-                auto& hostile = primary.fork(
-                    {.executable = FIXTURE_HOSTILE_WORKER, .arguments = {"flood"}});
+                auto& hostile =
+                    primary.fork({.executable = FIXTURE_HOSTILE_WORKER, .arguments = {"flood"}});
                 hostile.on(cluster::event::unhandled_message, [&, at, count = 0]() mutable {
                     if (++count == 10'000) {
                         most = scenario::open_descriptors();

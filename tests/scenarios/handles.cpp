@@ -64,9 +64,7 @@ TEST_CASE("scenario 24: a connection that a frozen worker never took is answered
                         });
                     }
                 };
-                auto stopped = [&frozen] {
-                    return scenario::process_state(frozen.pid()) == 'T';
-                };
+                auto stopped = [&frozen] { return scenario::process_state(frozen.pid()) == 'T'; };
                 scenario::when(primary, stopped, connect);
             };
             primary.on(cluster::event::listening,
@@ -115,19 +113,18 @@ TEST_CASE("scenario 26: a connection on its way to a closed server goes to anoth
                 }
             };
             primary.on_message([&](const close_server&) { closed = true; });
-            primary.on(
-                cluster::event::listening,
-                [&, go, listening = 0](auto&, const cluster::address& at) mutable {
-                    if (++listening == 2) {
-                        baseline = scenario::open_descriptors();
-                        auto& second = *primary.workers().find(2);
-                        second.kill(SIGSTOP);
-                        auto stopped = [&second] {
-                            return scenario::process_state(second.pid()) == 'T';
-                        };
-                        scenario::when(primary, stopped, [go, at] { go(at); });
-                    }
-                });
+            primary.on(cluster::event::listening,
+                       [&, go, listening = 0](auto&, const cluster::address& at) mutable {
+                           if (++listening == 2) {
+                               baseline = scenario::open_descriptors();
+                               auto& second = *primary.workers().find(2);
+                               second.kill(SIGSTOP);
+                               auto stopped = [&second] {
+                                   return scenario::process_state(second.pid()) == 'T';
+                               };
+                               scenario::when(primary, stopped, [go, at] { go(at); });
+                           }
+                       });
             primary.fork(2);
         },
         [](auto& self) {
@@ -140,7 +137,8 @@ TEST_CASE("scenario 26: a connection on its way to a closed server goes to anoth
     CHECK(answers == std::vector<std::string>(clients, "1"));
 }
 
-TEST_CASE("scenario 26: a connection on its way to the only server is refused when that is closed") {
+TEST_CASE(
+    "scenario 26: a connection on its way to the only server is refused when that is closed") {
     constexpr std::size_t clients = 3;
     std::vector<std::string> answers;
     std::size_t baseline = 0;
@@ -176,9 +174,7 @@ TEST_CASE("scenario 26: a connection on its way to the only server is refused wh
                     };
                     scenario::when(primary, accepted, [&] { worker.kill(SIGCONT); });
                 };
-                auto stopped = [&worker] {
-                    return scenario::process_state(worker.pid()) == 'T';
-                };
+                auto stopped = [&worker] { return scenario::process_state(worker.pid()) == 'T'; };
                 scenario::when(primary, stopped, go);
             });
         },
@@ -209,18 +205,19 @@ TEST_CASE("scenario 41: a socket arrives with its message and what was sent befo
                 CHECK_FALSE(accepted);
             });
             worker.on(cluster::event::online, [&] {
-                scenario::ask(primary, server.address(), "early bytes", [&](const std::string& all) {
-                    early = all;
-                    cluster::connection other{std::move(kept->second)};
-                    worker.send(note{2, "kept open"}, other.duplicate());
-                    write_text(other.native_handle(), "primary ");
-                    kept->second = other.release(cluster::io::blocking);
+                scenario::ask(
+                    primary, server.address(), "early bytes", [&](const std::string& all) {
+                        early = all;
+                        cluster::connection other{std::move(kept->second)};
+                        worker.send(note{2, "kept open"}, other.duplicate());
+                        write_text(other.native_handle(), "primary ");
+                        kept->second = other.release(cluster::io::blocking);
 
-                    cluster::connection twice{std::move(pair_of_sockets->second)};
-                    worker.send(note{3, "first"}, std::move(twice));
-                    worker.send(note{4, "second"}, std::move(twice)); // it has been given away
-                    baseline = scenario::open_descriptors();
-                });
+                        cluster::connection twice{std::move(pair_of_sockets->second)};
+                        worker.send(note{3, "first"}, std::move(twice));
+                        worker.send(note{4, "second"}, std::move(twice)); // it has been given away
+                        baseline = scenario::open_descriptors();
+                    });
             });
             worker.on_message([&](const note& message) {
                 replies.push_back(std::to_string(message.number) + ' ' + message.text);

@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdint>
 #include <csignal>
+#include <cstdint>
 #include <exception>
 #include <map>
 #include <memory>
@@ -75,27 +75,29 @@ TEST_CASE("scenario 2: a worker is number one and its own child is a primary") {
     CHECK(seen == "id 1, unmarked, child primary");
 }
 
-TEST_CASE("scenario 29: a disconnected worker gets no new client and goes when the last one has ended") {
+TEST_CASE(
+    "scenario 29: a disconnected worker gets no new client and goes when the last one has ended") {
     std::vector<std::string> events;
     std::vector<std::string> answers;
     auto held = std::make_shared<cluster::unique_fd>();
     run_case<cluster::process_cluster>(
-        "scenario 29: a disconnected worker gets no new client and goes when the last one has ended",
+        "scenario 29: a disconnected worker gets no new client and goes when the last one has "
+        "ended",
         [&](auto& primary) {
-            primary.on(cluster::event::listening, [&, listening = 0](
-                                                      auto&, const cluster::address& at) mutable {
-                if (++listening == 1) { // alone, so it gets this client
-                    *held = scenario::connect_to(at);
-                } else {
-                    primary.workers().find(1)->disconnect();
-                    CHECK_FALSE(primary.workers().find(1)->is_connected());
-                    scenario::ask_in_turn(primary, at, 6, [&](const auto& all) {
-                        answers = all;
-                        events.push_back("client ends");
-                        held->reset();
-                    });
-                }
-            });
+            primary.on(cluster::event::listening,
+                       [&, listening = 0](auto&, const cluster::address& at) mutable {
+                           if (++listening == 1) { // alone, so it gets this client
+                               *held = scenario::connect_to(at);
+                           } else {
+                               primary.workers().find(1)->disconnect();
+                               CHECK_FALSE(primary.workers().find(1)->is_connected());
+                               scenario::ask_in_turn(primary, at, 6, [&](const auto& all) {
+                                   answers = all;
+                                   events.push_back("client ends");
+                                   held->reset();
+                               });
+                           }
+                       });
             primary.on_message([&](const note&) { primary.fork(); });
             primary.on(cluster::event::disconnect, [&](auto& worker) {
                 events.push_back("disconnect " + std::to_string(worker.id()));
@@ -126,13 +128,15 @@ TEST_CASE("scenario 29: a disconnected worker gets no new client and goes when t
                                              "exit 2 exit code 0"});
 }
 
-TEST_CASE("scenario 30: at the deadline of a shutdown workers are ended with SIGTERM and then SIGKILL") {
+TEST_CASE(
+    "scenario 30: at the deadline of a shutdown workers are ended with SIGTERM and then SIGKILL") {
     std::map<std::string, std::string> ends;
     std::vector<cluster::unique_fd> clients;
     auto begun = std::chrono::steady_clock::time_point{};
     auto ended = begun;
     int code = run_case<cluster::process_cluster>(
-        "scenario 30: at the deadline of a shutdown workers are ended with SIGTERM and then SIGKILL",
+        "scenario 30: at the deadline of a shutdown workers are ended with SIGTERM and then "
+        "SIGKILL",
         [&](auto& primary) {
             auto on_note = [&, ready = 0](auto&, const note&) mutable {
                 if (++ready == 3) {
@@ -148,12 +152,11 @@ TEST_CASE("scenario 30: at the deadline of a shutdown workers are ended with SIG
                                clients.push_back(scenario::connect_to(at));
                            }
                        });
-            primary.on(cluster::event::exit,
-                       [&](auto& worker, const cluster::exit_status& status) {
-                           ends[worker.name()] = status.to_string();
-                           ended = std::chrono::steady_clock::now();
-                           CHECK(worker.exited_after_disconnect());
-                       });
+            primary.on(cluster::event::exit, [&](auto& worker, const cluster::exit_status& status) {
+                ends[worker.name()] = status.to_string();
+                ended = std::chrono::steady_clock::now();
+                CHECK(worker.exited_after_disconnect());
+            });
             primary.fork({.name = "polite"});
             primary.fork({.name = "stubborn"});
             primary.fork({.name = "quick"});
@@ -394,9 +397,10 @@ TEST_CASE("scenario 35: a worker killed by SIGKILL is told with its signal and i
     CHECK(events == std::vector<std::string>{"disconnect", "exit"});
 }
 
-// Node: 1 for an uncaught exception. Here it leaves run(), and what follows is the program's choice:
-// its own code, or std::terminate, which is SIGABRT.
-TEST_CASE("scenario 36: a worker that ends by itself is replaced and one that was told to go is not") {
+// Node: 1 for an uncaught exception. Here it leaves run(), and what follows is the program's
+// choice: its own code, or std::terminate, which is SIGABRT.
+TEST_CASE(
+    "scenario 36: a worker that ends by itself is replaced and one that was told to go is not") {
     std::map<std::string, std::vector<std::string>> ends;
     std::size_t replacements = 0;
     run_case<cluster::compose<cluster::restart::always>>(
@@ -515,7 +519,8 @@ struct loaded {
 } // namespace
 
 TEST_CASE("scenario 54: SIGTERM to a loaded primary tells the workers and lets them finish") {
-    const char* name = "scenario 54: SIGTERM to a loaded primary tells the workers and lets them finish";
+    const char* name =
+        "scenario 54: SIGTERM to a loaded primary tells the workers and lets them finish";
     if (scenario::part() != nullptr) {
         loaded_primary(name);
     }

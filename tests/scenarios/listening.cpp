@@ -49,7 +49,8 @@ void listen_on_demand(Self& self) {
         if (!error) {
             servers->push_back(&server);
         }
-        self.send(outcome{error.value(), error.message(), error ? where.port : server.address().port()});
+        self.send(
+            outcome{error.value(), error.message(), error ? where.port : server.address().port()});
     });
     self.on_message([&self, servers](const close_server&) {
         servers->front()->on_close([&self] { self.send(outcome{}); });
@@ -76,7 +77,8 @@ TEST_CASE("scenario 1: all workers share one port and take turns") {
     run_case<cluster::process_cluster>(
         "scenario 1: all workers share one port and take turns",
         [&](auto& primary) {
-            primary.on(cluster::event::fork, [&](auto& one) { events[one.id()].push_back("fork"); });
+            primary.on(cluster::event::fork,
+                       [&](auto& one) { events[one.id()].push_back("fork"); });
             primary.on(cluster::event::online,
                        [&](auto& one) { events[one.id()].push_back("online"); });
             primary.on(
@@ -98,9 +100,8 @@ TEST_CASE("scenario 1: all workers share one port and take turns") {
         });
     CHECK(events.size() == count);
     for (const auto& [id, happened] : events) {
-        CHECK(happened ==
-              std::vector<std::string>{
-                  "fork", "online", "listening " + std::to_string(port.number())});
+        CHECK(happened == std::vector<std::string>{
+                              "fork", "online", "listening " + std::to_string(port.number())});
     }
     CHECK(served.size() == count);
     for (const auto& [id, connections] : served) {
@@ -190,13 +191,15 @@ TEST_CASE("scenario 13: a port that the system chose can be asked for by number"
     CHECK(served == std::map<std::string, std::size_t>{{"1", 5}, {"2", 5}});
 }
 
-TEST_CASE("scenario 14: a port that a stranger owns is an error with its address and can be had later") {
+TEST_CASE(
+    "scenario 14: a port that a stranger owns is an error with its address and can be had later") {
     auto stranger = scenario::bind_to(scenario::loopback(0), true);
     auto number = scenario::port_of(stranger.get());
     std::vector<outcome> first;
     std::vector<outcome> second;
     run_case<cluster::process_cluster>(
-        "scenario 14: a port that a stranger owns is an error with its address and can be had later",
+        "scenario 14: a port that a stranger owns is an error with its address and can be had "
+        "later",
         [&](auto& primary) {
             primary.fork(4);
             primary.broadcast(listen_to{"127.0.0.1", number});
@@ -247,9 +250,7 @@ outcome listen_on_42(const char* name) {
                 primary.disconnect();
             });
         },
-        [](auto& self) {
-            self.send(try_to_listen(self, {.host = "127.0.0.1", .port = 42}));
-        });
+        [](auto& self) { self.send(try_to_listen(self, {.host = "127.0.0.1", .port = 42})); });
     return seen;
 }
 
@@ -424,13 +425,15 @@ TEST_CASE("scenario 19: a UNIX socket serves and its file goes with the last ser
                     struct stat info {};
                     CHECK(::stat(path.c_str(), &info) == 0);
                     modes.push_back(info.st_mode & 0777U);
-                    scenario::ask(
-                        primary, cluster::address::local(path), "?", [&](const std::string& answer) {
-                            answers.push_back(answer);
-                            if (answers.size() == 2) {
-                                worker.disconnect();
-                            }
-                        });
+                    scenario::ask(primary,
+                                  cluster::address::local(path),
+                                  "?",
+                                  [&](const std::string& answer) {
+                                      answers.push_back(answer);
+                                      if (answers.size() == 2) {
+                                          worker.disconnect();
+                                      }
+                                  });
                 }
             });
         },

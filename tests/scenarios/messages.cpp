@@ -66,12 +66,10 @@ TEST_CASE("scenario 3: typed messages arrive once and in order in both direction
                 CHECK(&from == &worker);
                 answers.push_back("cluster " + message.type);
             });
-            worker.on_message([&](const numbered& message) {
-                at_worker.push_back(message.number);
-            });
-            primary.on_message([&](auto&, const numbered& message) {
-                at_primary.push_back(message.number);
-            });
+            worker.on_message(
+                [&](const numbered& message) { at_worker.push_back(message.number); });
+            primary.on_message(
+                [&](auto&, const numbered& message) { at_primary.push_back(message.number); });
             worker.on_message([&](const count_of& message) {
                 other_way = message;
                 worker.disconnect();
@@ -124,9 +122,8 @@ TEST_CASE("scenario 4: a broadcast reaches every worker exactly once") {
             self.on_message([copies_here](const news& message) {
                 *copies_here += message.text == "shutdown" ? 1U : 100U;
             });
-            self.on_message([&self, copies_here](const tell&) {
-                self.send(count_of{*copies_here});
-            });
+            self.on_message(
+                [&self, copies_here](const tell&) { self.send(count_of{*copies_here}); });
         });
     CHECK(copies == std::map<std::uint32_t, std::uint32_t>{{1, 1}, {2, 1}, {3, 1}, {4, 1}});
 }
@@ -209,7 +206,8 @@ TEST_CASE("scenario 6: a message sent before the worker is online waits for a la
 
 TEST_CASE("scenario 7: payloads of every size and of every byte come back identical") {
     std::vector<std::string> sent;
-    for (std::size_t size : std::initializer_list<std::size_t>{0, 1, 65'535, 65'536, 65'537, 800'004, 16 * 1024 * 1024, 2}) {
+    for (std::size_t size : std::initializer_list<std::size_t>{
+             0, 1, 65'535, 65'536, 65'537, 800'004, 16 * 1024 * 1024, 2}) {
         sent.emplace_back(size, '\0');
         for (std::size_t i = 0; i != size; ++i) {
             sent.back()[i] = static_cast<char>(i * 31 + i / 256); // with NUL and newline
@@ -297,11 +295,13 @@ TEST_CASE("scenario 8: a worker that does not read slows the sender down and los
         });
     REQUIRE(results.size() > sent_before_drain);
     CHECK(results.front() == send_result::ok);
-    CHECK(results[20] == send_result::queued); // 1.2 MB: beyond 128 KiB and the socket's buffer
+    // All but what 128 KiB and the socket's buffer hold.
+    CHECK(std::count(results.begin(), results.end(), send_result::queued) > 900);
     CHECK(results[sent_before_drain] == send_result::full);
     constexpr std::size_t limit = 64 * 1024 * 1024;
     CHECK(sent_before_drain * size > limit - size);
-    CHECK(sent_before_drain * size < limit + 4'000'000); // what the socket's buffer takes comes on top
+    CHECK(sent_before_drain * size <
+          limit + 4'000'000); // what the socket's buffer takes comes on top
     CHECK(drains >= 1);
     CHECK(end.number == sent_before_drain + 10);
     CHECK(end.ordered);
@@ -318,11 +318,11 @@ TEST_CASE("scenario 9: what a worker sent before it ended arrives before its exi
             });
             primary.on(cluster::event::disconnect,
                        [&](auto& worker) { seen[worker.name()].push_back("disconnect"); });
-            primary.on(cluster::event::exit,
-                       [&](auto& worker, const cluster::exit_status& status) {
-                           seen[worker.name()].push_back(status.to_string());
-                       });
-            for (const char* way : {"std::exit", "std::exit in a handler", "stop", "close", "kill"}) {
+            primary.on(cluster::event::exit, [&](auto& worker, const cluster::exit_status& status) {
+                seen[worker.name()].push_back(status.to_string());
+            });
+            for (const char* way :
+                 {"std::exit", "std::exit in a handler", "stop", "close", "kill"}) {
                 primary.fork({.name = way}).send(tell{});
             }
         },
@@ -386,7 +386,8 @@ TEST_CASE("scenario 10: handlers that throw lose no message") {
         }
     }
     auto& primary = app.primary();
-    primary.setup({.arguments = {"--worker-case", "scenario 10: handlers that throw lose no message"}});
+    primary.setup(
+        {.arguments = {"--worker-case", "scenario 10: handlers that throw lose no message"}});
     std::vector<std::uint32_t> got;
     std::uint32_t thrown = 0;
     count_of thrown_in_worker;
@@ -448,9 +449,10 @@ TEST_CASE("scenario 11: sending to a worker that leaves or is dead is a value an
                     told.push_back(name + " message: " + error.message());
                 });
                 CHECK(result == send_result::closed);
-                dead.template request<int>(news{"hello?"}, [&told, name](cluster::result<int> answer) {
-                    told.push_back(name + " request: " + answer.error().message());
-                });
+                dead.template request<int>(
+                    news{"hello?"}, [&told, name](cluster::result<int> answer) {
+                        told.push_back(name + " request: " + answer.error().message());
+                    });
                 dead.disconnect();
                 dead.close();
                 CHECK(dead.kill(SIGKILL) == std::errc::no_such_process);

@@ -126,8 +126,8 @@ TEST_CASE("scenario 44: a worker can be another program and its output is captur
                                         .umask = 027U});
             collect(other.standard_output(), output);
 
-            auto& talks = primary.fork(
-                {.name = "talks", .silent = true, .extra = {cluster::stdio::pipe}});
+            auto& talks =
+                primary.fork({.name = "talks", .silent = true, .extra = {cluster::stdio::pipe}});
             collect(talks.standard_error(), errors);
             collect(talks.pipe(4), from_extra);
             talks.pipe(4).write("ping");
@@ -145,8 +145,7 @@ TEST_CASE("scenario 44: a worker can be another program and its output is captur
     CHECK(errors == "said to standard error");
     CHECK(from_extra == "pong");
     std::sort(ends.begin(), ends.end());
-    CHECK(ends ==
-          std::vector<std::string>{"other program: exit code 0", "talks: exit code 0"});
+    CHECK(ends == std::vector<std::string>{"other program: exit code 0", "talks: exit code 0"});
 }
 
 // The channel is always there, so a missing one cannot be asked for; a bad descriptor can.
@@ -170,8 +169,8 @@ TEST_CASE("scenario 44: a worker that cannot be started is one error and one exi
                            add(worker, "exit " + std::to_string(status.error().value()));
                        });
             primary.fork({.directory = "/does/not/exist", .name = "bad directory"});
-            primary.fork({.name = "bad descriptor",
-                          .standard_input = cluster::stdio::descriptor(900)});
+            primary.fork(
+                {.name = "bad descriptor", .standard_input = cluster::stdio::descriptor(900)});
             auto& none = primary.fork({.executable = "/does/not/exist", .name = "no program"});
             CHECK(none.pid() == -1);
             CHECK(none.kill() == std::errc::no_such_process);
@@ -186,7 +185,7 @@ TEST_CASE("scenario 44: a worker that cannot be started is one error and one exi
         }
         return result;
     };
-    CHECK(told("bad directory") == "fork error 2 exit 2 ");   // ENOENT
+    CHECK(told("bad directory") == "fork error 2 exit 2 ");  // ENOENT
     CHECK(told("bad descriptor") == "fork error 9 exit 9 "); // EBADF
     CHECK(told("no program") == "fork error 2 exit 2 ");
     CHECK(scenario::open_descriptors() == before);
@@ -218,11 +217,10 @@ TEST_CASE("scenario 45: two clusters in one program do not know of each other") 
         primary.on(cluster::event::online, [&events](auto& worker) {
             events.push_back("online " + std::to_string(worker.id()));
         });
-        primary.on(cluster::event::exit,
-                   [&events](auto& worker, const cluster::exit_status& status) {
-                       events.push_back("exit " + std::to_string(worker.id()) + ' ' +
-                                        status.to_string());
-                   });
+        primary.on(
+            cluster::event::exit, [&events](auto& worker, const cluster::exit_status& status) {
+                events.push_back("exit " + std::to_string(worker.id()) + ' ' + status.to_string());
+            });
         primary.on_message([&events](auto& from, const note& message) {
             events.push_back(message.text + ' ' + std::to_string(from.id()));
             from.disconnect();
@@ -259,9 +257,7 @@ TEST_CASE("scenario 45: workers of two kinds live in one cluster") {
             primary.fork({.name = "web"});
             primary.fork({.name = "jobs"});
         },
-        [](auto& self) {
-            self.send(note{self.name() == "web" ? "serves" : "computes"});
-        });
+        [](auto& self) { self.send(note{self.name() == "web" ? "serves" : "computes"}); });
     CHECK(said == std::map<std::string, std::string>{{"jobs", "computes"}, {"web", "serves"}});
 }
 
@@ -321,8 +317,7 @@ TEST_CASE("scenario 46: under round robin only the primary listens") {
 
 TEST_CASE("scenario 46: with a shared socket both workers have the same one") {
     using shared = cluster::compose<cluster::scheduling::shared_socket>;
-    static_assert(
-        std::is_same_v<shared::scheduling_type, cluster::scheduling::shared_socket>);
+    static_assert(std::is_same_v<shared::scheduling_type, cluster::scheduling::shared_socket>);
     auto sockets = sockets_of_two_workers<shared>(
         "scenario 46: with a shared socket both workers have the same one");
     REQUIRE(sockets.size() == 2);

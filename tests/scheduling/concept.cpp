@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <type_traits>
 
-namespace {
+namespace scheduling_concept_test {
 
 using cluster::accept_site;
 using cluster::candidate;
@@ -83,7 +83,9 @@ static_assert(!needs_address<stateful>());
 static_assert(needs_address<wants_address_in_the_kernel>());
 static_assert(!needs_address<cluster::scheduling::reuse_port>());
 
-} // namespace
+} // namespace scheduling_concept_test
+
+using namespace scheduling_concept_test;
 
 TEST_SUITE("scheduling/concept") {
     TEST_CASE("a policy sees the workers that can take a connection") {

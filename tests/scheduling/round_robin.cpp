@@ -151,8 +151,8 @@ TEST_SUITE("scheduling/round_robin") {
                 std::shuffle(some.ready.begin(), some.ready.end(), random);
                 continue;
             }
-            auto expected = last == static_cast<std::uint32_t>(-1) ? model.begin()
-                                                                   : model.upper_bound(last);
+            auto expected =
+                last == static_cast<std::uint32_t>(-1) ? model.begin() : model.upper_bound(last);
             expected = expected == model.end() ? model.begin() : expected;
             last = some.next(policy);
             REQUIRE(last == *expected);

@@ -62,12 +62,6 @@ consteval auto find_parameters() {
 template <typename F, typename Role>
 struct handler_shape {
     using parameters = decltype(find_parameters<std::decay_t<F>, Role>());
-    static_assert(
-        parameters::size != 0,
-        "on_message/on_request: the handler must take the message by its type, as in "
-        "`[](const job& message) {…}` or `[](auto& from, const job& message) {…}`; only the "
-        "role may be `auto&`.");
-
     static consteval bool first_is_role() {
         if constexpr (parameters::size > 1) {
             return std::is_same_v<std::decay_t<typename parameters::template at<0>>, Role>;
@@ -84,7 +78,7 @@ struct handler_shape {
         if constexpr (parameters::size > message_at) {
             return std::type_identity<std::decay_t<typename parameters::template at<message_at>>>{};
         } else {
-            return std::type_identity<int>{}; // explained above
+            return std::type_identity<int>{}; // see names_message
         }
     }
     using message_type = typename decltype(message())::type;
@@ -98,6 +92,10 @@ struct handler_shape {
         }
     }
     using extra_type = typename decltype(last())::type;
+
+    /// False for a handler without parameters, and for one whose only parameter is `auto`.
+    static constexpr bool names_message =
+        parameters::size != 0 && !std::is_same_v<message_type, Role>;
 };
 
 /// How a value travels: text as std::string, everything else as it is.

@@ -398,6 +398,7 @@ inline void primary_core::replace(worker_core& dead,
                                   const restart_decision& decision,
                                   const exit_report& report) {
     constexpr std::size_t remembered = 1024;
+    dead.on_departed();
     if (departed_.size() > remembered) {
         loop_.defer([last = std::move(departed_.front())] {});
         departed_.pop_front();

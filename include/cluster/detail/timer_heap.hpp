@@ -116,7 +116,7 @@ private:
             return;
         }
         entry.order = next_order_++;
-        auto missed = (now - entry.deadline) / entry.period; // the beat stays, a late one is skipped
+        auto missed = (now - entry.deadline) / entry.period; // the beat stays
         reschedule(index, entry.deadline + (missed + 1) * entry.period);
         struct give_back { // also when the handler throws: a period goes on
             timer_heap& heap;

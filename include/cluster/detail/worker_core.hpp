@@ -180,6 +180,7 @@ protected:
 
     virtual void on_user_frame(frame& arrived) = 0;
     virtual void on_gone() = 0; // nothing more will arrive: whoever waits for an answer is told
+    virtual void on_departed() = 0; // its exit has been told: the handle keeps nothing of it
 
     worker_events& events() {
         if (!events_) {

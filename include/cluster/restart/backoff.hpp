@@ -130,8 +130,7 @@ private:
 
     [[no_unique_address]] inner_type inner_;
     detail::jitter_source jitter_ = detail::jitter_source::from_clock();
-    std::vector<unsigned>
-        stable_; // by place: exit_report::restarts of the last one that was stable
+    std::vector<unsigned> stable_; // by place: `restarts` of the last death after a long life
 };
 
 static_assert(restart_strategy<backoff<time_span{100}, time_span{5000}>>);
