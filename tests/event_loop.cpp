@@ -53,6 +53,7 @@ void own_handler(int) {
 /// Has its own handler installed and puts back what was there.
 struct own_disposition {
     explicit own_disposition(int which) : signal{which} {
+        own_handler_calls = 0;
         struct sigaction wanted {};
         wanted.sa_handler = &own_handler;
         ::sigaction(signal, &wanted, &before);
@@ -601,7 +602,6 @@ TEST_SUITE("event_loop") {
         CHECK_FALSE(own.in_place());
         c.cancel();
         CHECK(own.in_place());
-        own_handler_calls = 0;
         ::raise(SIGUSR1);
         CHECK(own_handler_calls == 1);
     }

@@ -37,6 +37,7 @@ struct unhandled_message_info {
 /// |                   | self            |                        | it begins to finish           |
 /// | exit              | primary, worker | exit_status            | last event, exactly once      |
 /// | error             | primary, worker | std::error_code        | not started, or broke a rule  |
+/// |                   | self            | std::error_code        | a message cannot be decoded   |
 /// | restart           | primary         | restart_decision       | it will be replaced           |
 /// | give_up           | primary         | exit_report            | the restart policy gave up    |
 /// | drain             | worker, self    |                        | send() may go on              |

@@ -4,13 +4,17 @@
 
 #include "byte_buffer.hpp"
 #include "detail/callable.hpp"
-#include "detail/move_only_function.hpp"
+#include "detail/lifetime.hpp"
+#include "detail/message_table.hpp"
+#include "detail/request_table.hpp"
 #include "detail/type_name.hpp"
+#include "detail/unclaimed_messages.hpp"
 #include "error.hpp"
 #include "event.hpp"
 #include "event_loop.hpp"
 #include "ipc/channel.hpp"
 #include "net/handle.hpp"
+#include "responder.hpp"
 #include "result.hpp"
 #include "serialization/concept.hpp"
 #include "subscription.hpp"
@@ -18,16 +22,13 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <exception>
 #include <future>
 #include <memory>
 #include <span>
-#include <string>
 #include <system_error>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace cluster {
 inline namespace v0 {
@@ -37,402 +38,10 @@ inline constexpr std::chrono::seconds default_request_timeout{30};
 
 namespace detail {
 
-/// How to answer one request: the channel it came by, if that still exists.
-struct reply_path {
-    std::weak_ptr<channel*> to;
-    std::uint32_t sequence = 0;
-};
-
-template <typename Serializer, typename T>
-void send_reply(const reply_path& path, const T& value) {
-    if (auto to = path.to.lock()) {
-        (*to)->send({0, frame_kind::reply, 0, message_id<T>(), path.sequence},
-                    [&](byte_buffer& out) { Serializer{}.encode(value, out); });
-    }
-}
-
-inline void send_failure(const reply_path& path, std::string_view text) {
-    constexpr std::size_t longest = 1024;
-    if (auto to = path.to.lock()) {
-        (*to)->send({0, frame_kind::failure, 0, 0, path.sequence}, [&](byte_buffer& out) {
-            out.append(text.data(), text.size() < longest ? text.size() : longest);
-        });
-    }
-}
-
-} // namespace detail
-
-/// Answers a request later: what an on_request handler takes as its last parameter instead of
-/// returning the answer. Move-only; dropping it unanswered is answered with a failure.
-template <typename Reply, typename Serializer>
-class basic_responder {
-public:
-    explicit basic_responder(detail::reply_path path) noexcept : path_{std::move(path)} {}
-    basic_responder(basic_responder&&) noexcept = default;
-    basic_responder& operator=(basic_responder&&) = delete;
-    ~basic_responder() {
-        if (path_.to.lock()) {
-            detail::send_failure(path_, "the request was dropped");
-        }
-    }
-
-    /// Once; later calls, and calls after the asking side has gone, do nothing.
-    void operator()(const Reply& value) {
-        detail::send_reply<Serializer>(path_, value);
-        path_.to.reset();
-    }
-    void fail(std::string_view why) {
-        detail::send_failure(path_, why);
-        path_.to.reset();
-    }
-
-private:
-    detail::reply_path path_;
-};
-
-namespace detail {
-
-template <typename T>
-struct responder_reply;
-template <typename Reply, typename Serializer>
-struct responder_reply<basic_responder<Reply, Serializer>> {
-    using type = Reply;
-};
-
-/// The handlers of one role for messages and requests, by the type of the message.
-template <typename Role, typename Serializer>
-class message_table {
-public:
-    struct arrival {
-        std::span<const std::byte> payload;
-        handle* descriptor;
-        reply_path path; // requests
-    };
-
-    template <typename F>
-    subscription on_message(F&& f) {
-        using shape = handler_shape<F, Role>;
-        using message = typename shape::message_type;
-        check<shape>();
-        constexpr bool extra_fits =
-            shape::extra == 0 ||
-            (shape::extra == 1 && std::is_same_v<typename shape::extra_type, handle>);
-        static_assert(!shape::names_message || extra_fits,
-                      "on_message: behind the message a handler may only take a cluster::handle.");
-        if constexpr (explained<shape> || !extra_fits) {
-            return {}; // one sentence, not a page of what follows from it
-        } else {
-            auto& slot = slot_for<message_slot<message>>(message_id<message>(), false);
-            return slot.handlers.add(
-                [f = std::forward<F>(f)](Role& role, const message& value, handle& passed) mutable {
-                    if constexpr (shape::takes_role && shape::extra == 1) {
-                        f(role, value, std::move(passed));
-                    } else if constexpr (shape::takes_role) {
-                        f(role, value);
-                    } else if constexpr (shape::extra == 1) {
-                        f(value, std::move(passed));
-                    } else {
-                        f(value);
-                    }
-                });
-        }
-    }
-
-    /// One handler per type: a later one replaces the earlier.
-    template <typename F>
-    void on_request(F&& f) {
-        using shape = handler_shape<F, Role>;
-        using message = typename shape::message_type;
-        check<shape>();
-        if constexpr (!explained<shape>) {
-            auto& slot = slot_for<request_slot<message>>(message_id<message>(), true);
-            slot.handler = [f = std::forward<F>(f)](
-                               Role& role, const message& value, reply_path path) mutable {
-                answer<shape>(f, role, value, std::move(path));
-            };
-        }
-    }
-
-    [[nodiscard]] bool handles(std::uint32_t type, bool request) const noexcept {
-        for (const auto& each : slots_) {
-            if (each->type == type && each->request == request) {
-                return each->in_use();
-            }
-        }
-        return false;
-    }
-
-    /// Decodes and calls. What a handler throws leaves from here, for requests it is the answer.
-    std::error_code deliver(Role& role, std::uint32_t type, bool request, const arrival& what) {
-        for (std::size_t i = 0; i != slots_.size(); ++i) {
-            if (slots_[i]->type == type && slots_[i]->request == request) {
-                return slots_[i]->deliver(role, what);
-            }
-        }
-        return make_error_code(errc::no_handler);
-    }
-
-private:
-    struct slot_base {
-        virtual ~slot_base() = default;
-        virtual std::error_code deliver(Role& role, const arrival& what) = 0;
-        [[nodiscard]] virtual bool in_use() const noexcept = 0;
-        std::uint32_t type = 0;
-        bool request = false;
-    };
-
-    template <typename Message>
-    struct message_slot final : slot_base {
-        emitter<Role&, const Message&, handle&> handlers;
-
-        std::error_code deliver(Role& role, const arrival& what) override {
-            Message value{};
-            if (auto error = Serializer{}.decode(what.payload, value)) {
-                return error;
-            }
-            handlers.emit(role, value, *what.descriptor);
-            return {};
-        }
-        [[nodiscard]] bool in_use() const noexcept override { return !handlers.empty(); }
-    };
-
-    template <typename Message>
-    struct request_slot final : slot_base {
-        move_only_function<void(Role&, const Message&, reply_path)> handler;
-
-        std::error_code deliver(Role& role, const arrival& what) override {
-            Message value{};
-            if (auto error = Serializer{}.decode(what.payload, value)) {
-                send_failure(what.path, error.message());
-                return error;
-            }
-            handler(role, value, what.path);
-            return {};
-        }
-        [[nodiscard]] bool in_use() const noexcept override { return static_cast<bool>(handler); }
-    };
-
-    template <typename Shape>
-    static constexpr bool explained =
-        !Shape::names_message || !std::is_default_constructible_v<typename Shape::message_type>;
-
-    template <typename Shape>
-    static constexpr void check() {
-        using message = typename Shape::message_type;
-        static_assert(
-            Shape::names_message,
-            "on_message/on_request: the handler must take the message by its type, as in "
-            "`[](const job& message) {…}` or `[](auto& from, const job& message) {…}`; only the "
-            "role may be `auto&`.");
-        static_assert(
-            !Shape::names_message || std::is_default_constructible_v<message>,
-            "on_message/on_request: a message must be default constructible, to be decoded "
-            "into.");
-        if constexpr (!explained<Shape>) { // the serializer may have more to say
-            static_assert(decodes<Serializer, message>,
-                          "on_message/on_request: the serializer cannot decode this type; see "
-                          "cluster/serialization/concept.hpp for what it can.");
-        }
-    }
-
-    template <typename Slot>
-    Slot& slot_for(std::uint32_t type, bool request) {
-        for (auto& each : slots_) {
-            if (each->type == type && each->request == request) {
-                return static_cast<Slot&>(*each);
-            }
-        }
-        auto made = std::make_unique<Slot>();
-        made->type = type;
-        made->request = request;
-        slots_.push_back(std::move(made));
-        return static_cast<Slot&>(*slots_.back());
-    }
-
-    template <typename Shape, typename F, typename Message>
-    static void answer(F& f, Role& role, const Message& value, reply_path path) {
-        auto call = [&](auto&&... extra) -> decltype(auto) {
-            if constexpr (Shape::takes_role) {
-                return f(role, value, std::forward<decltype(extra)>(extra)...);
-            } else {
-                return f(value, std::forward<decltype(extra)>(extra)...);
-            }
-        };
-        try {
-            if constexpr (Shape::extra == 1) {
-                call(typename Shape::extra_type{path});
-            } else {
-                using reply = decltype(call());
-                static_assert(!std::is_void_v<reply>,
-                              "on_request: the handler must return the answer, or take a responder "
-                              "as its last parameter to answer later.");
-                if constexpr (!std::is_void_v<reply>) {
-                    send_reply<Serializer, message_type_of<std::decay_t<reply>>>(path, call());
-                }
-            }
-        } catch (const std::exception& error) {
-            send_failure(path, error.what());
-        } catch (...) {
-            send_failure(path, "unknown exception");
-        }
-    }
-
-    std::vector<std::unique_ptr<slot_base>> slots_;
-};
-
-/// Requests that wait for their answer.
-template <typename Serializer>
-class request_table {
-public:
-    explicit request_table(event_loop& loop) noexcept : loop_{loop} {}
-
-    template <typename Reply, typename F>
-    std::uint32_t add(std::chrono::nanoseconds timeout, F&& done) {
-        auto sequence = next_++;
-        auto entry = std::make_unique<waiting<Reply, std::decay_t<F>>>(std::forward<F>(done));
-        entry->sequence = sequence;
-        entry->deadline =
-            loop_.after(timeout, [this, sequence] { fail(sequence, errc::request_timeout, {}); });
-        waiting_.push_back(std::move(entry));
-        return sequence;
-    }
-
-    void on_reply(const frame& arrived) {
-        if (auto entry = take(arrived.header.sequence)) { // else late: nobody waits any more
-            entry->reply(arrived.header.type, arrived.payload);
-        }
-    }
-    void on_failure(const frame& arrived) {
-        auto bytes = arrived.payload;
-        fail(arrived.header.sequence,
-             errc::request_failed,
-             {reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-    }
-    void fail(std::uint32_t sequence, errc why, std::string text) {
-        if (auto entry = take(sequence)) {
-            entry->fail(make_error_code(why), std::move(text));
-        }
-    }
-    /// Nobody will answer any more: each caller is told, one a turn's task.
-    void fail_all(errc why) {
-        for (auto& each : std::exchange(waiting_, {})) {
-            each->deadline.cancel();
-            loop_.defer([entry = std::move(each), why] { entry->fail(make_error_code(why), {}); });
-        }
-    }
-
-private:
-    struct waiting_base {
-        virtual ~waiting_base() = default;
-        virtual void reply(std::uint32_t type, std::span<const std::byte> payload) = 0;
-        virtual void fail(std::error_code why, std::string text) = 0;
-        std::uint32_t sequence = 0;
-        timer deadline;
-    };
-
-    template <typename Reply, typename F>
-    struct waiting final : waiting_base {
-        explicit waiting(F f) : done{std::move(f)} {}
-        void reply(std::uint32_t type, std::span<const std::byte> payload) override {
-            Reply value{};
-            std::error_code error = make_error_code(errc::bad_payload);
-            if (type == message_id<Reply>()) {
-                error = Serializer{}.decode(payload, value);
-            }
-            error ? done(result<Reply>{error}) : done(result<Reply>{std::move(value)});
-        }
-        void fail(std::error_code why, std::string text) override {
-            done(result<Reply>{why, std::move(text)});
-        }
-        F done;
-    };
-
-    std::unique_ptr<waiting_base> take(std::uint32_t sequence) {
-        for (std::size_t i = 0; i != waiting_.size(); ++i) {
-            if (waiting_[i]->sequence == sequence) {
-                auto entry = std::move(waiting_[i]);
-                waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(i));
-                entry->deadline.cancel();
-                return entry;
-            }
-        }
-        return nullptr;
-    }
-
-    event_loop& loop_;
-    std::vector<std::unique_ptr<waiting_base>> waiting_;
-    std::uint32_t next_ = 1;
-};
-
-/// Messages for whose type no handler exists yet, in their order, within bounds.
-class unclaimed_messages {
-public:
-    static constexpr std::size_t most = 4096;
-    static constexpr std::size_t most_bytes = 64 * 1024 * 1024;
-    static constexpr std::size_t most_descriptors = 256; // later ones arrive as lost
-
-    struct entry {
-        std::uint32_t type;
-        bool request;
-        std::uint32_t sequence;
-        byte_buffer payload;
-        handle descriptor;
-    };
-
-    /// \returns whether it is kept; beyond the bounds it is dropped.
-    bool keep(const frame& arrived, handle&& descriptor) {
-        if (entries_.size() == most || bytes_ + arrived.payload.size() > most_bytes) {
-            return false;
-        }
-        bool request = arrived.header.kind == frame_kind::request;
-        if (descriptor && descriptors_ == most_descriptors) {
-            descriptor = handle::lost();
-        }
-        descriptors_ += descriptor ? 1U : 0U;
-        entry kept{
-            arrived.header.type, request, arrived.header.sequence, {}, std::move(descriptor)};
-        kept.payload.append(arrived.payload);
-        bytes_ += arrived.payload.size();
-        entries_.push_back(std::move(kept));
-        return true;
-    }
-    [[nodiscard]] bool has(std::uint32_t type, bool request) const noexcept {
-        for (const auto& each : entries_) {
-            if (each.type == type && each.request == request) {
-                return true;
-            }
-        }
-        return false;
-    }
-    /// Takes out the first entry that satisfies the condition, if any.
-    template <typename Condition>
-    bool take(Condition condition, entry& into) {
-        for (auto each = entries_.begin(); each != entries_.end(); ++each) {
-            if (condition(*each)) {
-                bytes_ -= each->payload.size();
-                descriptors_ -= each->descriptor ? 1U : 0U;
-                into = std::move(*each);
-                entries_.erase(each);
-                return true;
-            }
-        }
-        return false;
-    }
-    [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
-    void clear() noexcept {
-        entries_.clear();
-        bytes_ = descriptors_ = 0;
-    }
-
-private:
-    std::deque<entry> entries_;
-    std::size_t bytes_ = 0;
-    std::size_t descriptors_ = 0;
-};
-
-/// Sending and asking: what the primary's handle on a worker and a worker's self have in common.
+/// Messages at one end of a channel: what the primary's handle on a worker and a worker's self have
+/// in common. `Derived` says what becomes of a message that nobody handles or that cannot be decoded.
 template <typename Derived, typename Serializer>
-class message_sender {
+class message_endpoint {
 public:
     /// Sends a message, with a descriptor if wanted (a connection, a listener, any unique_fd),
     /// which is closed here once it has been sent. Never blocks, never throws for a closed channel.
@@ -468,8 +77,8 @@ public:
         }
         if (sent == send_result::closed || sent == send_result::full) {
             auto why = sent == send_result::closed ? errc::channel_closed : errc::would_block;
-            derived().messaging_loop().defer(
-                [this, sequence, why] { requests_.fail(sequence, why, {}); });
+            loop_of_messages_.defer(
+                alive_.guard([this, sequence, why] { requests_.fail(sequence, why, {}); }));
         }
     }
     template <typename Reply, typename Message, typename F>
@@ -491,9 +100,69 @@ public:
         return future;
     }
 
+    /// Calls `handler` with messages of the type that it takes: `[](const job& message)`, the role
+    /// before it if wanted, and behind it a cluster::handle for a descriptor that came along.
+    /// Messages that came before wait for their first handler. On a worker's handle in the primary:
+    /// behind the primary's own handlers of the same type.
+    template <typename F>
+    subscription on_message(F&& handler) {
+        auto added = table_.on_message(std::forward<F>(handler));
+        claim();
+        return added;
+    }
+
+    /// Answers requests of the type that `handler` takes with what it returns, or later by a
+    /// `responder<Reply>` as its last parameter. What it throws is the answer, too. One handler per
+    /// type: a later one replaces the earlier.
+    template <typename F>
+    void on_request(F&& handler) {
+        table_.on_request(std::forward<F>(handler));
+        claim();
+    }
+
 protected:
-    explicit message_sender(event_loop& loop) noexcept : requests_{loop} {}
-    ~message_sender() = default;
+    using message_handlers = message_table<Derived, Serializer>;
+
+    /// `shared`: handlers that several endpoints have in common, called first; null for none.
+    message_endpoint(event_loop& loop, channel& by, message_handlers* shared) noexcept
+        : loop_of_messages_{loop}, channel_of_messages_{by}, shared_{shared}, requests_{loop} {}
+    ~message_endpoint() = default;
+
+    void receive(frame& arrived) {
+        if (arrived.header.kind == frame_kind::reply) {
+            requests_.on_reply(arrived);
+            return;
+        }
+        if (arrived.header.kind == frame_kind::failure) {
+            requests_.on_failure(arrived);
+            return;
+        }
+        auto type = arrived.header.type;
+        bool request = arrived.header.kind == frame_kind::request;
+        auto passed = arrived.descriptors.empty() ? (arrived.truncated ? handle::lost() : handle{})
+                                                  : handle{std::move(arrived.descriptors.front())};
+        if (!claimed(type, request) || unclaimed_.has(type, request)) {
+            unhandled_message_info info{type, arrived.payload.size()};
+            unclaimed_.keep(arrived, std::move(passed));
+            derived().on_unhandled(info);
+            return;
+        }
+        deliver(type, request, arrived.header.sequence, arrived.payload, passed);
+    }
+
+    // A handler has come: what waited for it is delivered in order, one a task.
+    void claim() {
+        if (!unclaimed_.empty()) {
+            loop_of_messages_.defer(alive_.guard([this] { deliver_unclaimed(); }));
+        }
+    }
+
+    // Nothing more arrives: whoever waits for an answer is told.
+    void end_messages() {
+        path_.reset();
+        requests_.fail_all(errc::channel_closed);
+    }
+    void forget_unclaimed() noexcept { unclaimed_.clear(); }
 
     template <typename Message>
     send_result send_frame(frame_kind kind,
@@ -507,7 +176,7 @@ protected:
             "send: the serializer cannot encode this type; see "
             "cluster/serialization/concept.hpp for what it can, and move a descriptor into "
             "the second argument.");
-        return derived().messaging_channel().send(
+        return channel_of_messages_.send(
             {0, kind, 0, message_id<type>(), sequence},
             [&](byte_buffer& out) {
                 if constexpr (std::is_same_v<type, Message>) {
@@ -520,10 +189,58 @@ protected:
             std::move(completion));
     }
 
-    request_table<Serializer> requests_;
-
 private:
     Derived& derived() noexcept { return static_cast<Derived&>(*this); }
+
+    [[nodiscard]] bool claimed(std::uint32_t type, bool request) const noexcept {
+        return table_.handles(type, request) || (shared_ && shared_->handles(type, request));
+    }
+
+    void deliver_unclaimed() {
+        unclaimed_messages::entry next;
+        auto wanted = [this](const auto& each) { return claimed(each.type, each.request); };
+        if (unclaimed_.take(wanted, next)) {
+            claim();
+            deliver(next.type, next.request, next.sequence, next.payload.span(), next.descriptor);
+        }
+    }
+
+    void deliver(std::uint32_t type,
+                 bool request,
+                 std::uint32_t sequence,
+                 std::span<const std::byte> payload,
+                 handle& passed) {
+        typename message_handlers::arrival what{payload, &passed, {path_, sequence}};
+        if (request) { // the closer handler answers
+            auto& answering = table_.handles(type, true) ? table_ : *shared_;
+            answering.deliver(derived(), type, true, what);
+            return;
+        }
+        std::exception_ptr first; // a handler that throws does not keep the others from running
+        for (auto* each : {shared_, &table_}) {
+            try {
+                if (each && each->handles(type, false)) {
+                    if (auto error = each->deliver(derived(), type, false, what)) {
+                        derived().on_undecodable(error);
+                    }
+                }
+            } catch (...) {
+                first = first ? first : std::current_exception();
+            }
+        }
+        if (first) {
+            std::rethrow_exception(first);
+        }
+    }
+
+    event_loop& loop_of_messages_;
+    channel& channel_of_messages_;
+    message_handlers table_;
+    message_handlers* shared_;
+    request_table<Serializer> requests_;
+    unclaimed_messages unclaimed_;
+    std::shared_ptr<channel*> path_ = std::make_shared<channel*>(&channel_of_messages_);
+    lifetime alive_;
 };
 
 } // namespace detail

@@ -2,6 +2,7 @@
 #ifndef CLUSTER_PRIMARY_HPP
 #define CLUSTER_PRIMARY_HPP
 
+#include "detail/loop_functions.hpp"
 #include "detail/primary_core.hpp"
 #include "event.hpp"
 #include "fork_options.hpp"
@@ -91,7 +92,7 @@ private:
 /// Everything from the thread that runs it, which is also the thread that starts workers; post()
 /// and stop() from any. A call that cannot be made in this role does not exist here.
 template <typename Cluster>
-class basic_primary final : private detail::cluster_policies {
+class basic_primary final : private detail::cluster_policies, public detail::loop_functions {
     using serializer_policy = typename Cluster::serializer_type;
 
 public:
@@ -100,7 +101,7 @@ public:
     using responder = basic_responder<Reply, serializer_policy>;
 
     basic_primary(event_loop& loop, std::vector<std::string> arguments, unsigned cluster)
-        : core_{loop, *this, std::move(arguments), cluster} {}
+        : loop_functions{loop}, core_{loop, *this, std::move(arguments), cluster} {}
 
     /// Changes the settings of later fork() calls: what `options` leaves at its default stays as it
     /// was. Every call raises event::setup.
@@ -169,9 +170,8 @@ public:
                     serializer_policy{}.encode(type{message}, encoded);
                 }
             }
-            each.messaging_channel().send(
-                {0, detail::frame_kind::message, 0, detail::message_id<type>(), 0},
-                [&](byte_buffer& out) { out.append(encoded.span()); });
+            each.channel_.send({0, detail::frame_kind::message, 0, detail::message_id<type>(), 0},
+                               [&](byte_buffer& out) { out.append(encoded.span()); });
         }
     }
 
@@ -210,25 +210,6 @@ public:
 
     /// Reads and writes a connection in this role's loop. The role owns the stream.
     stream& attach(connection client) { return core_.streams_.attach(std::move(client)); }
-
-    /// Timers, signals and tasks of this role's loop; see event_loop.
-    template <typename F>
-    timer after(event_loop::duration delay, F&& f) {
-        return core_.loop_.after(delay, std::forward<F>(f));
-    }
-    template <typename F>
-    timer every(event_loop::duration period, F&& f) {
-        return core_.loop_.every(period, std::forward<F>(f));
-    }
-    template <typename F>
-    subscription on_signal(int signal, F&& f) {
-        return core_.loop_.on_signal(signal, std::forward<F>(f));
-    }
-    template <typename F>
-    void post(F&& f) {
-        core_.loop_.post(std::forward<F>(f));
-    }
-    [[nodiscard]] event_loop& loop() noexcept { return core_.loop_; }
 
     /// The policies' objects, for those that have state to look at.
     [[nodiscard]] auto& scheduling() noexcept { return scheduling_; }

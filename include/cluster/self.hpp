@@ -2,6 +2,7 @@
 #ifndef CLUSTER_SELF_HPP
 #define CLUSTER_SELF_HPP
 
+#include "detail/loop_functions.hpp"
 #include "detail/self_core.hpp"
 #include "event.hpp"
 #include "fwd.hpp"
@@ -29,18 +30,20 @@ inline namespace v0 {
 template <typename Cluster>
 class basic_self final
     : private detail::self_core,
-      public detail::message_sender<basic_self<Cluster>, typename Cluster::serializer_type> {
+      public detail::message_endpoint<basic_self<Cluster>, typename Cluster::serializer_type>,
+      public detail::loop_functions {
     using core = detail::self_core;
     using serializer = typename Cluster::serializer_type;
-    using sender = detail::message_sender<basic_self, serializer>;
-    using table = detail::message_table<basic_self, serializer>;
+    using endpoint = detail::message_endpoint<basic_self, serializer>;
 
 public:
     template <typename Reply>
     using responder = basic_responder<Reply, serializer>;
 
     basic_self(event_loop& loop, unique_fd channel)
-        : core{loop, std::move(channel), std::string{serializer::name}}, sender{loop} {}
+        : core{loop, std::move(channel), std::string{serializer::name}},
+          endpoint{loop, this->channel_, nullptr},
+          loop_functions{loop} {}
 
     /// 1, 2, 3, …: the number by which the primary knows this worker.
     using core::id;
@@ -107,23 +110,6 @@ public:
         return add(which, std::forward<F>(handler), true);
     }
 
-    /// Calls `handler` with messages of the type that it takes: `[](const job& message)`, and a
-    /// cluster::handle behind the message for a descriptor that came along. Messages that came
-    /// before wait for it.
-    template <typename F>
-    subscription on_message(F&& handler) {
-        auto added = table_.on_message(std::forward<F>(handler));
-        claim();
-        return added;
-    }
-    /// Answers requests of the type that `handler` takes with what it returns, or later by a
-    /// `responder<Reply>` as its last parameter. What it throws is the answer, too.
-    template <typename F>
-    void on_request(F&& handler) {
-        table_.on_request(std::forward<F>(handler));
-        claim();
-    }
-
     /// Sends a message to another worker, by way of the primary, which does not look into it. A
     /// worker that does not exist gets nothing and nobody is told.
     template <typename Message>
@@ -156,30 +142,8 @@ public:
     /// Whether the open channel alone keeps the worker running; on by default.
     void keep_alive(bool on) noexcept { this->channel_.keep_alive(on); }
 
-    /// Timers, signals and tasks of this role's loop; see event_loop.
-    template <typename F>
-    timer after(event_loop::duration delay, F&& f) {
-        return this->loop_.after(delay, std::forward<F>(f));
-    }
-    template <typename F>
-    timer every(event_loop::duration period, F&& f) {
-        return this->loop_.every(period, std::forward<F>(f));
-    }
-    template <typename F>
-    subscription on_signal(int signal, F&& f) {
-        return this->loop_.on_signal(signal, std::forward<F>(f));
-    }
-    template <typename F>
-    void post(F&& f) {
-        this->loop_.post(std::forward<F>(f));
-    }
-    [[nodiscard]] event_loop& loop() noexcept { return this->loop_; }
-
 private:
-    friend class detail::message_sender<basic_self, serializer>;
-
-    detail::channel& messaging_channel() noexcept { return this->channel_; }
-    event_loop& messaging_loop() noexcept { return this->loop_; }
+    friend class detail::message_endpoint<basic_self, serializer>;
 
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {
@@ -189,56 +153,12 @@ private:
                  once);
     }
 
-    void on_user_frame(detail::frame& arrived) override {
-        using detail::frame_kind;
-        if (arrived.header.kind == frame_kind::reply) {
-            this->requests_.on_reply(arrived);
-        } else if (arrived.header.kind == frame_kind::failure) {
-            this->requests_.on_failure(arrived);
-        } else {
-            receive(arrived);
-        }
+    void on_user_frame(detail::frame& arrived) override { this->receive(arrived); }
+    void on_unhandled(const unhandled_message_info& info) {
+        this->events_.unhandled_message.emit(info);
     }
-
-    void receive(detail::frame& arrived) {
-        bool request = arrived.header.kind == detail::frame_kind::request;
-        auto passed = arrived.descriptors.empty() ? (arrived.truncated ? handle::lost() : handle{})
-                                                  : handle{std::move(arrived.descriptors.front())};
-        if (!table_.handles(arrived.header.type, request) ||
-            unclaimed_.has(arrived.header.type, request)) {
-            unhandled_message_info info{arrived.header.type, arrived.payload.size()};
-            unclaimed_.keep(arrived, std::move(passed));
-            this->events_.unhandled_message.emit(info);
-            return;
-        }
-        typename table::arrival what{arrived.payload, &passed, {path_, arrived.header.sequence}};
-        table_.deliver(*this, arrived.header.type, request, what);
-    }
-
-    void claim() {
-        if (!unclaimed_.empty()) {
-            this->loop_.defer([this] { deliver_unclaimed(); });
-        }
-    }
-    void deliver_unclaimed() {
-        detail::unclaimed_messages::entry next;
-        auto wanted = [this](const auto& each) { return table_.handles(each.type, each.request); };
-        if (unclaimed_.take(wanted, next)) {
-            claim();
-            typename table::arrival what{
-                next.payload.span(), &next.descriptor, {path_, next.sequence}};
-            table_.deliver(*this, next.type, next.request, what);
-        }
-    }
-
-    void on_gone() override {
-        path_.reset();
-        this->requests_.fail_all(errc::channel_closed);
-    }
-
-    table table_;
-    detail::unclaimed_messages unclaimed_;
-    std::shared_ptr<detail::channel*> path_ = std::make_shared<detail::channel*>(&this->channel_);
+    void on_undecodable(const std::error_code& error) { this->events_.error.emit(error); }
+    void on_gone() override { this->end_messages(); }
 };
 
 } // namespace v0

@@ -21,10 +21,9 @@ inline namespace v0 {
 template <typename Cluster>
 class basic_worker final
     : public detail::worker_core,
-      public detail::message_sender<basic_worker<Cluster>, typename Cluster::serializer_type> {
+      public detail::message_endpoint<basic_worker<Cluster>, typename Cluster::serializer_type> {
     using serializer = typename Cluster::serializer_type;
-    using sender = detail::message_sender<basic_worker, serializer>;
-    using table = detail::message_table<basic_worker, serializer>;
+    using endpoint = detail::message_endpoint<basic_worker, serializer>;
 
 public:
     template <typename Reply>
@@ -41,37 +40,21 @@ public:
         return add(which, std::forward<F>(handler), true);
     }
 
-    /// Calls `handler` with this worker's messages of the type that it takes. Messages that came
-    /// before wait for it. Runs behind the primary's handlers of the same type.
-    template <typename F>
-    subscription on_message(F&& handler) {
-        auto added = table_.on_message(std::forward<F>(handler));
-        claim();
-        return added;
-    }
-    /// Answers this worker's requests of the type that `handler` takes, before the primary's
-    /// handler.
-    template <typename F>
-    void on_request(F&& handler) {
-        table_.on_request(std::forward<F>(handler));
-        claim();
-    }
-
 private:
     friend class basic_primary<Cluster>;
-    friend class detail::message_sender<basic_worker, serializer>;
+    friend class detail::message_endpoint<basic_worker, serializer>;
+    using table = typename endpoint::message_handlers;
 
-    basic_worker(detail::primary_core& primary,
+    basic_worker(detail::worker_owner& primary,
                  table& shared,
                  std::uint32_t id,
                  std::uint32_t slot,
                  fork_options options)
         : detail::worker_core{primary, id, slot, std::move(options)},
-          sender{primary.loop_},
-          shared_{shared} {}
+          endpoint{primary.loop_, this->channel_, &shared} {}
     ~basic_worker() = default;
 
-    static detail::owned_worker make(detail::primary_core& primary,
+    static detail::owned_worker make(detail::worker_owner& primary,
                                      table& shared,
                                      std::uint32_t id,
                                      std::uint32_t slot,
@@ -80,96 +63,22 @@ private:
         return {new basic_worker{primary, shared, id, slot, std::move(options)}, destroy};
     }
 
-    detail::channel& messaging_channel() noexcept { return this->channel_; }
-    event_loop& messaging_loop() noexcept { return this->loop_; }
-
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {
-        return emitter_for(this->events(), which)
-            .add(
-                [f = std::forward<F>(handler)](detail::worker_core& one,
-                                               const auto&... rest) mutable {
-                    detail::call_flexibly(f, static_cast<basic_worker&>(one), rest...);
-                },
-                once);
+        auto call = [f = std::forward<F>(handler)](detail::worker_core& one,
+                                                   const auto&... rest) mutable {
+            detail::call_flexibly(f, static_cast<basic_worker&>(one), rest...);
+        };
+        return emitter_for(this->events(), which).add(std::move(call), once);
     }
 
-    void on_user_frame(detail::frame& arrived) override {
-        using detail::frame_kind;
-        if (arrived.header.kind == frame_kind::reply) {
-            this->requests_.on_reply(arrived);
-        } else if (arrived.header.kind == frame_kind::failure) {
-            this->requests_.on_failure(arrived);
-        } else {
-            receive(arrived);
-        }
+    void on_user_frame(detail::frame& arrived) override { this->receive(arrived); }
+    void on_unhandled(const unhandled_message_info& info) {
+        this->emit(event::unhandled_message, info);
     }
-
-    void receive(detail::frame& arrived) {
-        bool request = arrived.header.kind == detail::frame_kind::request;
-        auto passed = arrived.descriptors.empty() ? (arrived.truncated ? handle::lost() : handle{})
-                                                  : handle{std::move(arrived.descriptors.front())};
-        if (!claimed(arrived.header.type, request) ||
-            unclaimed_.has(arrived.header.type, request)) {
-            unhandled_message_info info{arrived.header.type, arrived.payload.size()};
-            unclaimed_.keep(arrived, std::move(passed));
-            this->emit(event::unhandled_message, info);
-            return;
-        }
-        deliver(arrived.header.type, request, arrived.header.sequence, arrived.payload, passed);
-    }
-
-    [[nodiscard]] bool claimed(std::uint32_t type, bool request) const noexcept {
-        return table_.handles(type, request) || shared_.handles(type, request);
-    }
-
-    void deliver(std::uint32_t type,
-                 bool request,
-                 std::uint32_t sequence,
-                 std::span<const std::byte> payload,
-                 handle& passed) {
-        typename table::arrival what{payload, &passed, {path_, sequence}};
-        if (request) {
-            (table_.handles(type, true) ? table_ : shared_).deliver(*this, type, true, what);
-            return;
-        }
-        std::error_code error;
-        if (shared_.handles(type, false)) {
-            error = shared_.deliver(*this, type, false, what);
-        }
-        if (table_.handles(type, false)) {
-            error = table_.deliver(*this, type, false, what);
-        }
-        if (error) {
-            this->emit(event::error, error);
-        }
-    }
-
-    // A handler has come: what waited for it is delivered in order, one a task.
-    void claim() {
-        if (!unclaimed_.empty()) {
-            this->loop_.defer([this] { deliver_unclaimed(); });
-        }
-    }
-    void deliver_unclaimed() {
-        detail::unclaimed_messages::entry next;
-        auto wanted = [this](const auto& each) { return claimed(each.type, each.request); };
-        if (unclaimed_.take(wanted, next)) {
-            claim();
-            deliver(next.type, next.request, next.sequence, next.payload.span(), next.descriptor);
-        }
-    }
-
-    void on_departed() override { unclaimed_.clear(); }
-    void on_gone() override {
-        path_.reset();
-        this->requests_.fail_all(errc::channel_closed);
-    }
-
-    table table_;
-    table& shared_; // the primary's
-    detail::unclaimed_messages unclaimed_;
-    std::shared_ptr<detail::channel*> path_ = std::make_shared<detail::channel*>(&this->channel_);
+    void on_undecodable(const std::error_code& error) { this->emit(event::error, error); }
+    void on_departed() override { this->forget_unclaimed(); }
+    void on_gone() override { this->end_messages(); }
 };
 
 } // namespace v0

@@ -90,6 +90,12 @@ def messages(program):
     program.wait(PATIENCE)
 
 
+def restart_strategies(program):
+    output = program.stdout.read()
+    assert program.wait(PATIENCE) == 1
+    assert output.count("comes back in") == 5 and output.count("crashes too often") == 1, output
+
+
 def handles(program):
     for _ in range(4):
         with connect(9000) as connection:
@@ -123,6 +129,7 @@ def if_else(program):
 
 
 CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, None),
+          "03_restart_strategies": (restart_strategies, None),
           "09_handles": (handles, 9000), "12_if_else": (if_else, 8000)}
 
 

@@ -155,7 +155,7 @@ TEST_CASE("storm: no connection is lost before its handler ran while workers are
                 }
                 shared->logged.fetch_add(1);
                 // Busy for a while, so that others wait in the channel when the worker is killed.
-                auto until = std::chrono::steady_clock::now() + 500us;
+                auto until = std::chrono::steady_clock::now() + 2ms;
                 while (std::chrono::steady_clock::now() < until) {
                 }
                 self.attach(std::move(client)).end("answer");
@@ -172,9 +172,11 @@ TEST_CASE("storm: no connection is lost before its handler ran while workers are
     for (const auto& each : count.unanswered) {
         unseen += handled.count(each) == 0 ? 1U : 0U;
     }
-    // Killed between the first line of the handler and the line in the file; and one for the few
-    // instructions between the library's last and the handler's first.
-    std::size_t allowed = board->entered.load() - board->logged.load() + 1;
+    // Killed between the first line of the handler and the line in the file: known. Killed within
+    // the microsecond between the library's last instruction and the handler's first: a handful of
+    // 80 kills at the very most, where a connection lost by the library would be one of hundreds.
+    constexpr std::size_t just_before = 3;
+    std::size_t allowed = board->entered.load() - board->logged.load() + just_before;
     ::munmap(board, sizeof(scoreboard));
     MESSAGE(count.begun,
             " clients, ",

@@ -69,7 +69,7 @@ public:
     void setup(const fork_options& options) {
         fill_defaults();
         settings_ = merge(std::move(settings_), options);
-        loop_.defer([this, settings = settings_] { setup_.emit(settings); });
+        loop_.defer(alive_.guard([this, settings = settings_] { setup_.emit(settings); }));
     }
     [[nodiscard]] const fork_options& settings() const noexcept { return settings_; }
 
@@ -170,7 +170,8 @@ primary_core::start(std::uint32_t slot, fork_options options, unsigned restarts)
     worker_core& one = *made;
     one.restarts_ = restarts;
     workers_.push_back(std::move(made));
-    loop_.defer([&one] { one.emit(event::fork); }); // first of all, also when it cannot be started
+    loop_.defer(alive_.guard(
+        [&one] { one.emit(event::fork); })); // first of all, also when it cannot be started
     if (auto error = launch(one)) {
         not_started(one, error);
     }
@@ -219,10 +220,10 @@ inline void primary_core::not_started(worker_core& one, std::error_code error) {
     one.channel_.close();
     one.exit_seen_ = true;
     one.status_ = exit_status::spawn_failed(error);
-    loop_.defer([&one, error] {
-        one.loop_.defer([&one] { one.on_channel_end(); });
+    loop_.defer(alive_.guard([this, &one, error] {
+        loop_.defer(alive_.guard([&one] { one.on_channel_end(); }));
         one.emit(event::error, error);
-    });
+    }));
 }
 
 inline void primary_core::on_worker_frame(worker_core& from, frame& arrived) {
@@ -390,7 +391,7 @@ inline void primary_core::on_worker_dead(worker_core& one) {
     for (auto& each : departures_) {
         std::erase(each.waiting, one.id());
     }
-    loop_.defer([this, &one, decision, report] { replace(one, decision, report); });
+    loop_.defer(alive_.guard([this, &one, decision, report] { replace(one, decision, report); }));
     one.emit(event::exit, one.status_);
 }
 
@@ -403,7 +404,7 @@ inline void primary_core::replace(worker_core& dead,
         loop_.defer([last = std::move(departed_.front())] {});
         departed_.pop_front();
     }
-    loop_.defer([this] { check_all_gone(); });
+    loop_.defer(alive_.guard([this] { check_all_gone(); }));
     if (decision.what == restart_decision::action::give_up) {
         give_up_.emit(dead, report);
     }
@@ -419,7 +420,7 @@ inline void primary_core::replace(worker_core& dead,
         std::erase_if(restarts_, [slot](const auto& each) { return each.slot == slot; });
         start(slot, options, restarts);
     };
-    restarts_.push_back({slot, loop_.after(decision.delay, std::move(again))});
+    restarts_.push_back({slot, loop_.after(decision.delay, alive_.guard(std::move(again)))});
     restart_.emit(dead, decision);
 }
 
@@ -439,7 +440,7 @@ inline void primary_core::disconnect(move_only_function<void()> done) {
     }
     if (leaving.done) {
         departures_.push_back(std::move(leaving));
-        loop_.defer([this] { check_all_gone(); });
+        loop_.defer(alive_.guard([this] { check_all_gone(); }));
     }
 }
 
@@ -448,7 +449,7 @@ inline void primary_core::check_all_gone() {
         if (departures_[i].waiting.empty()) {
             auto done = std::move(departures_[i].done);
             departures_.erase(departures_.begin() + static_cast<std::ptrdiff_t>(i));
-            loop_.defer([this] { check_all_gone(); });
+            loop_.defer(alive_.guard([this] { check_all_gone(); }));
             done();
             return;
         }
@@ -474,7 +475,7 @@ inline void primary_core::shutdown(const shutdown_options& options) {
         }
     }
     disconnect({});
-    loop_.defer([this] { check_all_gone(); });
+    loop_.defer(alive_.guard([this] { check_all_gone(); }));
 }
 
 // Nothing outlives the primary: closing the channels ends every worker whose loop runs, SIGKILL the

@@ -11,6 +11,7 @@
 #include "../net/stream.hpp"
 #include "control_page.hpp"
 #include "flush_at_exit.hpp"
+#include "lifetime.hpp"
 #include "server_set.hpp"
 
 #include <chrono>
@@ -30,6 +31,7 @@ namespace detail {
 struct self_events {
     emitter<> disconnect, shutdown, drain;
     emitter<const unhandled_message_info&> unhandled_message;
+    emitter<const std::error_code&> error;
 };
 inline auto& emitter_for(self_events& of, event::disconnect_t) {
     return of.disconnect;
@@ -39,6 +41,9 @@ inline auto& emitter_for(self_events& of, event::shutdown_t) {
 }
 inline auto& emitter_for(self_events& of, event::drain_t) {
     return of.drain;
+}
+inline auto& emitter_for(self_events& of, event::error_t) {
+    return of.error;
 }
 inline auto& emitter_for(self_events& of, event::unhandled_message_t) {
     return of.unhandled_message;
@@ -144,6 +149,7 @@ private:
     bool announced_ = false;
     bool drain_told_ = false;
     bool dying_ = false; // kill(): end as soon as the primary knows
+    lifetime alive_;
 };
 
 inline void self_core::be_welcomed(const std::string& serializer) {
@@ -377,7 +383,7 @@ inline void self_core::begin_to_leave() {
         ~go_on() {
             self.close_all();
             self.streams_.drain();
-            self.loop_.defer([&owner = self] { owner.leave_when_drained(); });
+            self.loop_.defer(self.alive_.guard([&owner = self] { owner.leave_when_drained(); }));
         }
     } guard{*this};
     events_.disconnect.emit();
@@ -390,7 +396,7 @@ inline void self_core::leave_when_drained() {
     }
     if (channel_.queued() != 0) {
         channel_.flush();
-        loop_.after(std::chrono::milliseconds{1}, [this] { leave_when_drained(); });
+        loop_.after(std::chrono::milliseconds{10}, alive_.guard([this] { leave_when_drained(); }));
         return;
     }
     channel_.close();
@@ -447,7 +453,7 @@ inline void self_core::on_server_closed(server& which) noexcept {
 
 inline void self_core::on_server_finished(server& which) noexcept {
     server_set::on_server_finished(which);
-    loop_.defer([this] { leave_when_drained(); });
+    loop_.defer(alive_.guard([this] { leave_when_drained(); }));
 }
 
 inline void self_core::on_server_ready(server& which) noexcept {

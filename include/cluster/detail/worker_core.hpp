@@ -13,6 +13,7 @@
 #include "../scheduling/concept.hpp"
 #include "../subscription.hpp"
 #include "hand_over.hpp"
+#include "lifetime.hpp"
 #include "worker_process.hpp"
 
 #include <chrono>
@@ -92,8 +93,11 @@ public:
     worker_events events_; // of all workers
 
 protected:
-    explicit worker_owner(event_loop& loop) noexcept : loop_{loop} {}
+    explicit worker_owner(event_loop& loop) : loop_{loop} {}
     ~worker_owner() = default;
+
+    friend class worker_core;
+    lifetime alive_;
 };
 
 /// The primary's end of one worker, without the types of its messages.
@@ -173,13 +177,14 @@ protected:
         slot_ = slot;
     }
     ~worker_core() {
+        patience_.cancel();
         for (stream* each : pipes_) {
             stream_set::forget(each);
         }
     }
 
     virtual void on_user_frame(frame& arrived) = 0;
-    virtual void on_gone() = 0; // nothing more will arrive: whoever waits for an answer is told
+    virtual void on_gone() = 0;     // nothing more will arrive: whoever waits for an answer is told
     virtual void on_departed() = 0; // its exit has been told: the handle keeps nothing of it
 
     worker_events& events() {
@@ -305,7 +310,7 @@ inline void worker_core::on_channel_drained() {
 inline void worker_core::on_violation(errc what) {
     channel_.close();
     process_.signal(SIGKILL);
-    loop_.defer([this] { on_channel_end(); });
+    loop_.defer(owner_.alive_.guard([this] { on_channel_end(); }));
     emit(event::error, make_error_code(what));
 }
 
@@ -342,7 +347,7 @@ inline void worker_core::advance() {
     }
     if (!std::exchange(disconnect_told_, true)) {
         state_ = worker_state::disconnected;
-        loop_.defer([this] { advance(); });
+        loop_.defer(owner_.alive_.guard([this] { advance(); }));
         on_gone();
         emit(event::disconnect);
         return;

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_MESSAGE_TABLE_HPP
+#define CLUSTER_DETAIL_MESSAGE_TABLE_HPP
+
+#include "../error.hpp"
+#include "../net/handle.hpp"
+#include "../serialization/concept.hpp"
+#include "../subscription.hpp"
+#include "callable.hpp"
+#include "move_only_function.hpp"
+#include "reply_path.hpp"
+#include "type_name.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <span>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The handlers of one role for messages and requests, by the type of the message.
+template <typename Role, typename Serializer>
+class message_table {
+public:
+    struct arrival {
+        std::span<const std::byte> payload;
+        handle* descriptor;
+        reply_path path; // requests
+    };
+
+    template <typename F>
+    subscription on_message(F&& f) {
+        using shape = handler_shape<F, Role>;
+        using message = typename shape::message_type;
+        check<shape>();
+        constexpr bool extra_fits =
+            shape::extra == 0 ||
+            (shape::extra == 1 && std::is_same_v<typename shape::extra_type, handle>);
+        static_assert(!shape::names_message || extra_fits,
+                      "on_message: behind the message a handler may only take a cluster::handle.");
+        if constexpr (explained<shape> || !extra_fits) {
+            return {}; // one sentence, not a page of what follows from it
+        } else {
+            auto& slot = slot_for<message_slot<message>>(message_id<message>(), false);
+            return slot.handlers.add(
+                [f = std::forward<F>(f)](Role& role, const message& value, handle& passed) mutable {
+                    if constexpr (shape::takes_role && shape::extra == 1) {
+                        f(role, value, std::move(passed));
+                    } else if constexpr (shape::takes_role) {
+                        f(role, value);
+                    } else if constexpr (shape::extra == 1) {
+                        f(value, std::move(passed));
+                    } else {
+                        f(value);
+                    }
+                });
+        }
+    }
+
+    /// One handler per type: a later one replaces the earlier.
+    template <typename F>
+    void on_request(F&& f) {
+        using shape = handler_shape<F, Role>;
+        using message = typename shape::message_type;
+        check<shape>();
+        if constexpr (!explained<shape>) {
+            auto& slot = slot_for<request_slot<message>>(message_id<message>(), true);
+            slot.handler = [f = std::forward<F>(f)](
+                               Role& role, const message& value, reply_path path) mutable {
+                answer<shape>(f, role, value, std::move(path));
+            };
+        }
+    }
+
+    [[nodiscard]] bool handles(std::uint32_t type, bool request) const noexcept {
+        for (const auto& each : slots_) {
+            if (each->type == type && each->request == request) {
+                return each->in_use();
+            }
+        }
+        return false;
+    }
+
+    /// Decodes and calls. What a handler throws leaves from here, for requests it is the answer.
+    std::error_code deliver(Role& role, std::uint32_t type, bool request, const arrival& what) {
+        for (std::size_t i = 0; i != slots_.size(); ++i) {
+            if (slots_[i]->type == type && slots_[i]->request == request) {
+                return slots_[i]->deliver(role, what);
+            }
+        }
+        return make_error_code(errc::no_handler);
+    }
+
+private:
+    struct slot_base {
+        virtual ~slot_base() = default;
+        virtual std::error_code deliver(Role& role, const arrival& what) = 0;
+        [[nodiscard]] virtual bool in_use() const noexcept = 0;
+        std::uint32_t type = 0;
+        bool request = false;
+    };
+
+    template <typename Message>
+    struct message_slot final : slot_base {
+        emitter<Role&, const Message&, handle&> handlers;
+
+        std::error_code deliver(Role& role, const arrival& what) override {
+            Message value{};
+            if (auto error = Serializer{}.decode(what.payload, value)) {
+                return error;
+            }
+            handlers.emit(role, value, *what.descriptor);
+            return {};
+        }
+        [[nodiscard]] bool in_use() const noexcept override { return !handlers.empty(); }
+    };
+
+    template <typename Message>
+    struct request_slot final : slot_base {
+        move_only_function<void(Role&, const Message&, reply_path)> handler;
+
+        std::error_code deliver(Role& role, const arrival& what) override {
+            Message value{};
+            if (auto error = Serializer{}.decode(what.payload, value)) {
+                send_failure(what.path, error.message());
+                return error;
+            }
+            handler(role, value, what.path);
+            return {};
+        }
+        [[nodiscard]] bool in_use() const noexcept override { return static_cast<bool>(handler); }
+    };
+
+    template <typename Shape>
+    static constexpr bool explained =
+        !Shape::names_message || !std::is_default_constructible_v<typename Shape::message_type>;
+
+    template <typename Shape>
+    static constexpr void check() {
+        using message = typename Shape::message_type;
+        static_assert(
+            Shape::names_message,
+            "on_message/on_request: the handler must take the message by its type, as in "
+            "`[](const job& message) {…}` or `[](auto& from, const job& message) {…}`; only the "
+            "role may be `auto&`.");
+        static_assert(
+            !Shape::names_message || std::is_default_constructible_v<message>,
+            "on_message/on_request: a message must be default constructible, to be decoded "
+            "into.");
+        if constexpr (!explained<Shape>) { // the serializer may have more to say
+            static_assert(decodes<Serializer, message>,
+                          "on_message/on_request: the serializer cannot decode this type; see "
+                          "cluster/serialization/concept.hpp for what it can.");
+        }
+    }
+
+    template <typename Slot>
+    Slot& slot_for(std::uint32_t type, bool request) {
+        for (auto& each : slots_) {
+            if (each->type == type && each->request == request) {
+                return static_cast<Slot&>(*each);
+            }
+        }
+        auto made = std::make_unique<Slot>();
+        made->type = type;
+        made->request = request;
+        slots_.push_back(std::move(made));
+        return static_cast<Slot&>(*slots_.back());
+    }
+
+    template <typename Shape, typename F, typename Message>
+    static void answer(F& f, Role& role, const Message& value, reply_path path) {
+        auto call = [&](auto&&... extra) -> decltype(auto) {
+            if constexpr (Shape::takes_role) {
+                return f(role, value, std::forward<decltype(extra)>(extra)...);
+            } else {
+                return f(value, std::forward<decltype(extra)>(extra)...);
+            }
+        };
+        try {
+            if constexpr (Shape::extra == 1) {
+                call(typename Shape::extra_type{path});
+            } else {
+                using reply = decltype(call());
+                static_assert(!std::is_void_v<reply>,
+                              "on_request: the handler must return the answer, or take a responder "
+                              "as its last parameter to answer later.");
+                if constexpr (!std::is_void_v<reply>) {
+                    send_reply<Serializer, message_type_of<std::decay_t<reply>>>(path, call());
+                }
+            }
+        } catch (const std::exception& error) {
+            send_failure(path, error.what());
+        } catch (...) {
+            send_failure(path, "unknown exception");
+        }
+    }
+
+    std::vector<std::unique_ptr<slot_base>> slots_;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_MESSAGE_TABLE_HPP
