@@ -8,6 +8,7 @@
 #include "../net/stream.hpp"
 #include "../restart/concept.hpp"
 #include "../shutdown_options.hpp"
+#include "restart_queue.hpp"
 #include "server_set.hpp"
 #include "shared_listener.hpp"
 #include "shutdown_ladder.hpp"
@@ -97,11 +98,6 @@ public:
 private:
     friend class shutdown_ladder<primary_core>;
 
-    struct pending_restart {
-        std::uint32_t slot;
-        timer when;
-    };
-
     void fill_defaults() {
         if (!settings_.silent) {
             settings_.silent = false;
@@ -132,12 +128,12 @@ private:
     std::error_code launch(worker_core& one);
     void not_started(worker_core& one, std::error_code error);
     void on_listen(worker_core& from, const frame& arrived);
-    inline shared_listener*
-    listener_for(worker_core& from, listen_message& asked, std::error_code& error);
+    shared_listener* listener_for(worker_core& from, listen_message& asked, std::error_code& error);
     void close_unused_listeners();
     void on_relay(worker_core& from, frame& arrived);
-    inline void
-    replace(worker_core& dead, const restart_decision& decision, const exit_report& report);
+    void replace(worker_core& dead, const restart_decision& decision, const exit_report& report);
+    std::vector<std::uint32_t> end_companions(const worker_core& dead,
+                                              restart_decision::scope affects);
     void free_place(std::uint32_t slot);
     void check_all_gone();
     void end_all() noexcept;
@@ -152,7 +148,8 @@ private:
     std::vector<owned_worker> workers_;
     std::deque<owned_worker> departed_; // so that a reference that somebody kept stays good a while
     std::vector<std::unique_ptr<shared_listener>> listeners_;
-    std::vector<pending_restart> restarts_;
+    restart_queue restarts_{
+        loop_, [this](const returning_worker& one) { start(one.slot, one.options, one.restarts); }};
     local_server_set servers_;
 
     struct departure { // of the workers that disconnect() met
@@ -373,10 +370,11 @@ inline void primary_core::on_worker_dead(worker_core& one) {
                        now,
                        one.slot()};
     restart_decision decision;
-    if (!one.after_disconnect_ && !shutting_down()) {
+    bool companion = restarts_.expects(one.id());
+    if (!companion && !one.after_disconnect_ && !shutting_down()) {
         decision = policies_.decide(report);
     }
-    bool comes_back = decision.what == restart_decision::action::restart;
+    bool comes_back = companion || decision.what == restart_decision::action::restart;
     release_memberships(one, comes_back);
     for (std::size_t i = 0; i != workers_.size(); ++i) {
         if (workers_[i].get() == &one) {
@@ -408,6 +406,10 @@ inline void primary_core::replace(worker_core& dead,
     if (decision.what == restart_decision::action::give_up) {
         give_up_.emit(dead, report);
     }
+    if (restarts_.expects(dead.id())) { // it had to go because another one died: no one's decision
+        restarts_.returned(dead.id(), {dead.slot(), dead.options_, dead.restarts_});
+        return;
+    }
     if (decision.what != restart_decision::action::restart) {
         return;
     }
@@ -415,13 +417,29 @@ inline void primary_core::replace(worker_core& dead,
         free_place(dead.slot());
         return;
     }
-    auto slot = dead.slot();
-    auto again = [this, slot, options = dead.options_, restarts = dead.restarts_ + 1] {
-        std::erase_if(restarts_, [slot](const auto& each) { return each.slot == slot; });
-        start(slot, options, restarts);
-    };
-    restarts_.push_back({slot, loop_.after(decision.delay, alive_.guard(std::move(again)))});
+    restarts_.add({dead.slot(), dead.options_, dead.restarts_ + 1},
+                  decision.delay,
+                  end_companions(dead, decision.affects));
     restart_.emit(dead, decision);
+}
+
+// one_for_all and rest_for_one: ends those who shall start anew together with the dead one, the last
+// place first.
+inline std::vector<std::uint32_t> primary_core::end_companions(const worker_core& dead,
+                                                               restart_decision::scope affects) {
+    std::vector<std::uint32_t> ids;
+    if (affects == restart_decision::scope::this_one) {
+        return ids;
+    }
+    for (std::size_t i = workers_.size(); i-- != 0;) {
+        worker_core& one = *workers_[i];
+        bool affected = affects == restart_decision::scope::all || one.slot() > dead.slot();
+        if (affected && !one.after_disconnect_ && !restarts_.expects(one.id())) {
+            ids.push_back(one.id());
+            one.end();
+        }
+    }
+    return ids;
 }
 
 inline void primary_core::free_place(std::uint32_t slot) {
@@ -463,10 +481,7 @@ inline void primary_core::shutdown(const shutdown_options& options) {
     if (!ladder_.begin(options)) {
         return;
     }
-    for (auto& each : std::exchange(restarts_, {})) {
-        each.when.cancel();
-        free_place(each.slot);
-    }
+    restarts_.clear([this](std::uint32_t slot) { free_place(slot); });
     servers_.close_all();
     streams_.drain();
     for (auto& each : workers_) {

@@ -214,6 +214,16 @@ private:
     void advance();
     void online(const frame& arrived);
 
+    // SIGTERM, and SIGKILL when that does not help.
+    void end() {
+        process_.signal(SIGTERM);
+        wait(std::chrono::seconds{3}, [this] { process_.signal(SIGKILL); });
+    }
+    template <typename F>
+    void wait(std::chrono::milliseconds patience, F then) {
+        patience_.cancel();
+        patience_ = loop_.after(patience, std::move(then));
+    }
     [[nodiscard]] bool takes_connections() const noexcept {
         return !leaving_ && !queue_.is_behind() && channel_.can_send();
     }
@@ -322,10 +332,7 @@ inline void worker_core::on_channel_end() {
     leaving_ = true;
     on_window_changed();
     if (!exit_seen_ && !after_disconnect_) { // it closed the channel and lives on
-        patience_ = loop_.after(std::chrono::seconds{2}, [this] {
-            process_.signal(SIGTERM);
-            patience_ = loop_.after(std::chrono::seconds{3}, [this] { process_.signal(SIGKILL); });
-        });
+        wait(std::chrono::seconds{2}, [this] { end(); });
     }
     advance();
 }
@@ -335,7 +342,7 @@ inline void worker_core::on_exit(const os::exit_info& info) {
     status_ = to_exit_status(info);
     patience_.cancel();
     if (!channel_ended_) { // somebody else may hold the channel open: do not wait for that
-        patience_ = loop_.after(std::chrono::milliseconds{250}, [this] { on_channel_end(); });
+        wait(std::chrono::milliseconds{250}, [this] { on_channel_end(); });
     }
     advance();
 }
