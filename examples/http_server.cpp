@@ -26,6 +26,8 @@ namespace {
 
 using namespace cluster::literals;
 
+using namespace cluster::literals;
+
 constexpr const char* usage = R"(usage: http_server [option]...
 
   --port N           the TCP port, default 8000; 0: one that the system picks, and the server prints
@@ -33,7 +35,8 @@ constexpr const char* usage = R"(usage: http_server [option]...
   --workers N        processes, default: one per available CPU
   --backend B        process
   --scheduling S     round_robin (default), shared_socket or reuse_port
-  --restart R        always (default): a worker that dies is replaced; or never
+  --restart R        always (default): a worker that dies is replaced; backoff: after a pause that
+                     grows with quick deaths; or never
   --quiet            print nothing but "listening on HOST:PORT"
   --help             print this
 
@@ -104,7 +107,7 @@ void set(options& wanted, std::string_view name, std::string_view value) {
         wanted.scheduling =
             choice_option(name, value, {"round_robin", "shared_socket", "reuse_port"});
     } else if (name == "--restart") {
-        wanted.restart = choice_option(name, value, {"always", "never"});
+        wanted.restart = choice_option(name, value, {"always", "backoff", "never"});
     } else if (name == "--backend") {
         choice_option(name, value, {"process"});
     } else {
@@ -306,24 +309,37 @@ private:
     bool failed_ = false;
 };
 
-template <typename Scheduling, typename Restart>
-int serve(int argc, char** argv, const options& wanted) {
-    cluster::compose<Scheduling, Restart> app{argc, argv};
-    std::shared_ptr<void> kept; // as long as the loop runs
-    return app.run(
-        [&](auto& primary) {
-            using primary_type = std::remove_reference_t<decltype(primary)>;
-            kept = std::make_shared<supervisor<primary_type>>(primary, wanted);
-        },
-        [&](auto& self) { run_worker(self, wanted); });
-}
+// A restart strategy of one's own: picks one of the library's when the program runs.
+class chosen_restart {
+public:
+    void choose(const std::string& name) { name_ = name; }
+
+    cluster::restart_decision decide(const cluster::exit_report& report) {
+        if (name_ == "never") {
+            return cluster::leave_dead;
+        }
+        return name_ == "backoff" ? backoff_.decide(report) : always_.decide(report);
+    }
+
+private:
+    std::string name_;
+    cluster::restart::always always_;
+    cluster::restart::backoff<100_ms, 5_s> backoff_;
+};
+static_assert(cluster::restart_strategy<chosen_restart>);
 
 // A worker runs the same program with the same arguments, so that it makes the same choice.
 template <typename Scheduling>
 int serve(int argc, char** argv, const options& wanted) {
-    return wanted.restart == "never"
-               ? serve<Scheduling, cluster::restart::never>(argc, argv, wanted)
-               : serve<Scheduling, cluster::restart::always>(argc, argv, wanted);
+    cluster::compose<Scheduling, chosen_restart> app{argc, argv};
+    std::shared_ptr<void> kept; // as long as the loop runs
+    return app.run(
+        [&](auto& primary) {
+            using primary_type = std::remove_reference_t<decltype(primary)>;
+            primary.restart().choose(wanted.restart);
+            kept = std::make_shared<supervisor<primary_type>>(primary, wanted);
+        },
+        [&](auto& self) { run_worker(self, wanted); });
 }
 
 } // namespace
