@@ -346,13 +346,18 @@ void ipv6_only(const char* name) {
             auto any = [](std::uint16_t port) { return cluster::address::ipv4({}, port); };
             auto& worker = primary.fork();
             worker.send(listen_to{"::", 0, true});
-            worker.on_message([&, any, step = 0](const outcome& message) mutable {
+            worker.on_message([&, any, step = 0, tries = 0](const outcome& message) mutable {
                 auto port = message.port;
                 switch (++step) {
                 case 1:
+                    free_with = static_cast<bool>(scenario::bind_to(any(port), true));
+                    if (!free_with && ++tries != 20) { // another program has this IPv4 port
+                        step = 0;
+                        worker.send(listen_to{"::", 0, true});
+                        break;
+                    }
                     scenario::ask(primary, scenario::loopback(port), "?", [&, port](auto answer) {
                         with = answer;
-                        free_with = static_cast<bool>(scenario::bind_to(any(port), true));
                         worker.send(listen_to{"::", port, false});
                     });
                     break;

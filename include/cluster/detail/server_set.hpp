@@ -6,7 +6,9 @@
 #include "../net/listener.hpp"
 #include "../net/server.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -90,20 +92,26 @@ protected:
     void on_server_closed(server&) noexcept override {}
     void on_server_ready(server&) noexcept override {}
     void on_server_finished(server& which) noexcept override {
-        std::erase_if(servers_, [this, &which](auto& each) {
-            if (each.get() ==
-                &which) { // it may still be running a handler: it dies in the next turn
-                loop_.defer([dying = std::move(each)] {});
-                return true;
+        for (std::size_t i = 0; i != servers_.size(); ++i) {
+            if (servers_[i].get() == &which) { // a reference that somebody kept stays good a while
+                finished_.push_back(std::move(servers_[i]));
+                servers_.erase(servers_.begin() + static_cast<std::ptrdiff_t>(i));
+                break;
             }
-            return false;
-        });
+        }
+        if (finished_.size() > remembered) {
+            loop_.defer([dying = std::move(finished_.front())] {});
+            finished_.pop_front();
+        }
     }
 
     event_loop& loop_;
 
 private:
+    static constexpr std::size_t remembered = 64;
+
     std::vector<std::unique_ptr<server>> servers_;
+    std::deque<std::unique_ptr<server>> finished_;
 };
 
 /// The servers of a role that asks nobody.

@@ -48,8 +48,9 @@ enum class accept_mode : std::uint8_t {
 
 } // namespace detail
 
-/// Something that listens: what listen() returns. The role owns it; references are good until its
-/// close handler has returned. Same thread as the loop.
+/// Something that listens: what listen() returns. The role owns it; a reference stays good after the
+/// server's end until 64 more have ended, and every call on an ended one does nothing. Same thread as
+/// the loop.
 class server {
 public:
     using connection_handler = detail::move_only_function<void(connection)>;
@@ -214,7 +215,7 @@ private:
 
     // May throw what the handler throws; nothing of ours is left undone then.
     void take(unique_fd accepted) {
-        if (account_->open() >= limit_) {
+        if (finished_ || account_->open() >= limit_) {
             connection dropped{std::move(accepted)};
             if (on_drop_) {
                 on_drop_(std::move(dropped));
@@ -276,7 +277,12 @@ private:
         auto closed = std::move(on_close_);
         struct guard_type { // the handler may throw
             server& self;
-            ~guard_type() { self.owner_.on_server_finished(self); }
+            ~guard_type() {
+                self.handler_ = {}; // what it holds may go, the server itself stays for a while
+                self.on_drop_ = {};
+                self.sockets_.clear();
+                self.owner_.on_server_finished(self);
+            }
         } guard{*this};
         if (closed) {
             closed();
