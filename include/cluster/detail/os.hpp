@@ -14,6 +14,8 @@
 #    include "os/linux/memory.hpp"
 #    include "os/linux/poller.hpp"
 #    include "os/linux/process.hpp"
+#    include "os/linux/process_info.hpp"
+#    include "os/linux/process_title.hpp"
 #    include "os/linux/resolve.hpp"
 #    include "os/linux/signal_name.hpp"
 #    include "os/linux/signals.hpp"

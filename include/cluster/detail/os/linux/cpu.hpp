@@ -71,16 +71,17 @@ inline std::optional<unsigned> parse_cpu_max(std::string_view text) noexcept {
 /// The two versions of control groups. Both may be there at once, with the cpu controller in one.
 enum class cgroup_version { v1, v2 };
 
-/// The line of /proc/self/cgroup that rules the cpu: "4:cpu,cpuacct:/path" or "0::/path".
-/// \returns the path
+/// The line of /proc/self/cgroup of a controller: "4:cpu,cpuacct:/path", or "0::/path" for version 2,
+/// where one line is for all of them. \returns the path
 inline std::optional<std::string_view> parse_cgroup(std::string_view text,
-                                                    cgroup_version version) noexcept {
+                                                    cgroup_version version,
+                                                    std::string_view controller = "cpu") noexcept {
     while (!text.empty()) {
         std::string_view line = cut(text, '\n');
         const std::string_view hierarchy = cut(line, ':');
         const std::string_view controllers = cut(line, ':');
         if (version == cgroup_version::v2 ? hierarchy == "0" && controllers.empty()
-                                          : lists(controllers, "cpu")) {
+                                          : lists(controllers, controller)) {
             return line;
         }
     }
@@ -95,7 +96,8 @@ struct cgroup_mount {
 
 /// Finds the mount in /proc/self/mountinfo. Points with an escaped blank in them are not decoded.
 inline std::optional<cgroup_mount> parse_mount(std::string_view text,
-                                               cgroup_version version) noexcept {
+                                               cgroup_version version,
+                                               std::string_view controller = "cpu") noexcept {
     while (!text.empty()) {
         std::string_view line = cut(text, '\n');
         const std::size_t separator = line.find(" - "); // any number of fields is before it
@@ -106,7 +108,7 @@ inline std::optional<cgroup_mount> parse_mount(std::string_view text,
         const std::string_view type = cut(tail, ' ');
         cut(tail, ' '); // the source
         if (version == cgroup_version::v2 ? type == "cgroup2"
-                                          : type == "cgroup" && lists(tail, "cpu")) {
+                                          : type == "cgroup" && lists(tail, controller)) {
             cut(line, ' '), cut(line, ' '), cut(line, ' '); // mount id, parent id, device
             const std::string_view root = cut(line, ' ');
             return cgroup_mount{root, cut(line, ' ')};
