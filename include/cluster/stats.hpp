@@ -16,7 +16,7 @@
 namespace cluster {
 inline namespace v0 {
 
-/// A worker that lives, as the primary sees it. Counts are since the worker's start; "sent" is by
+/// A worker, as the primary sees it. Counts are since the worker's start; "sent" is by
 /// the primary to the worker.
 struct worker_stats {
     std::uint32_t id = 0;         ///< unique in the cluster, never used again
@@ -432,7 +432,7 @@ inline void write_cluster(metrics_writer& out, const cluster_stats& stats) {
         stats.uptime);
     add({"cluster_reloads", counter, "", "Reloads that succeeded."}, stats.reloads);
     add({"cluster_reloads_failed", counter, "", "Reloads that failed."}, stats.reloads_failed);
-    add({"cluster_workers", gauge, "", "Workers that live."}, stats.workers.size());
+    add({"cluster_workers", gauge, "", "Workers of the cluster."}, stats.workers.size());
 }
 
 } // namespace detail
