@@ -26,8 +26,6 @@ namespace {
 
 using namespace cluster::literals;
 
-using namespace cluster::literals;
-
 constexpr const char* usage = R"(usage: http_server [option]...
 
   --port N           the TCP port, default 8000; 0: one that the system picks, and the server prints
@@ -45,9 +43,11 @@ constexpr const char* usage = R"(usage: http_server [option]...
   GET /slow?ms=N     answers after N milliseconds; the worker serves others meanwhile
   GET /block?ms=N    answers after N milliseconds; the worker does nothing else meanwhile
   GET /crash         aborts the worker
-  GET /stats         figures of the worker, JSON
+  GET /stats         figures of the cluster, JSON
+  GET /metrics       the same as OpenMetrics, for Prometheus
 
   SIGTERM, SIGINT    finish what is under way, 10 seconds at most, and end; a second one: at once
+  SIGUSR2, SIGHUP    replace every worker by a new one that runs the program as it is on disk now
   SIGTTIN, SIGTTOU   one worker more, one less
 )";
 
@@ -145,6 +145,11 @@ struct trouble {
     std::string text;
 };
 
+// What a worker asks the primary for, who alone knows it.
+struct figures {
+    bool for_prometheus = false;
+};
+
 // ---- a worker
 // -------------------------------------------------------------------------------------
 
@@ -155,14 +160,18 @@ public:
     explicit site(Self& self) : self_{self} {}
 
     void operator()(const examples::request& asked, examples::responder answer) {
-        ++requests_;
+        self_.count_request();
         auto path = asked.path();
         if (path == "/") {
             answer({200, "Hello from worker " + std::to_string(self_.id()) + "\n"});
         } else if (path == "/pid") {
             answer({200, std::to_string(self_.pid()) + "\n"});
         } else if (path == "/stats") {
-            answer({200, stats(), "application/json"});
+            report(std::move(answer), {false}, "application/json");
+        } else if (path == "/metrics") {
+            report(std::move(answer),
+                   {true},
+                   "application/openmetrics-text; version=1.0.0; charset=utf-8");
         } else if (path == "/crash") {
             std::abort();
         } else if (path == "/slow" || path == "/block") {
@@ -171,8 +180,6 @@ public:
             answer({404, "there is nothing at " + std::string{path} + "\n"});
         }
     }
-
-    void counts(const cluster::server& serving) { serving_ = &serving; }
 
 private:
     void wait(const examples::request& asked, examples::responder answer) {
@@ -189,16 +196,18 @@ private:
         self_.after(delay, [later = std::move(answer)] { later({200, "slow\n"}); });
     }
 
-    [[nodiscard]] std::string stats() const {
-        return "{\"worker\":" + std::to_string(self_.id()) +
-               ",\"pid\":" + std::to_string(self_.pid()) + ",\"connections\":" +
-               std::to_string(serving_ == nullptr ? 0 : serving_->connections()) +
-               ",\"requests\":" + std::to_string(requests_) + "}\n";
+    void report(examples::responder answer, const figures& wanted, const char* type) {
+        self_.template request<std::string>(
+            wanted, [later = std::move(answer), type](cluster::result<std::string> text) {
+                if (text) {
+                    later({200, text.value(), type});
+                } else {
+                    later({503, text.error().message() + "\n"});
+                }
+            });
     }
 
     Self& self_;
-    const cluster::server* serving_ = nullptr;
-    std::uint64_t requests_ = 0;
 };
 
 template <typename Self>
@@ -206,7 +215,7 @@ void run_worker(Self& self, const options& wanted) {
     self.on_signal(SIGINT, [] {}); // from the terminal it goes to all of us; the primary sees to it
     auto pages = std::make_shared<site<Self>>(self);
     std::error_code error;
-    auto& serving = self.listen(
+    self.listen(
         {.host = wanted.host, .port = wanted.port},
         [&self, pages](cluster::connection client) {
             examples::serve_http(
@@ -218,9 +227,7 @@ void run_worker(Self& self, const options& wanted) {
     if (error) {
         self.send(trouble{error.message()});
         self.stop(1);
-        return;
     }
-    pages->counts(serving);
 }
 
 // ---- the primary
@@ -234,8 +241,16 @@ public:
         for (int signal : {SIGTERM, SIGINT}) {
             primary_.on_signal(signal, [this] { primary_.shutdown({.deadline = 10_s}); });
         }
-        primary_.on_signal(SIGTTIN, [this] { primary_.fork(); });
-        primary_.on_signal(SIGTTOU, [this] { remove_one(); });
+        for (int signal : {SIGUSR2, SIGHUP}) {
+            primary_.on_signal(signal, [this] { reload(); });
+        }
+        primary_.on_signal(SIGTTIN, [this] { primary_.scale(++count_); });
+        primary_.on_signal(SIGTTOU, [this] { primary_.scale(count_ > 1 ? --count_ : 1); });
+        primary_.on_request([this](const figures& asked) {
+            auto now = primary_.stats();
+            return asked.for_prometheus ? now.to_openmetrics() : now.to_json() + "\n";
+        });
+        primary_.supervise({.hold_when_empty = true});
         primary_.fork(wanted_.workers);
     }
 
@@ -250,6 +265,12 @@ private:
                       worker.id(),
                       worker.pid(),
                       status.to_string().c_str());
+        });
+        primary_.on(cluster::event::stalled, [this](auto& worker) {
+            this->log("worker %u, pid %d, does not answer", worker.id(), worker.pid());
+        });
+        primary_.on(cluster::event::recovered, [this](auto& worker) {
+            this->log("worker %u, pid %d, answers again", worker.id(), worker.pid());
         });
         primary_.on(cluster::event::restart,
                     [this](auto& worker, const cluster::restart_decision&) {
@@ -279,19 +300,17 @@ private:
         std::fflush(stdout);
     }
 
-    void remove_one() {
-        using worker_type = typename Primary::worker;
-        worker_type* last = nullptr;
-        unsigned connected = 0;
-        for (auto& each : primary_.workers()) {
-            if (each.is_connected()) {
-                last = &each;
-                ++connected;
-            }
-        }
-        if (connected > 1) {
-            last->disconnect();
-        }
+    void reload() {
+        primary_.reload({.ready_timeout = 30_s, .drain_deadline = 30_s},
+                        [this](const cluster::reload_report& report) {
+                            if (report.ok()) {
+                                this->log("reloaded: generation %u, %zu workers",
+                                          report.generation(),
+                                          report.replaced());
+                            } else {
+                                this->log("not reloaded: %s", report.reason().c_str());
+                            }
+                        });
     }
 
     template <typename... Args>
@@ -305,6 +324,7 @@ private:
 
     Primary& primary_;
     const options& wanted_;
+    unsigned count_ = wanted_.workers;
     bool announced_ = false;
     bool failed_ = false;
 };

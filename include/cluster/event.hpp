@@ -33,6 +33,10 @@ struct unhandled_message_info {
 /// | fork              | primary, worker |                        | after fork(), first of all    |
 /// | online            | primary, worker |                        | its program reached its role  |
 /// | listening         | primary, worker | address                | a server of it listens        |
+/// | ready             | primary, worker |                        | it can do its work            |
+/// | stalled           | primary, worker |                        | it has not answered for a     |
+/// |                   |                 |                        | while and gets no connections |
+/// | recovered         | primary, worker |                        | it answers again              |
 /// | disconnect        | primary, worker |                        | its channel is closed         |
 /// |                   | self            |                        | it begins to finish           |
 /// | exit              | primary, worker | exit_status            | last event, exactly once      |
@@ -40,6 +44,9 @@ struct unhandled_message_info {
 /// |                   | self            | std::error_code        | a message cannot be decoded   |
 /// | restart           | primary         | restart_decision       | it will be replaced           |
 /// | give_up           | primary         | exit_report            | the restart policy gave up    |
+/// | reload            | primary         | reload_report          | a reload has ended            |
+/// | listener_repaired | primary         | address                | a worker had broken a shared  |
+/// |                   |                 |                        | listening socket              |
 /// | drain             | worker, self    |                        | send() may go on              |
 /// | shutdown          | self            |                        | the cluster is about to end   |
 /// | unhandled_message | worker, self    | unhandled_message_info | nobody handles this type yet  |
@@ -53,6 +60,16 @@ inline constexpr struct online_t {
 } online{};
 inline constexpr struct listening_t {
 } listening{};
+inline constexpr struct ready_t {
+} ready{};
+inline constexpr struct stalled_t {
+} stalled{};
+inline constexpr struct recovered_t {
+} recovered{};
+inline constexpr struct reload_t {
+} reload{};
+inline constexpr struct listener_repaired_t {
+} listener_repaired{};
 inline constexpr struct disconnect_t {
 } disconnect{};
 inline constexpr struct exit_t {

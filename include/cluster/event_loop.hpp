@@ -157,6 +157,7 @@ public:
         {
             std::lock_guard lock{posted_mutex_};
             posted_.push_back(std::move(f));
+            has_posted_.store(true, std::memory_order_release);
         }
         wakeup_.notify();
     }
@@ -261,7 +262,9 @@ private:
         run_signals();
     }
 
-    bool take_stop() noexcept { return stopped_.exchange(false); }
+    bool take_stop() noexcept {
+        return stopped_.load(std::memory_order_relaxed) && stopped_.exchange(false);
+    }
 
     [[nodiscard]] bool has_immediate_work() const noexcept {
         return !deferred_.empty() || running_at_ != running_.size() || hooks_.linked();
@@ -294,11 +297,11 @@ private:
         if (may_block && !alive()) { // poll() still looks at what keeps no loop alive
             return has_posted();
         }
-        auto events = poller_.wait(may_block ? timeout() : 0);
+        int events = poller_.wait(may_block ? timeout() : 0);
         now_ = std::chrono::steady_clock::now();
-        for (const auto& event : events) { // all level-triggered: what stop() leaves comes again
+        for (int i = 0; i != events; ++i) { // all level-triggered: what stop() leaves comes again
             if (!stopped_.load(std::memory_order_relaxed)) {
-                dispatch(event);
+                dispatch(poller_.event_at(i));
             }
         }
         timers_.run_due(now_, [this] { return stopped_.load(std::memory_order_relaxed); });
@@ -328,16 +331,19 @@ private:
         return static_cast<int>(left < 0 ? 0 : (left > most ? most : left));
     }
 
-    bool has_posted() {
-        std::lock_guard lock{posted_mutex_};
-        return !posted_.empty();
+    [[nodiscard]] bool has_posted() const noexcept {
+        return has_posted_.load(std::memory_order_acquire);
     }
 
     void run_posted() {
+        if (!has_posted_.load(std::memory_order_acquire)) {
+            return; // most turns: no lock
+        }
         std::vector<task> arrived;
         {
             std::lock_guard lock{posted_mutex_};
             arrived.swap(posted_);
+            has_posted_.store(false, std::memory_order_relaxed);
         }
         for (auto& each : arrived) {
             deferred_.push_back(std::move(each));
@@ -345,6 +351,9 @@ private:
     }
 
     void run_signals() {
+        if (inbox_.pending.load(std::memory_order_relaxed) == 0) {
+            return; // the wakeup follows the store, so it is not missed
+        }
         auto pending = inbox_.pending.exchange(0);
         for (int signal = 1; pending != 0; ++signal, pending >>= 1U) {
             if ((pending & 1U) != 0) {
@@ -445,6 +454,7 @@ private:
     std::unique_ptr<detail::emitter<>> signals_[detail::os::signal_hub::max_signal];
     std::mutex posted_mutex_;
     std::vector<task> posted_;
+    std::atomic<bool> has_posted_{false};
     std::atomic<bool> stopped_{false};
     std::atomic<int> exit_code_{0};
 };

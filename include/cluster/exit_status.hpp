@@ -17,7 +17,8 @@ enum class exit_reason {
     exited,       ///< it ended by itself
     signaled,     ///< a signal ended it
     spawn_failed, ///< it never ran, see `exit_status::error()`
-    boot_failed,  ///< it ended, or was ended, before it was ready
+    boot_failed,  ///< it was ended because it did not come up, or ended before it kept its word
+                  ///< that it would be ready (self.defer_ready())
     unresponsive, ///< it was ended because it no longer answered
     recycled,     ///< it was replaced as planned, its life-time or load limit reached
     unknown       ///< someone else in the process took its status

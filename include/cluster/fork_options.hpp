@@ -4,6 +4,7 @@
 
 #include "unique_fd.hpp"
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -49,6 +50,21 @@ struct resource_limits {
     std::uint64_t hard;
 };
 
+/// When a worker is replaced as planned: a fresh one starts, and when it is ready the old one
+/// drains. Zero: no limit.
+struct recycle_limits {
+    /// Connections, or what the program counts with self.count_request().
+    std::uint64_t max_requests = 0;
+    std::chrono::nanoseconds max_lifetime{0};
+    /// Resident bytes.
+    std::uint64_t max_memory = 0;
+    /// Each worker's limits are smaller by a random part of up to this, so that they do not all
+    /// come at once. 0 to 1.
+    double jitter = 0.25;
+    /// How long the old one may drain; then it gets SIGTERM, a second later SIGKILL.
+    std::chrono::nanoseconds drain_deadline = std::chrono::seconds{30};
+};
+
 /// How a worker is started. What is left at its default is taken from the settings (setup()).
 struct fork_options {
     /// The program; empty: the one that runs now, pinned at start, so that a file that is replaced
@@ -81,6 +97,10 @@ struct fork_options {
     std::optional<bool> no_new_privileges{};
     /// A session of its own: the worker does not get the terminal's signals.
     std::optional<bool> detached{};
+    std::optional<recycle_limits> recycle{};
+    /// When the primary dies: the worker is not killed, but finishes what it has begun, for this
+    /// long at most (event::disconnect). For workers that cannot hang.
+    std::optional<std::chrono::nanoseconds> outlive_primary{};
 };
 
 namespace detail {
@@ -114,6 +134,8 @@ inline fork_options merge(fork_options settings, const fork_options& options) {
          options.no_new_privileges,
          options.no_new_privileges.has_value());
     pick(settings.detached, options.detached, options.detached.has_value());
+    pick(settings.outlive_primary, options.outlive_primary, options.outlive_primary.has_value());
+    pick(settings.recycle, options.recycle, options.recycle.has_value());
     return settings;
 }
 

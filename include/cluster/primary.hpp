@@ -12,7 +12,11 @@
 #include "net/listener.hpp"
 #include "net/server.hpp"
 #include "net/stream.hpp"
+#include "reload.hpp"
+#include "restart/never.hpp"
 #include "shutdown_options.hpp"
+#include "stats.hpp"
+#include "supervision.hpp"
 #include "worker.hpp"
 
 #include <chrono>
@@ -183,6 +187,37 @@ public:
     }
     void disconnect() { core_.disconnect({}); }
 
+    /// How the cluster looks after its workers; for those that start later and those that run.
+    void supervise(const supervision_options& options) { core_.supervise(options); }
+
+    /// Calls `done` once, later, when every worker is ready; also when that is so already.
+    template <typename F>
+    void when_ready(F&& done) {
+        core_.when_ready(std::forward<F>(done));
+    }
+
+    /// Replaces every worker by a fresh one of the next generation, which runs the program file as
+    /// it is on disk now and the settings as they are now: each starts beside its predecessor, and
+    /// when it is ready (self.ready(), listen()) that one drains. When one does not come up, the
+    /// reload ends and the old workers serve on. Returns at once; event::reload and `done`, called
+    /// with a `const reload_report&`, tell how it ended. Calls during a reload make one more behind
+    /// it, with the last call's options.
+    template <typename F>
+    void reload(const reload_options& options, F&& done) {
+        core_.reload(options, std::forward<F>(done));
+    }
+    void reload(const reload_options& options = {}) { core_.reload(options, {}); }
+
+    /// Starts workers, as fork() does, or asks some to finish, so that `count` are left. With 0 the
+    /// cluster pauses: it keeps its addresses, and connections wait.
+    void scale(std::size_t count, const scale_options& options = {}) {
+        core_.scale(count, options);
+    }
+
+    /// What the workers have done and do now, read from memory that they share: no message, no
+    /// waiting. A few system calls a worker.
+    [[nodiscard]] cluster_stats stats() const { return core_.stats(); }
+
     /// Ends the cluster: tells the workers, lets them finish until the deadline, then SIGTERM, then
     /// SIGKILL; run() then returns 0, or 1 when a worker had to be forced. No worker is replaced
     /// any more. A second call takes the next step at once.
@@ -229,18 +264,27 @@ private:
         } else if constexpr (std::is_same_v<Event, event::give_up_t>) {
             return core_.give_up_.add(std::move(call), once);
         } else if constexpr (std::is_same_v<Event, event::setup_t>) {
-            return core_.setup_.add(
-                [f = std::forward<F>(handler)](const fork_options& now) mutable {
-                    if constexpr (std::is_invocable_v<F&, const fork_options&>) {
-                        f(now);
-                    } else {
-                        f();
-                    }
-                },
-                once);
+            return core_.setup_.add(without_worker<fork_options>(std::forward<F>(handler)), once);
+        } else if constexpr (std::is_same_v<Event, event::reload_t>) {
+            return core_.reloaded_.add(without_worker<reload_report>(std::forward<F>(handler)),
+                                       once);
+        } else if constexpr (std::is_same_v<Event, event::listener_repaired_t>) {
+            return core_.listener_repaired_.add(without_worker<address>(std::forward<F>(handler)),
+                                                once);
         } else {
             return emitter_for(core_.events_, which).add(std::move(call), once);
         }
+    }
+
+    template <typename Argument, typename F>
+    static auto without_worker(F&& handler) {
+        return [f = std::forward<F>(handler)](const Argument& now) mutable {
+            if constexpr (std::is_invocable_v<std::decay_t<F>&, const Argument&>) {
+                f(now);
+            } else {
+                f();
+            }
+        };
     }
 
     void claim() {
@@ -266,8 +310,11 @@ private:
     }
     restart_decision decide(const exit_report& report) override { return restart_.decide(report); }
     detail::owned_worker
-    make_worker(std::uint32_t id, std::uint32_t slot, fork_options options) override {
-        return worker::make(core_, table_, id, slot, std::move(options));
+    make_worker(std::uint32_t id, std::uint32_t slot, detail::worker_plan plan) override {
+        return worker::make(core_, table_, id, slot, std::move(plan));
+    }
+    [[nodiscard]] bool replaces() const noexcept override {
+        return detail::replaces<typename Cluster::restart_type>();
     }
     [[nodiscard]] detail::accept_mode mode() const noexcept override {
         switch (Cluster::scheduling_type::accepts_in) {

@@ -49,6 +49,8 @@ public:
     using core::id;
     /// The worker's place, which its replacement inherits: 0, 1, 2, …
     using core::slot;
+    /// 1, 2, …: which of the cluster's reloads has started this worker.
+    using core::generation;
     /// fork_options::name.
     using core::name;
     /// This process's number.
@@ -57,6 +59,18 @@ public:
     using core::is_connected;
     /// True once the worker ends because somebody asked for it.
     using core::exited_after_disconnect;
+
+    /// Says that the worker can do its work: the primary counts it as up, and a reload goes on. The
+    /// first listen() says it by itself, unless defer_ready() came before. Idempotent.
+    void ready() { core::ready(); }
+    /// For a worker that has something to prepare: listen() does not mean ready, and servers accept
+    /// nothing until ready() is called.
+    using core::defer_ready;
+    using core::is_ready;
+
+    /// Counts requests for recycle_limits::max_requests and the statistics. Without a call
+    /// connections are what is limited. Thread-safe; no system call.
+    void count_request(std::uint64_t count = 1) noexcept { core::count_request(count); }
 
     /// Listens on an address that all workers who ask for it share. Blocks until the primary has
     /// bound it; `handler` then gets this worker's connections, as the scheduling policy has it.

@@ -49,8 +49,8 @@ private:
                  table& shared,
                  std::uint32_t id,
                  std::uint32_t slot,
-                 fork_options options)
-        : detail::worker_core{primary, id, slot, std::move(options)},
+                 detail::worker_plan plan)
+        : detail::worker_core{primary, id, slot, std::move(plan)},
           endpoint{primary.loop_, this->channel_, &shared} {}
     ~basic_worker() = default;
 
@@ -58,9 +58,9 @@ private:
                                      table& shared,
                                      std::uint32_t id,
                                      std::uint32_t slot,
-                                     fork_options options) {
+                                     detail::worker_plan plan) {
         auto destroy = [](detail::worker_core* one) { delete static_cast<basic_worker*>(one); };
-        return {new basic_worker{primary, shared, id, slot, std::move(options)}, destroy};
+        return {new basic_worker{primary, shared, id, slot, std::move(plan)}, destroy};
     }
 
     template <typename Event, typename F>

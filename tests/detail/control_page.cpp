@@ -5,7 +5,9 @@
 
 #include <cstdint>
 #include <system_error>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -26,17 +28,67 @@ TEST_SUITE("detail/control_page") {
         auto primary = control_mapping::create(descriptor, error);
         REQUIRE(!error);
         REQUIRE(primary);
-        CHECK(primary->taken == 0);
+        CHECK(primary->position == 0);
         CHECK(primary->refused == 0);
         auto worker = control_mapping::open(descriptor.get(), error);
         REQUIRE(!error);
         descriptor.reset(); // mappings live on without it
-        worker->taken = 7;
+        worker->position = 7;
         worker->refused.fetch_or(control_page::bit(3));
-        CHECK(primary->taken == 7);
+        CHECK(control_page::taken_of(primary->position) == 7);
         CHECK(primary->refused == 8);
         worker = {};
-        CHECK(primary->taken == 7); // it survives the worker
+        CHECK(control_page::taken_of(primary->position) == 7); // it survives the worker
+    }
+
+    TEST_CASE("a connection is either claimed or revoked") {
+        control_page page;
+        CHECK(page.claim(0));
+        CHECK(page.claim(1));
+        CHECK(page.revoke(5) == 2); // the primary gets 2, 3 and 4 back
+        CHECK_FALSE(page.claim(2));
+        CHECK_FALSE(page.refuse(3));
+        CHECK(page.refused == 0);
+        CHECK(control_page::taken_of(page.position) == 5);
+        CHECK(page.claim(5));
+        CHECK(page.refuse(6));
+        CHECK(page.refused == control_page::bit(6));
+        CHECK(control_page::taken_of(page.position) == 7);
+    }
+
+    TEST_CASE("sequence numbers go on behind the largest one") {
+        control_page page;
+        constexpr std::uint32_t last = 0xffffffff;
+        CHECK(page.revoke(last) == 0);
+        CHECK_FALSE(page.claim(last - 1));
+        CHECK(page.claim(last));
+        CHECK(control_page::taken_of(page.position) == 0);
+        CHECK(page.claim(0));
+        CHECK(page.revoke(3) == 1);
+        CHECK_FALSE(page.claim(2));
+    }
+
+    TEST_CASE("two threads that claim and revoke never both get a connection") {
+        control_page page;
+        constexpr std::uint32_t count = 20'000;
+        std::vector<char> served(count);
+        std::thread worker{[&] {
+            for (std::uint32_t i = 0; i != count; ++i) {
+                served[i] = page.claim(i) ? 1 : 0;
+            }
+        }};
+        std::vector<char> returned(count);
+        for (std::uint32_t end = 7; end < count; end += 7) {
+            for (auto i = page.revoke(end); i < end && i >= end - 7; ++i) {
+                returned[i] = 1; // a window at a time, as the primary has it
+            }
+        }
+        worker.join();
+        std::uint32_t twice = 0;
+        for (std::uint32_t i = 0; i != count; ++i) {
+            twice += served[i] != 0 && returned[i] != 0 ? 1U : 0U;
+        }
+        CHECK(twice == 0);
     }
 
     TEST_CASE("the page is sealed against a change of its size") {

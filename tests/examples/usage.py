@@ -96,6 +96,22 @@ def restart_strategies(program):
     assert output.count("comes back in") == 5 and output.count("crashes too often") == 1, output
 
 
+def zero_downtime(program):
+    assert b"ok" in get(8000)
+    old = children(program.pid)
+    program.send_signal(signal.SIGUSR2)
+    deadline = time.monotonic() + PATIENCE
+    while set(old) & set(children(program.pid)):
+        assert b"ok" in get(8000)  # every request, all the time
+        assert time.monotonic() < deadline, "the old workers stay"
+    assert len(children(program.pid)) == len(old)
+    assert b"ok" in get(8000)
+    program.send_signal(signal.SIGTERM)
+    assert program.wait(PATIENCE) == 0
+    output = program.stdout.read()
+    assert f"reload done: {len(old)} replaced" in output and "drains" in output, output
+
+
 def handles(program):
     for _ in range(4):
         with connect(9000) as connection:
@@ -130,6 +146,7 @@ def if_else(program):
 
 CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, None),
           "03_restart_strategies": (restart_strategies, None),
+          "04_zero_downtime": (zero_downtime, 8000),
           "09_handles": (handles, 9000), "12_if_else": (if_else, 8000)}
 
 

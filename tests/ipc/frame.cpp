@@ -44,7 +44,7 @@ static_assert(encoded({0x04030201, frame_kind::message, 1, 0x0d0c0b0a, 0x1413121
                     std::byte{2},
                     std::byte{3},
                     std::byte{4},
-                    std::byte{16},
+                    std::byte{18},
                     std::byte{1},
                     std::byte{0},
                     std::byte{0},
@@ -59,8 +59,8 @@ static_assert(encoded({0x04030201, frame_kind::message, 1, 0x0d0c0b0a, 0x1413121
 static_assert(frame_header_size == 16);
 static_assert(static_cast<int>(frame_kind::welcome) == 1);
 static_assert(static_cast<int>(frame_kind::online) == 9);
-static_assert(static_cast<int>(frame_kind::message) == 16);
-static_assert(last_frame_kind == 19);
+static_assert(static_cast<int>(frame_kind::message) == 18);
+static_assert(last_frame_kind == 21);
 
 static_assert(survives({0, frame_kind::disconnect, 0, 0, 0}, to_worker));
 static_assert(survives({any_length, frame_kind::message, 1, 0xffffffff, 0xffffffff}, to_worker));
@@ -84,7 +84,7 @@ struct expectation {
     int to_primary; // the same
     std::uint32_t longest;
 };
-constexpr expectation table[] = {{frame_kind::welcome, 1, -1, 64 << 20},
+constexpr expectation table[] = {{frame_kind::welcome, 2, -1, 64 << 20},
                                  {frame_kind::connections, 32, -1, 0},
                                  {frame_kind::listen_result, 1, -1, 4096},
                                  {frame_kind::adopt_listener, 1, -1, 0},
@@ -96,6 +96,8 @@ constexpr expectation table[] = {{frame_kind::welcome, 1, -1, 64 << 20},
                                  {frame_kind::listen, -1, 0, 8192},
                                  {frame_kind::close_listener, -1, 0, 0},
                                  {frame_kind::taken, -1, 0, 0},
+                                 {frame_kind::willing, -1, 0, 0},
+                                 {frame_kind::running, -1, 0, 0},
                                  {frame_kind::ready, -1, 0, 0},
                                  {frame_kind::announce, -1, 0, 0},
                                  {frame_kind::relay, -1, 1, 64 << 20},

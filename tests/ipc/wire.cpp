@@ -92,10 +92,14 @@ TEST_SUITE("ipc/wire") {
     }
 
     TEST_CASE("the library's own messages survive") {
-        auto welcome = round_trip(welcome_message{1, 2, 3, "name", "binary"});
+        auto welcome = round_trip(welcome_message{1, 2, 3, 4, 5, 6, "title", "name", "binary"});
         CHECK(welcome.protocol == 1);
         CHECK(welcome.id == 2);
         CHECK(welcome.slot == 3);
+        CHECK(welcome.generation == 4);
+        CHECK(welcome.beat_period == 5);
+        CHECK(welcome.grace == 6);
+        CHECK(welcome.title == "title");
         CHECK(welcome.name == "name");
         CHECK(welcome.serializer == "binary");
         CHECK(round_trip(online_message{4, "raw"}).serializer == "raw");
@@ -119,7 +123,7 @@ TEST_SUITE("ipc/wire") {
     }
 
     TEST_CASE("bytes that are cut or too many are refused") {
-        refuses_what_is_cut_or_longer(welcome_message{1, 2, 3, "name", "binary"});
+        refuses_what_is_cut_or_longer(welcome_message{1, 2, 3, 4, 5, 6, "title", "name", "binary"});
         refuses_what_is_cut_or_longer(online_message{4, "raw"});
         refuses_what_is_cut_or_longer(full_question());
         refuses_what_is_cut_or_longer(

@@ -73,6 +73,10 @@ struct fixture final : cluster::detail::server_owner {
     void on_server_closed(server&) noexcept override { ++told_closed; }
     void on_server_finished(server&) noexcept override { ++told_finished; }
     void on_server_ready(server&) noexcept override { ++told_ready; }
+    std::shared_ptr<cluster::detail::load_counters> load() noexcept override { return counters; }
+
+    std::shared_ptr<cluster::detail::load_counters> counters =
+        std::make_shared<cluster::detail::load_counters>();
 };
 
 listen_options at_most(std::size_t count, bool drop = false) {

@@ -161,6 +161,9 @@ struct process {
         spawn.affinity = options.cpus;
         spawn.new_session = options.detached.value_or(false);
         spawn.no_new_privileges = options.no_new_privileges.value_or(false);
+        if (options.outlive_primary) {
+            spawn.parent_death_signal = 0;
+        }
         detail::launched_worker result;
         result.child = detail::os::spawn(spawn, error);
         result.pipes = std::move(table.pipes);

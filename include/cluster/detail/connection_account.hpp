@@ -3,6 +3,7 @@
 #define CLUSTER_DETAIL_CONNECTION_ACCOUNT_HPP
 
 #include "../event_loop.hpp"
+#include "control_page.hpp"
 #include "move_only_function.hpp"
 
 #include <atomic>
@@ -20,14 +21,30 @@ namespace detail {
 class connection_account : public std::enable_shared_from_this<connection_account> {
 public:
     /// `changed` runs in the loop's thread after a connection ended while somebody waits.
-    connection_account(event_loop& loop, move_only_function<void()> changed)
-        : loop_{&loop}, changed_{std::move(changed)} {}
+    connection_account(event_loop& loop,
+                       move_only_function<void()> changed,
+                       std::shared_ptr<load_counters> load = {})
+        : loop_{&loop}, changed_{std::move(changed)}, load_{std::move(load)} {}
 
     [[nodiscard]] std::size_t open() const noexcept { return open_.load(); }
-    void opened() noexcept { open_.fetch_add(1); }
+    void opened() noexcept {
+        open_.fetch_add(1);
+        if (load_) {
+            load_->accepted.fetch_add(1, std::memory_order_relaxed);
+            load_->active.fetch_add(1, std::memory_order_relaxed);
+        }
+    }
+    void refused() noexcept {
+        if (load_) {
+            load_->refused.fetch_add(1, std::memory_order_relaxed);
+        }
+    }
 
     void closed() noexcept {
         open_.fetch_sub(1);
+        if (load_) {
+            load_->active.fetch_sub(1, std::memory_order_relaxed);
+        }
         if (waited_for_.load()) {
             std::lock_guard lock{mutex_};
             if (loop_ != nullptr) {
@@ -59,6 +76,7 @@ private:
     std::mutex mutex_;
     event_loop* loop_;
     move_only_function<void()> changed_;
+    std::shared_ptr<load_counters> load_; // of the whole process, where others can see them
 };
 
 /// One connection's place in the account of its server.

@@ -84,31 +84,28 @@ public:
 
     /// Lets go of what the worker has taken. \returns false when it claims what it never got.
     [[nodiscard]] bool collect() {
-        if (!page_) {
+        return !page_ || release(control_page::taken_of(page_->position.load()));
+    }
+
+    /// Takes back what the worker, which does not answer, has not claimed: its copies are void.
+    /// \returns false when it claims what it never got.
+    [[nodiscard]] bool revoke() {
+        if (!page_ || waiting_.empty() || !channel_.keep_descriptors()) {
             return true;
         }
-        auto taken = page_->taken.load(std::memory_order_acquire);
-        auto refused = page_->refused.load(std::memory_order_acquire);
-        if (taken - first_ > waiting_.size() - batch_.size()) {
-            return false;
+        auto end = first_ + static_cast<std::uint32_t>(waiting_.size() - batch_.size());
+        bool honest = release(page_->revoke(end));
+        if (honest) {
+            first_ = end;
+            batch_.clear();
+            return_all();
+            has_room_again();
         }
-        bool had_room = has_room();
-        while (first_ != taken) {
-            auto done = std::move(waiting_.front());
-            waiting_.pop_front();
-            bool back = (refused & control_page::bit(first_)) != 0;
-            page_->refused.fetch_and(~control_page::bit(first_++));
-            if (back && done.from != nullptr) {
-                done.from->take_refused(*this, std::move(done.fd));
-            }
-        }
-        if (!had_room && has_room()) {
-            late_.cancel();
-            behind_ = false;
-            owner_.on_window_changed();
-        }
-        return true;
+        return honest;
     }
+
+    /// The worker's part of the figures; null before open() and after close().
+    [[nodiscard]] const control_page* page() const noexcept { return page_.get(); }
 
     /// The worker is dead and its channel was read to the end: what no handler has seen goes back.
     void close() {
@@ -119,11 +116,7 @@ public:
             // A lie is of no use any more; what it claims to have taken is as good as unseen.
         }
         page_ = {};
-        for (auto& each : std::exchange(waiting_, {})) {
-            if (each.from != nullptr) {
-                each.from->take_back(std::move(each.fd));
-            }
-        }
+        return_all();
     }
 
     /// The source is gone: its connections that come back are closed.
@@ -146,6 +139,41 @@ private:
         connection_source* from;
         unique_fd fd;
     };
+
+    bool release(std::uint32_t taken) {
+        auto refused = page_->refused.load(std::memory_order_acquire);
+        if (taken - first_ > waiting_.size() - batch_.size()) {
+            return false;
+        }
+        bool had_room = has_room();
+        while (first_ != taken) {
+            auto done = std::move(waiting_.front());
+            waiting_.pop_front();
+            bool back = (refused & control_page::bit(first_)) != 0;
+            page_->refused.fetch_and(~control_page::bit(first_++));
+            if (back && done.from != nullptr) {
+                done.from->take_refused(*this, std::move(done.fd));
+            }
+        }
+        if (!had_room && has_room()) {
+            has_room_again();
+        }
+        return true;
+    }
+
+    void return_all() {
+        for (auto& each : std::exchange(waiting_, {})) {
+            if (each.from != nullptr) {
+                each.from->take_back(std::move(each.fd));
+            }
+        }
+    }
+
+    void has_room_again() {
+        late_.cancel();
+        behind_ = false;
+        owner_.on_window_changed();
+    }
 
     void send_batch() {
         if (batch_.empty()) {

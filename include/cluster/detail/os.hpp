@@ -12,6 +12,7 @@
 #    include "os/linux/cpu.hpp"
 #    include "os/linux/files.hpp"
 #    include "os/linux/memory.hpp"
+#    include "os/linux/pipe.hpp"
 #    include "os/linux/poller.hpp"
 #    include "os/linux/process.hpp"
 #    include "os/linux/process_info.hpp"

@@ -6,9 +6,14 @@
 #include "../event_loop.hpp"
 #include "../fork_options.hpp"
 #include "../net/stream.hpp"
+#include "../reload.hpp"
 #include "../restart/concept.hpp"
 #include "../shutdown_options.hpp"
+#include "../stats.hpp"
+#include "../supervision.hpp"
+#include "replacements.hpp"
 #include "restart_queue.hpp"
+#include "rolling_reload.hpp"
 #include "server_set.hpp"
 #include "shared_listener.hpp"
 #include "shutdown_ladder.hpp"
@@ -32,7 +37,8 @@ public:
     virtual launched_worker launch(const launch_request& request, std::error_code& error) = 0;
     virtual restart_decision decide(const exit_report& report) = 0;
     virtual std::unique_ptr<worker_core, void (*)(worker_core*)>
-    make_worker(std::uint32_t id, std::uint32_t slot, fork_options options) = 0;
+    make_worker(std::uint32_t id, std::uint32_t slot, worker_plan plan) = 0;
+    [[nodiscard]] virtual bool replaces() const noexcept = 0; // the dead, ever
     [[nodiscard]] virtual accept_mode mode() const noexcept = 0;
     [[nodiscard]] virtual std::string serializer() const = 0;
 
@@ -54,10 +60,19 @@ public:
           streams_{loop},
           arguments_{std::move(arguments)},
           cluster_{cluster},
-          program_{os::open_running_program()},
+          program_path_{os::running_program_path(arguments_.front())},
+          generation_{std::make_shared<program_generation>(
+              program_generation{1, os::open_running_program()})},
           servers_{loop},
-          ladder_{loop, *this} {}
-    ~primary_core() { end_all(); }
+          ladder_{loop, *this},
+          replacements_{loop},
+          reload_{*this} {}
+    ~primary_core() {
+        tick_.cancel();
+        hold_.cancel();
+        pause(false);
+        end_all();
+    }
     primary_core(primary_core&&) = delete;
     primary_core& operator=(primary_core&&) = delete;
 
@@ -65,6 +80,8 @@ public:
     emitter<const fork_options&> setup_;
     emitter<worker_core&, const restart_decision&> restart_;
     emitter<worker_core&, const exit_report&> give_up_;
+    emitter<const reload_report&> reloaded_;
+    emitter<const address&> listener_repaired_;
     stream_set streams_;
 
     void setup(const fork_options& options) {
@@ -76,27 +93,26 @@ public:
 
     worker_core& fork(const fork_options& options) {
         setup({});
-        return start(free_slot(), merge(settings_, options), 0);
+        return start(free_slot(), {options, merge(settings_, options), generation_}, 0);
     }
 
     [[nodiscard]] const std::vector<owned_worker>& workers() const noexcept { return workers_; }
-    [[nodiscard]] worker_core* find(std::uint32_t id) const noexcept {
-        for (const auto& each : workers_) {
-            if (each->id() == id) {
-                return each.get();
-            }
-        }
-        return nullptr;
-    }
 
     void disconnect(move_only_function<void()> done);
     void shutdown(const shutdown_options& options);
+
+    void supervise(const supervision_options& options);
+    void when_ready(move_only_function<void()> done);
+    void scale(std::size_t count, const scale_options& options);
+    void reload(const reload_options& options, rolling_reload<primary_core>::callback done);
+    [[nodiscard]] cluster_stats stats() const;
 
     local_server_set& servers() noexcept { return servers_; }
     [[nodiscard]] bool shutting_down() const noexcept { return ladder_.has_begun(); }
 
 private:
     friend class shutdown_ladder<primary_core>;
+    friend class rolling_reload<primary_core>;
 
     void fill_defaults() {
         if (!settings_.silent) {
@@ -120,27 +136,80 @@ private:
     }
 
     void on_worker_frame(worker_core& from, frame& arrived) override;
+    void on_worker_up(worker_core& one) override;
+    void on_worker_over(worker_core& one) override { count_end(one); }
     void on_worker_dead(worker_core& one) override;
     [[nodiscard]] std::string serializer_name() const override { return policies_.serializer(); }
 
     void release_memberships(worker_core& one, bool kept);
-    worker_core& start(std::uint32_t slot, fork_options options, unsigned restarts);
-    std::error_code launch(worker_core& one);
+    worker_core& start(std::uint32_t slot, worker_plan plan, unsigned restarts, bool heard = false);
+    std::error_code launch(worker_core& one, bool heard);
+    [[nodiscard]] std::string title_of(const worker_core& one) const;
+    std::error_code open_channel(worker_core& one, unique_fd& theirs, unique_fd lasting_stderr);
+    std::error_code listen_to_boot(worker_core& one,
+                                   fork_options& options,
+                                   unique_fd& boot_end,
+                                   unique_fd& lasting);
     void not_started(worker_core& one, std::error_code error);
     void on_listen(worker_core& from, const frame& arrived);
     shared_listener* listener_for(worker_core& from, listen_message& asked, std::error_code& error);
     void close_unused_listeners();
+    [[nodiscard]] bool holds_when_empty() const noexcept {
+        return !shutting_down() && (paused_ || (supervision_.hold_when_empty && !hold_over_));
+    }
     void on_relay(worker_core& from, frame& arrived);
-    void replace(worker_core& dead, const restart_decision& decision, const exit_report& report);
+    void follow(worker_core& dead, const restart_decision& decision, const exit_report& report);
     std::vector<std::uint32_t> end_companions(const worker_core& dead,
                                               restart_decision::scope affects);
     void free_place(std::uint32_t slot);
+    [[nodiscard]] bool has_other(const worker_core& one) const noexcept;
+    [[nodiscard]] exit_report make_report(worker_core& one);
+    void count_end(const worker_core& one);
+    slot_stats& slot_stats_of(std::uint32_t slot);
+
+    // Supervision: primary_supervision.hpp
+    [[nodiscard]] std::chrono::nanoseconds tick_period() const noexcept;
+    [[nodiscard]] pulse_limits limits() const noexcept;
+    void start_ticking();
+    void tick();
+    void tick_slowly();
+    void check_boot(worker_core& one, std::chrono::steady_clock::time_point now);
+    void set_recycle_limits(worker_core& one);
+    [[nodiscard]] bool is_worn_out(const worker_core& one,
+                                   std::chrono::steady_clock::time_point now) const;
+    void recycle_some();
+    [[nodiscard]] bool may_boot() const noexcept;
+    void check_all_ready();
+    void hold_if_empty();
+    void pause(bool on) noexcept;
+    [[nodiscard]] worker_core* find_victim(victim which) const noexcept;
+
+    // What rolling_reload asks for.
+    [[nodiscard]] bool has_room_for_generation(const reload_options& options) const;
+    std::shared_ptr<const program_generation> new_generation(std::string& error);
+    [[nodiscard]] bool is_being_replaced(const worker_core& one) const noexcept {
+        return replacements_.has_old(one) || replacements_.has_fresh(one);
+    }
+    void replace(worker_core& old,
+                 const std::shared_ptr<const program_generation>& generation,
+                 const reload_options& options,
+                 bool drain_first,
+                 replacements::done_function done);
+    void cancel(const program_generation& generation);
+    void commit(const std::shared_ptr<const program_generation>& generation) {
+        generation_ = generation;
+    }
+    void reloaded(const reload_report& report,
+                  std::vector<rolling_reload<primary_core>::callback> callbacks,
+                  move_only_function<void()> then);
     void check_all_gone();
     void end_all() noexcept;
 
     std::vector<std::string> arguments_;
     unsigned cluster_;
-    unique_fd program_;
+    std::string program_path_;
+    std::shared_ptr<const program_generation> generation_; // of what is forked and restarted
+    std::uint32_t last_generation_ = 1;
     fork_options settings_;
     std::uint32_t next_id_ = 1;
     std::uint32_t next_key_ = 1;
@@ -148,8 +217,14 @@ private:
     std::vector<owned_worker> workers_;
     std::deque<owned_worker> departed_; // so that a reference that somebody kept stays good a while
     std::vector<std::unique_ptr<shared_listener>> listeners_;
-    restart_queue restarts_{
-        loop_, [this](const returning_worker& one) { start(one.slot, one.options, one.restarts); }};
+    restart_queue restarts_{loop_,
+                            [this] { return may_boot(); },
+                            [this](returning_worker one) {
+                                if (!reload_.is_running()) { // one may have gone by since the death
+                                    one.plan.generation = generation_;
+                                }
+                                start(one.slot, std::move(one.plan), one.restarts);
+                            }};
     local_server_set servers_;
 
     struct departure { // of the workers that disconnect() met
@@ -159,45 +234,63 @@ private:
     std::vector<departure> departures_;
 
     shutdown_ladder<primary_core> ladder_;
+    replacements replacements_;
+    rolling_reload<primary_core> reload_;
+    supervision_options supervision_;
+    std::vector<move_only_function<void()>> when_ready_;
+    std::vector<slot_stats> slot_stats_;
+    std::uint64_t reloads_ = 0;
+    std::uint64_t reloads_failed_ = 0;
+    std::uint64_t memory_kills_ = 0; // of our memory cgroup, so far
+    std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
+    timer tick_;
+    std::chrono::steady_clock::time_point next_tick_{};
+    std::chrono::steady_clock::time_point next_slow_tick_{};
+    timer hold_; // connections wait for a worker until then
+    bool hold_over_ = false;
+    bool has_title_ = false;
+    bool paused_ = false; // scaled to nothing
 };
 
 inline worker_core&
-primary_core::start(std::uint32_t slot, fork_options options, unsigned restarts) {
-    auto made = policies_.make_worker(next_id_++, slot, std::move(options));
+primary_core::start(std::uint32_t slot, worker_plan plan, unsigned restarts, bool heard) {
+    auto made = policies_.make_worker(next_id_++, slot, std::move(plan));
     worker_core& one = *made;
     one.restarts_ = restarts;
+    slot_stats_of(slot).restarts += restarts != 0 ? 1 : 0;
+    set_recycle_limits(one);
     workers_.push_back(std::move(made));
+    hold_.cancel();
+    hold_over_ = false;
+    pause(false);
+    start_ticking();
+    if (supervision_.process_titles && !std::exchange(has_title_, true)) {
+        os::set_process_title(arguments_.front() + ": primary");
+    }
     loop_.defer(alive_.guard(
         [&one] { one.emit(event::fork); })); // first of all, also when it cannot be started
-    if (auto error = launch(one)) {
+    if (auto error = launch(one, heard)) {
         not_started(one, error);
     }
     return one;
 }
 
-inline std::error_code primary_core::launch(worker_core& one) {
-    unique_fd ours;
+inline std::error_code primary_core::launch(worker_core& one, bool heard) {
+    fork_options options = one.options_;
+    unique_fd lasting_stderr;
+    unique_fd boot_stderr; // the worker's end
+    if (heard) {
+        if (auto error = listen_to_boot(one, options, boot_stderr, lasting_stderr)) {
+            return error;
+        }
+    }
     unique_fd theirs;
-    unique_fd page_descriptor;
-    if (auto error = os::make_channel(ours, theirs)) {
+    if (auto error = open_channel(one, theirs, std::move(lasting_stderr))) {
         return error;
     }
-    if (auto error = one.queue_.open(page_descriptor)) {
-        return error;
-    }
-    if (auto failed = one.channel_.open(std::move(ours))) {
-        return failed;
-    }
-    welcome_message welcome{
-        protocol_version, one.id(), one.slot(), one.name(), policies_.serializer()};
-    one.channel_.send(
-        {0, frame_kind::welcome, 0, 0, 0},
-        [&](byte_buffer& out) { encode_wire(welcome, out); },
-        descriptor_list{std::move(page_descriptor)});
-    one.channel_.flush(); // waits in the socket when the worker looks for it
     std::error_code error;
-    auto launched =
-        policies_.launch({one.options_, arguments_, program_.get(), theirs.get(), cluster_}, error);
+    auto launched = policies_.launch(
+        {options, arguments_, one.generation_->program.get(), theirs.get(), cluster_}, error);
     if (error) {
         return error;
     }
@@ -210,6 +303,77 @@ inline std::error_code primary_core::launch(worker_core& one) {
                 &streams_.attach(connection{std::move(launched.pipes[i])}, &one.pipes_[i]);
         }
     }
+    return {};
+}
+
+inline std::error_code
+primary_core::open_channel(worker_core& one, unique_fd& theirs, unique_fd lasting_stderr) {
+    unique_fd ours;
+    unique_fd page;
+    if (auto error = os::make_channel(ours, theirs)) {
+        return error;
+    }
+    if (auto error = one.queue_.open(page)) {
+        return error;
+    }
+    if (auto error = one.channel_.open(std::move(ours))) {
+        return error;
+    }
+    one.beat_period_ = supervision_.stalled_after > std::chrono::nanoseconds{0}
+                           ? beat_period(supervision_.stalled_after)
+                           : std::chrono::nanoseconds{0};
+    using namespace std::chrono_literals;
+    welcome_message welcome{protocol_version,
+                            one.id(),
+                            one.slot(),
+                            one.generation(),
+                            one.beat_period_.count(),
+                            one.options_.outlive_primary.value_or(0s).count(),
+                            title_of(one),
+                            one.name(),
+                            policies_.serializer()};
+    descriptor_list passed{std::move(page)};
+    if (lasting_stderr) {
+        passed.numbers.push_back(lasting_stderr.get());
+        passed.owned.push_back(std::move(lasting_stderr));
+    }
+    one.channel_.send(
+        {0, frame_kind::welcome, 0, 0, 0},
+        [&](byte_buffer& out) { encode_wire(welcome, out); },
+        std::move(passed));
+    one.channel_.flush(); // waits in the socket when the worker looks for it
+    return {};
+}
+
+inline std::string primary_core::title_of(const worker_core& one) const {
+    if (!supervision_.process_titles) {
+        return {};
+    }
+    return arguments_.front() + ": worker " + std::to_string(one.id()) + ", generation " +
+           std::to_string(one.generation());
+}
+
+// What a worker says on its standard error comes by us until it is ready, so that a report on a
+// boot that failed can say why. Not when the program wants it for itself, or wants nothing.
+inline std::error_code primary_core::listen_to_boot(worker_core& one,
+                                                    fork_options& options,
+                                                    unique_fd& boot_end,
+                                                    unique_fd& lasting) {
+    bool silent = options.silent.value_or(false);
+    auto wanted = options.standard_error.value_or(silent ? stdio::pipe : stdio::inherit);
+    if (wanted == stdio::pipe || wanted == stdio::ignore) {
+        return {};
+    }
+    lasting.reset(os::duplicate(wanted.is_descriptor() ? wanted.descriptor() : 2));
+    if (!lasting) {
+        return {}; // there is none: then it has none, either
+    }
+    unique_fd ours;
+    if (auto error = os::make_pipe(ours, boot_end)) {
+        return error;
+    }
+    options.standard_error = stdio::descriptor(boot_end.get());
+    one.boot_output_ = std::make_unique<boot_output>(loop_, std::move(ours), lasting.duplicate());
     return {};
 }
 
@@ -231,12 +395,12 @@ inline void primary_core::on_worker_frame(worker_core& from, frame& arrived) {
     case frame_kind::close_listener:
         for (auto& each : listeners_) {
             if (each->key() == arrived.header.type && each->has_member(from)) {
-                each->leave(from, false);
+                each->leave(from, has_other(from));
             }
         }
         close_unused_listeners();
         break;
-    case frame_kind::ready:
+    case frame_kind::willing:
         for (auto& each : listeners_) {
             if (each->key() == arrived.header.type) {
                 each->set_willing(from, true);
@@ -251,6 +415,14 @@ inline void primary_core::on_worker_frame(worker_core& from, frame& arrived) {
     }
 }
 
+inline void primary_core::on_worker_up(worker_core& one) {
+    replacements_.on_up(one);
+    loop_.defer(alive_.guard([this] {
+        check_all_ready();
+        restarts_.go_on();
+    }));
+}
+
 inline void primary_core::on_listen(worker_core& from, const frame& arrived) {
     listen_message asked;
     listen_result_message result;
@@ -262,8 +434,11 @@ inline void primary_core::on_listen(worker_core& from, const frame& arrived) {
     } else { // also for one that was told to leave: it has not read that yet, and closes when it does
         found = listener_for(from, asked, error);
     }
+    bool becomes_ready = asked.ready && !from.ready_;
     if (found != nullptr && !error) {
+        from.ready_ = from.ready_ || asked.ready; // before it joins: it is served at once
         socket = found->join(from, error);
+        from.ready_ = from.ready_ && !(error && becomes_ready);
     }
     if (error) {
         set_error(result, error);
@@ -286,6 +461,9 @@ inline void primary_core::on_listen(worker_core& from, const frame& arrived) {
         return;
     }
     from.state_ = worker_state::listening;
+    if (becomes_ready) { // behind `listening`
+        loop_.defer(alive_.guard([&from] { from.tell_ready(); }));
+    }
     from.emit(event::listening, address{found->at()});
 }
 
@@ -317,7 +495,7 @@ primary_core::listener_for(worker_core& from, listen_message& asked, std::error_
 
 inline void primary_core::close_unused_listeners() {
     std::erase_if(listeners_, [this](const auto& each) {
-        if (each->in_use()) {
+        if (each->in_use() || holds_when_empty()) {
             return false;
         }
         for (auto& worker : workers_) {
@@ -350,32 +528,56 @@ inline void primary_core::release_memberships(worker_core& one, bool kept) {
     while (!one.memberships_.empty()) {
         one.memberships_.back()->leave(one, kept);
     }
-    for (auto& each : listeners_) {
-        if (!kept) {
+    if (!kept) {
+        for (auto& each : listeners_) {
             each->give_up_place(one.slot());
         }
     }
     close_unused_listeners();
 }
 
-// Decides what follows, takes the worker out of the list, and tells.
-inline void primary_core::on_worker_dead(worker_core& one) {
+// Whether somebody else is in the worker's place and stays: then nobody needs to come for it.
+inline bool primary_core::has_other(const worker_core& one) const noexcept {
+    for (const auto& each : workers_) {
+        if (each.get() != &one && each->slot() == one.slot() && !each->leaving_) {
+            return true;
+        }
+    }
+    return false;
+}
+
+inline exit_report primary_core::make_report(worker_core& one) {
     using std::chrono::milliseconds;
     auto now = std::chrono::steady_clock::now();
-    exit_report report{one.status_,
-                       one.id(),
-                       std::chrono::duration_cast<milliseconds>(now - one.started_),
-                       one.was_online_,
-                       one.restarts_,
-                       now,
-                       one.slot()};
+    auto report = one.report_;
+    report.status = one.status_;
+    report.worker_id = one.id();
+    report.uptime = std::chrono::duration_cast<milliseconds>(now - one.started_);
+    report.was_online = one.was_online_;
+    report.restarts = one.restarts_;
+    report.when = now;
+    report.slot = one.slot();
+    report.was_ready = one.ready_;
+    report.generation = one.generation();
+    if (one.status_.signal() == SIGKILL && !one.because_) {
+        auto kills = os::out_of_memory_kills();
+        report.out_of_memory = kills > std::exchange(memory_kills_, kills);
+    }
+    return report;
+}
+
+// Decides what follows, takes the worker out of the list, and tells.
+inline void primary_core::on_worker_dead(worker_core& one) {
+    one.report_ = make_report(one);
     restart_decision decision;
     bool companion = restarts_.expects(one.id());
-    if (!companion && !one.after_disconnect_ && !shutting_down()) {
-        decision = policies_.decide(report);
+    bool covered = has_other(one);
+    replacements_.on_dead(one); // may end a reload, whose callback comes later
+    if (!companion && !covered && !one.after_disconnect_ && !shutting_down()) {
+        decision = policies_.decide(one.report_);
     }
     bool comes_back = companion || decision.what == restart_decision::action::restart;
-    release_memberships(one, comes_back);
+    release_memberships(one, comes_back || covered);
     for (std::size_t i = 0; i != workers_.size(); ++i) {
         if (workers_[i].get() == &one) {
             departed_.push_back(std::move(workers_[i]));
@@ -383,44 +585,51 @@ inline void primary_core::on_worker_dead(worker_core& one) {
             break;
         }
     }
-    if (!comes_back) {
+    if (!comes_back && !covered) {
         free_place(one.slot());
     }
     for (auto& each : departures_) {
         std::erase(each.waiting, one.id());
     }
-    loop_.defer(alive_.guard([this, &one, decision, report] { replace(one, decision, report); }));
+    loop_.defer(alive_.guard([this, &one, decision] { follow(one, decision, one.report_); }));
     one.emit(event::exit, one.status_);
 }
 
-inline void primary_core::replace(worker_core& dead,
-                                  const restart_decision& decision,
-                                  const exit_report& report) {
+inline void primary_core::follow(worker_core& dead,
+                                 const restart_decision& decision,
+                                 const exit_report& report) {
     constexpr std::size_t remembered = 1024;
     dead.on_departed();
+    dead.boot_output_.reset();
     if (departed_.size() > remembered) {
         loop_.defer([last = std::move(departed_.front())] {});
         departed_.pop_front();
     }
-    loop_.defer(alive_.guard([this] { check_all_gone(); }));
+    loop_.defer(alive_.guard([this] {
+        check_all_gone();
+        check_all_ready();
+        hold_if_empty();
+        restarts_.go_on();
+        reload_.go_on();
+    }));
     if (decision.what == restart_decision::action::give_up) {
         give_up_.emit(dead, report);
     }
-    if (restarts_.expects(dead.id())) { // it had to go because another one died: no one's decision
-        restarts_.returned(dead.id(), {dead.slot(), dead.options_, dead.restarts_});
-        return;
-    }
-    if (decision.what != restart_decision::action::restart) {
-        return;
-    }
-    if (shutting_down()) {
+    bool companion = restarts_.expects(dead.id()); // it had to go because another one died
+    bool returns = companion || decision.what == restart_decision::action::restart;
+    if (returns && shutting_down()) {
         free_place(dead.slot());
         return;
     }
-    restarts_.add({dead.slot(), dead.options_, dead.restarts_ + 1},
-                  decision.delay,
-                  end_companions(dead, decision.affects));
-    restart_.emit(dead, decision);
+    worker_plan plan{dead.asked_, dead.options_, dead.generation_};
+    if (companion) {
+        restarts_.returned(dead.id(), {dead.slot(), std::move(plan), dead.restarts_});
+    } else if (returns) {
+        restarts_.add({dead.slot(), std::move(plan), dead.restarts_ + 1},
+                      decision.delay,
+                      end_companions(dead, decision.affects));
+        restart_.emit(dead, decision);
+    }
 }
 
 // one_for_all and rest_for_one: ends those who shall start anew together with the dead one, the last
@@ -443,6 +652,11 @@ inline std::vector<std::uint32_t> primary_core::end_companions(const worker_core
 }
 
 inline void primary_core::free_place(std::uint32_t slot) {
+    for (const auto& each : workers_) {
+        if (each->slot() == slot) {
+            return; // one that leaves, too
+        }
+    }
     slots_[slot] = false;
     for (auto& each : listeners_) {
         each->give_up_place(slot);
@@ -452,9 +666,9 @@ inline void primary_core::free_place(std::uint32_t slot) {
 
 inline void primary_core::disconnect(move_only_function<void()> done) {
     departure leaving{{}, std::move(done)};
-    for (auto& each : workers_) {
-        each->disconnect();
-        leaving.waiting.push_back(each->id());
+    for (std::size_t i = workers_.size(); i-- != 0;) { // the last one started is asked first
+        workers_[i]->disconnect();
+        leaving.waiting.push_back(workers_[i]->id());
     }
     if (leaving.done) {
         departures_.push_back(std::move(leaving));
@@ -481,15 +695,20 @@ inline void primary_core::shutdown(const shutdown_options& options) {
     if (!ladder_.begin(options)) {
         return;
     }
+    reload_.abandon("the cluster shuts down");
+    replacements_.forget_all();
+    pause(false);
+    hold_.cancel();
     restarts_.clear([this](std::uint32_t slot) { free_place(slot); });
     servers_.close_all();
     streams_.drain();
-    for (auto& each : workers_) {
-        if (each->channel_.can_send()) {
-            each->channel_.send_control({0, frame_kind::shutdown, 0, 0, 0});
+    for (std::size_t i = workers_.size(); i-- != 0;) {
+        if (workers_[i]->channel_.can_send()) {
+            workers_[i]->channel_.send_control({0, frame_kind::shutdown, 0, 0, 0});
         }
     }
     disconnect({});
+    close_unused_listeners();
     loop_.defer(alive_.guard([this] { check_all_gone(); }));
 }
 
@@ -517,5 +736,8 @@ inline void primary_core::end_all() noexcept {
 } // namespace detail
 } // namespace v0
 } // namespace cluster
+
+#include "primary_stats.hpp"
+#include "primary_supervision.hpp"
 
 #endif // CLUSTER_DETAIL_PRIMARY_CORE_HPP

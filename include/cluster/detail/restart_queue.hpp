@@ -3,12 +3,14 @@
 #define CLUSTER_DETAIL_RESTART_QUEUE_HPP
 
 #include "../event_loop.hpp"
-#include "../fork_options.hpp"
 #include "move_only_function.hpp"
+#include "worker_core.hpp"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
+#include <iterator>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -20,17 +22,20 @@ namespace detail {
 /// A place whose worker has died and gets another one.
 struct returning_worker {
     std::uint32_t slot = 0;
-    fork_options options;
+    worker_plan plan;
     unsigned restarts = 0; // in a row, with this one
 };
 
 /// The replacements that are on their way. Those of one group start together, in the order of their
-/// places, one delay after the last worker of the group has died.
+/// places, one delay after the last worker of the group has died, and not more at a time than may
+/// boot.
 class restart_queue {
 public:
-    using start_function = move_only_function<void(const returning_worker&)>;
+    using start_function = move_only_function<void(returning_worker)>;
+    using room_function = move_only_function<bool()>;
 
-    restart_queue(event_loop& loop, start_function start) : loop_{loop}, start_{std::move(start)} {}
+    restart_queue(event_loop& loop, room_function has_room, start_function start)
+        : loop_{loop}, has_room_{std::move(has_room)}, start_{std::move(start)} {}
     ~restart_queue() {
         clear([](std::uint32_t) {});
     }
@@ -71,9 +76,52 @@ public:
         }
     }
 
+    /// How many places wait for their replacement.
+    [[nodiscard]] std::size_t size() const noexcept {
+        std::size_t count = due_.size();
+        for (const auto& each : groups_) {
+            count += each->members.size() + each->waiting.size();
+        }
+        return count;
+    }
+
+    /// Starts those whose time has come, as far as there is room: a worker has booted or died.
+    void go_on() {
+        while (!due_.empty() && has_room_()) {
+            auto next = std::move(due_.front());
+            due_.pop_front();
+            start_(std::move(next));
+        }
+    }
+
+    /// The replacement that would come last does not come. \returns whether there was one; its
+    /// place is `slot`.
+    bool drop_last(std::uint32_t& slot) {
+        for (auto each = groups_.rbegin(); each != groups_.rend(); ++each) {
+            if (auto& members = (*each)->members; !members.empty()) {
+                slot = members.back().slot;
+                members.pop_back();
+                if (members.empty() && (*each)->waiting.empty()) {
+                    (*each)->when.cancel();
+                    groups_.erase(std::next(each).base());
+                }
+                return true;
+            }
+        }
+        if (!due_.empty()) {
+            slot = due_.back().slot;
+            due_.pop_back();
+            return true;
+        }
+        return false;
+    }
+
     /// Nobody comes back any more. `give_up` is called with each place.
     template <typename F>
     void clear(F give_up) {
+        for (const auto& each : std::exchange(due_, {})) {
+            give_up(each.slot);
+        }
         for (auto& each : std::exchange(groups_, {})) {
             each->when.cancel();
             for (const auto& member : each->members) {
@@ -104,14 +152,17 @@ private:
             for (std::size_t i = 1; i != members.size(); ++i) {
                 next = members[i].slot < members[next].slot ? i : next;
             }
-            start_(members[next]);
+            due_.push_back(std::move(members[next]));
             members.erase(members.begin() + static_cast<std::ptrdiff_t>(next));
         }
+        go_on();
     }
 
     event_loop& loop_;
+    room_function has_room_;
     start_function start_;
     std::vector<std::unique_ptr<group>> groups_;
+    std::deque<returning_worker> due_;
 };
 
 } // namespace detail

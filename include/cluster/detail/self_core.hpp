@@ -17,6 +17,7 @@
 #include <chrono>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -68,13 +69,16 @@ public:
             encode_wire(online_message{protocol_version, serializer}, out);
         });
         channel_.flush();
+        loop_.defer(alive_.guard([this] { start_beating(); }));
     }
     self_core(self_core&&) = delete;
     self_core& operator=(self_core&&) = delete;
 
     [[nodiscard]] std::uint32_t id() const noexcept { return welcome_.id; }
     [[nodiscard]] std::uint32_t slot() const noexcept { return welcome_.slot; }
+    [[nodiscard]] std::uint32_t generation() const noexcept { return welcome_.generation; }
     [[nodiscard]] const std::string& name() const noexcept { return welcome_.name; }
+    [[nodiscard]] bool is_ready() const noexcept { return ready_; }
     [[nodiscard]] bool is_connected() const noexcept { return channel_.is_open() && !leaving_; }
     [[nodiscard]] bool exited_after_disconnect() const noexcept { return after_disconnect_; }
 
@@ -87,7 +91,20 @@ public:
     listener open_listener(const listen_options& options, std::error_code& error);
     server&
     serve(listener socket, const listen_options& options, server::connection_handler handler) {
-        return server_set::add(std::move(socket), options, std::move(handler));
+        auto& made = server_set::add(std::move(socket), options, std::move(handler));
+        now_listening(made);
+        return made;
+    }
+
+    void ready();
+    void defer_ready() {
+        if (!ready_ && !std::exchange(ready_deferred_, true)) {
+            channel_.send_control({0, frame_kind::ready, 0, 1, 0});
+            channel_.flush(); // it may crash next
+        }
+    }
+    void count_request(std::uint64_t count) noexcept {
+        (*page_)->load.requests.fetch_add(count, std::memory_order_relaxed);
     }
 
     void disconnect();
@@ -105,7 +122,7 @@ public:
     channel channel_;
 
 protected:
-    ~self_core() = default;
+    ~self_core() { heart_.cancel(); }
     virtual void on_user_frame(frame& arrived) = 0;
     virtual void on_gone() = 0;
 
@@ -125,12 +142,20 @@ private:
     void on_server_closed(server& which) noexcept override;
     void on_server_finished(server& which) noexcept override;
     void on_server_ready(server& which) noexcept override;
+    std::shared_ptr<load_counters> load() noexcept override { return {page_, &(*page_)->load}; }
+
+    [[nodiscard]] bool listening_makes_ready() const noexcept {
+        return !ready_ && !ready_deferred_;
+    }
+    void now_listening(server& which);
+    void now_ready();
+    void restore_stderr() noexcept;
+    void start_beating();
 
     void begin_to_leave();
     void leave_when_drained();
     void take_connections(frame& arrived);
     void go_on_taking();
-    void refuse(std::uint32_t sequence) noexcept;
 
     struct incoming {
         std::uint32_t key;
@@ -140,10 +165,16 @@ private:
 
     flush_at_exit flusher_;
     welcome_message welcome_;
-    control_mapping page_;
+    std::shared_ptr<control_mapping> page_; // connections that outlive us are counted there
+    unique_fd lasting_stderr_;              // while the primary reads what we say during the boot
+    os::file_identity boot_stderr_;
+    timer heart_;
+    time_point next_beat_{};
     std::deque<incoming> incoming_;
     turn_hook taking_hook_ = turn_hook::for_member<self_core, &self_core::go_on_taking>(*this);
     std::uint32_t next_query_ = 1;
+    bool ready_ = false;
+    bool ready_deferred_ = false;
     bool leaving_ = false;
     bool after_disconnect_ = false;
     bool announced_ = false;
@@ -162,7 +193,11 @@ inline void self_core::be_welcomed(const std::string& serializer) {
             } else if (welcome_.protocol != protocol_version || welcome_.serializer != serializer) {
                 error = errc::protocol_mismatch;
             } else {
-                page_ = control_mapping::open(arrived.descriptors.front().get(), error);
+                page_ = std::make_shared<control_mapping>(
+                    control_mapping::open(arrived.descriptors.front().get(), error));
+                if (arrived.descriptors.size() > 1 && os::identify(2, boot_stderr_)) {
+                    lasting_stderr_ = std::move(arrived.descriptors[1]);
+                }
             }
         });
     if (!welcomed) {
@@ -170,6 +205,10 @@ inline void self_core::be_welcomed(const std::string& serializer) {
     }
     if (error) {
         throw std::system_error(error, "worker channel");
+    }
+    if (!welcome_.title.empty()) {
+        os::set_process_title(welcome_.title);
+        os::set_thread_name("worker " + std::to_string(id()) + " g" + std::to_string(generation()));
     }
 }
 
@@ -184,6 +223,7 @@ inline listen_message self_core::question(const listen_options& options,
     asked.no_delay = options.no_delay;
     asked.own_socket = options.reuse_port;
     asked.mode = options.mode;
+    asked.ready = listening_makes_ready();
     error.clear();
     if (asked.local_path) {
         asked.path = os::absolute_path(options.path);
@@ -261,7 +301,63 @@ inline server& self_core::listen(const listen_options& options,
     if (socket) {
         server_access::add_socket(made, slot(), std::move(socket));
     }
+    now_listening(made);
     return made;
+}
+
+// The primary knows by the question that we are ready now, except when it was not asked.
+inline void self_core::now_listening(server& which) {
+    if (!ready_ && ready_deferred_) {
+        server_access::hold_back(which, true);
+    } else if (server_access::key(which) == 0) {
+        ready();
+    } else {
+        now_ready();
+    }
+}
+
+inline void self_core::ready() {
+    if (!ready_) {
+        now_ready();
+        hold_back_all(false);
+        channel_.send_control({0, frame_kind::ready, 0, 0, 0});
+    }
+}
+
+// What we say from now on is no business of the primary's any more.
+inline void self_core::now_ready() {
+    ready_ = true;
+    restore_stderr();
+}
+
+inline void self_core::restore_stderr() noexcept {
+    os::file_identity now;
+    if (lasting_stderr_ && os::identify(2, now) && now == boot_stderr_) {
+        os::replace_descriptor(2, lasting_stderr_.get());
+    }
+    lasting_stderr_.reset();
+}
+
+// The loop answers for itself: no other thread could know whether it still turns.
+inline void self_core::start_beating() {
+    if (!ready_deferred_) {
+        restore_stderr();
+    }
+    channel_.send_control({0, frame_kind::running, 0, 0, 0});
+    std::chrono::nanoseconds period{welcome_.beat_period};
+    if (period <= period.zero()) {
+        return; // nobody looks
+    }
+    next_beat_ = std::chrono::steady_clock::now() + period;
+    heart_ = loop_.every(period, [this, period] {
+        auto late = std::chrono::duration_cast<std::chrono::microseconds>(
+            std::chrono::steady_clock::now() - next_beat_);
+        (*page_)->lag.store(static_cast<std::uint32_t>(late.count() < 0 ? 0 : late.count()),
+                            std::memory_order_relaxed);
+        (*page_)->beats.fetch_add(1, std::memory_order_relaxed);
+        next_beat_ = loop_.now() + period;
+    });
+    heart_.unref();
 }
 
 // Without the primary, which never hears of the address.
@@ -275,7 +371,7 @@ inline server& self_core::listen_alone(const listen_options& options,
         error = errc::channel_closed; // it is about to end, as for every other address
     }
     if (!error) {
-        return server_set::add(std::move(socket), options, std::move(handler));
+        return serve(std::move(socket), options, std::move(handler));
     }
     auto& made = server_set::add(0, {}, options, accept_mode::own_socket, std::move(handler));
     made.unref();
@@ -293,6 +389,9 @@ inline listener self_core::open_listener(const listen_options& options, std::err
     std::uint32_t key = 0;
     if (!error) {
         ask(asked, socket, key, error);
+    }
+    if (!error && asked.ready) {
+        now_ready();
     }
     return listener{error ? unique_fd{} : std::move(socket)};
 }
@@ -346,7 +445,12 @@ inline void self_core::on_frame(frame& arrived) {
 inline void self_core::on_channel_end() {
     channel_.close();
     leaving_ = true;
-    loop_.stop(0);
+    if (welcome_.grace > 0) { // it outlives the primary until its connections have ended
+        loop_.after(std::chrono::nanoseconds{welcome_.grace}, [this] { loop_.stop(1); }).unref();
+        loop_.defer(alive_.guard([this] { begin_to_leave(); }));
+    } else {
+        loop_.stop(0);
+    }
     on_gone();
 }
 
@@ -429,20 +533,18 @@ inline void self_core::go_on_taking() {
         server* found = find(next.key);
         bool lost = !next.fd;
         if (found == nullptr || lost || !server_access::welcomes(*found)) {
-            refuse(next.sequence);
+            if (!(*page_)->refuse(next.sequence)) {
+                continue;
+            }
             if (found != nullptr && lost) {
                 server_access::pause_for_resources(*found);
             }
             continue;
         }
-        page_->taken.store(next.sequence + 1, std::memory_order_release);
-        server_access::take(*found, std::move(next.fd));
+        if ((*page_)->claim(next.sequence)) { // else we were late and another worker has it
+            server_access::take(*found, std::move(next.fd));
+        }
     }
-}
-
-inline void self_core::refuse(std::uint32_t sequence) noexcept {
-    page_->refused.fetch_or(control_page::bit(sequence));
-    page_->taken.store(sequence + 1, std::memory_order_release);
 }
 
 inline void self_core::on_server_closed(server& which) noexcept {
@@ -458,7 +560,7 @@ inline void self_core::on_server_finished(server& which) noexcept {
 
 inline void self_core::on_server_ready(server& which) noexcept {
     if (server_access::mode(which) == accept_mode::handed && channel_.can_send()) {
-        channel_.send_control({0, frame_kind::ready, 0, server_access::key(which), 0});
+        channel_.send_control({0, frame_kind::willing, 0, server_access::key(which), 0});
     }
 }
 

@@ -78,6 +78,12 @@ public:
         return nullptr;
     }
 
+    void hold_back_all(bool on) {
+        for (auto& each : servers_) {
+            server_access::hold_back(*each, on);
+        }
+    }
+
     void close_all() noexcept {
         for (auto& each : servers_) {
             each->close();
@@ -91,6 +97,7 @@ protected:
 
     void on_server_closed(server&) noexcept override {}
     void on_server_ready(server&) noexcept override {}
+    std::shared_ptr<load_counters> load() noexcept override { return {}; }
     void on_server_finished(server& which) noexcept override {
         for (std::size_t i = 0; i != servers_.size(); ++i) {
             if (servers_[i].get() == &which) { // a reference that somebody kept stays good a while

@@ -6,9 +6,11 @@
 #include "../ipc/wire.hpp"
 #include "../net/listener.hpp"
 #include "../net/server.hpp"
+#include "../stats.hpp"
 #include "os.hpp"
 #include "worker_core.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -62,12 +64,7 @@ public:
     [[nodiscard]] bool has_same_options(const listen_message& wanted,
                                         accept_mode mode) const noexcept;
     [[nodiscard]] bool has_member(const worker_core& one) const noexcept {
-        for (const auto& each : members_) {
-            if (each.worker == &one) {
-                return true;
-            }
-        }
-        return false;
+        return find(one) != nullptr;
     }
 
     /// Makes the worker a member. \returns the socket that it shall accept from, if any.
@@ -79,13 +76,23 @@ public:
 
     /// Whether anybody serves the address or is about to.
     [[nodiscard]] bool in_use() const noexcept {
-        for (const auto& each : members_) {
-            if (each.worker != nullptr || each.kept) {
-                return true;
-            }
+        bool kept = false;
+        for (const auto& each : places_) {
+            kept = kept || each.kept;
         }
-        return false;
+        return kept || !members_.empty();
     }
+
+    /// Looks whether one who shares a socket has shut it down or made it blocking, and repairs it.
+    void inspect() noexcept;
+    /// Whether that has been so since the last call.
+    [[nodiscard]] bool take_repaired() noexcept { return std::exchange(repair_untold_, false); }
+    /// Closes what waits here: nobody will come for it.
+    void drop_waiting() noexcept {
+        held_.clear();
+        blocked_.reset();
+    }
+    [[nodiscard]] listener_stats stats() const;
 
     /// A worker has refused a connection, or can take some again.
     void set_willing(worker_core& one, bool willing);
@@ -98,7 +105,7 @@ public:
     void take_refused(const hand_over_queue& by, unique_fd accepted) override {
         held_.push_back(std::move(accepted));
         for (auto& each : members_) {
-            if (each.worker != nullptr && &each.worker->queue_ == &by) {
+            if (&each.worker->queue_ == &by) {
                 each.willing = false;
                 update(*each.worker);
                 return;
@@ -109,31 +116,57 @@ public:
 
 private:
     struct member {
-        worker_core* worker = nullptr; // none: died, or went away and left its socket to `adopter`
-        std::uint32_t slot = 0;
-        bool kept = false;    // a replacement is on its way
+        worker_core* worker;
         bool willing = true;  // has not refused
         bool offered = false; // stands in ready_
-        unique_fd socket;     // accept_mode::own_socket
+    };
+    // Two workers may be in one place, while one replaces the other.
+    struct place {
+        std::uint32_t slot = 0;
+        bool kept = false; // a replacement is on its way
+        unique_fd socket;  // accept_mode::own_socket
         worker_core* adopter = nullptr;
     };
 
-    [[nodiscard]] member* find(std::uint32_t slot) noexcept {
-        for (auto& each : members_) {
+    [[nodiscard]] const member* find(const worker_core& one) const noexcept {
+        for (const auto& each : members_) {
+            if (each.worker == &one) {
+                return &each;
+            }
+        }
+        return nullptr;
+    }
+    [[nodiscard]] member* find(const worker_core& one) noexcept {
+        return const_cast<member*>(std::as_const(*this).find(one));
+    }
+    [[nodiscard]] place* place_of(std::uint32_t slot) noexcept {
+        for (auto& each : places_) {
             if (each.slot == slot) {
                 return &each;
             }
         }
         return nullptr;
     }
+    [[nodiscard]] bool has_member_at(std::uint32_t slot) const noexcept {
+        return std::any_of(members_.begin(), members_.end(), [slot](const auto& each) {
+            return each.worker->slot() == slot;
+        });
+    }
+    [[nodiscard]] bool is_served(std::uint32_t slot) const noexcept {
+        return std::any_of(members_.begin(), members_.end(), [slot](const auto& each) {
+            return each.worker->slot() == slot && each.worker->is_serving();
+        });
+    }
     [[nodiscard]] bind_options binding() const noexcept {
         return {asked_.backlog, asked_.ipv6_only, false, asked_.no_delay, asked_.mode};
     }
 
     std::error_code open_given();
-    unique_fd join_with_socket(member& place, std::error_code& error);
+    unique_fd socket_of(place& where, std::error_code& error);
     void adopt_orphans();
-    void repair(const unique_fd& socket) noexcept;
+    void adopt(place& orphan);
+    void forget_empty_places();
+    bool repair(const unique_fd& socket) noexcept;
     void on_ready(os::io what);
     void dispatch(unique_fd accepted, const address& remote);
     void go_on();
@@ -153,6 +186,9 @@ private:
     unique_fd fd_;
     io_watch watch_;
     std::vector<member> members_;
+    std::vector<place> places_;
+    std::uint64_t repaired_ = 0;
+    bool repair_untold_ = false;
     std::vector<const candidate*> ready_;
     std::deque<unique_fd> held_; // given back by workers
     unique_fd blocked_;          // picked for `blocked_on_`, whose window is full for the moment
@@ -241,128 +277,154 @@ inline bool shared_listener::has_same_options(const listen_message& wanted,
 }
 
 inline unique_fd shared_listener::join(worker_core& one, std::error_code& error) {
-    member* place = find(one.slot());
-    if (place == nullptr) {
-        place = &members_.emplace_back();
-        place->slot = one.slot();
+    place* where = place_of(one.slot());
+    if (where == nullptr) {
+        where = &places_.emplace_back();
+        where->slot = one.slot();
     }
     unique_fd socket;
     if (mode_ == accept_mode::own_socket) {
-        socket = join_with_socket(*place, error);
+        socket = socket_of(*where, error);
     } else if (mode_ == accept_mode::shared) {
         socket = fd_.duplicate();
         error = socket ? std::error_code{} : os::last_error();
     }
     if (error) {
-        if (place->worker == nullptr && !place->socket) {
-            std::erase_if(members_, [&](const auto& each) { return each.slot == one.slot(); });
-        }
+        forget_empty_places();
         return {};
     }
-    place->worker = &one;
-    place->kept = false;
-    place->willing = true;
+    where->kept = false;
+    members_.push_back({&one});
     one.memberships_.push_back(this);
     update(one);
-    adopt_orphans();
     return socket;
 }
 
-inline unique_fd shared_listener::join_with_socket(member& place, std::error_code& error) {
-    if (!place.socket) {
+inline unique_fd shared_listener::socket_of(place& where, std::error_code& error) {
+    if (!where.socket) {
         auto options = binding();
         options.reuse_port = true;
-        place.socket = bind_once(at_, options, at_, error);
-        if (!place.socket) {
+        where.socket = bind_once(at_, options, at_, error);
+        if (!where.socket) {
             return {};
         }
     }
-    if (auto* adopter = std::exchange(place.adopter, nullptr)) {
-        adopter->channel_.send_control({0, frame_kind::abandon_listener, 0, key_, place.slot});
-    }
-    unique_fd copy = place.socket.duplicate();
+    unique_fd copy = where.socket.duplicate();
     error = copy ? std::error_code{} : os::last_error();
     return copy;
 }
 
 inline void shared_listener::leave(worker_core& one, bool kept) {
     std::erase(one.memberships_, this);
-    repair(fd_);
-    for (auto& each : members_) {
-        if (each.worker == &one) {
-            withdraw(each);
-            each.worker = nullptr;
+    if (member* leaving = find(one)) {
+        withdraw(*leaving);
+        std::erase_if(members_, [&one](const auto& each) { return each.worker == &one; });
+    }
+    for (auto& each : places_) {
+        if (each.slot == one.slot() && !has_member_at(each.slot)) {
             each.kept = kept;
-            repair(each.socket);
         }
         if (each.adopter == &one) {
             each.adopter = nullptr;
         }
     }
+    inspect();
+    forget_empty_places();
     adopt_orphans();
 }
 
 inline void shared_listener::give_up_place(std::uint32_t slot) {
-    if (member* place = find(slot); place != nullptr && place->worker == nullptr) {
-        place->kept = false;
+    if (place* where = place_of(slot)) {
+        where->kept = false;
+        forget_empty_places();
         adopt_orphans();
     }
 }
 
-// A socket of a group that nobody accepts from would leave its share of the clients waiting for
-// ever, and closing it would reset them: another worker accepts from it as well.
+// A socket stays: closing it would reset the clients in its queue.
+inline void shared_listener::forget_empty_places() {
+    std::erase_if(places_, [this](const auto& each) {
+        return !each.kept && !each.socket && !has_member_at(each.slot);
+    });
+}
+
+// A socket of a group that nobody accepts from would leave its share of the clients waiting:
+// another worker accepts from it as well, for as long as that is so.
 inline void shared_listener::adopt_orphans() {
-    member* adopter = nullptr;
-    for (auto& each : members_) {
-        if (each.worker != nullptr && each.worker->takes_connections()) {
-            adopter = &each;
-            break;
+    for (auto& each : places_) {
+        if (!each.socket) {
+            continue;
+        }
+        bool served = is_served(each.slot);
+        if (each.adopter != nullptr && (served || !each.adopter->is_serving())) {
+            std::exchange(each.adopter, nullptr)
+                ->channel_.send_control({0, frame_kind::abandon_listener, 0, key_, each.slot});
+        }
+        if (!served && each.adopter == nullptr) {
+            adopt(each);
         }
     }
-    if (adopter == nullptr) {
-        return;
-    }
+}
+
+inline void shared_listener::adopt(place& orphan) {
     for (auto& each : members_) {
-        if (each.socket && each.worker == nullptr && !each.kept && each.adopter == nullptr) {
-            if (unique_fd copy = each.socket.duplicate()) {
-                each.adopter = adopter->worker;
-                adopter->worker->channel_.send_control(
-                    {0, frame_kind::adopt_listener, 0, key_, each.slot},
+        if (each.worker->is_serving()) {
+            if (unique_fd copy = orphan.socket.duplicate()) {
+                orphan.adopter = each.worker;
+                each.worker->channel_.send_control(
+                    {0, frame_kind::adopt_listener, 0, key_, orphan.slot},
                     descriptor_list{std::move(copy)});
             }
+            return;
         }
-    }
-    if (mode_ != accept_mode::own_socket) {
-        std::erase_if(members_,
-                      [](const auto& each) { return each.worker == nullptr && !each.kept; });
     }
 }
 
 // Some libraries shut a listening socket down when they stop, for everybody who shares it.
-inline void shared_listener::repair(const unique_fd& socket) noexcept {
-    if (socket && !os::is_listening(socket.get())) {
+inline bool shared_listener::repair(const unique_fd& socket) noexcept {
+    if (!socket) {
+        return false;
+    }
+    bool broken = !os::is_listening(socket.get());
+    if (broken) {
         os::listen_on(socket.get(), asked_.backlog);
     }
+    if (!os::is_nonblocking(socket.get())) { // a property of the open socket, so of every holder's
+        broken = os::set_nonblocking(socket.get(), true) || broken;
+    }
+    return broken;
+}
+
+inline void shared_listener::inspect() noexcept {
+    bool broken = repair(fd_);
+    for (auto& each : places_) {
+        broken = repair(each.socket) || broken;
+    }
+    repaired_ += broken ? 1 : 0;
+    repair_untold_ = repair_untold_ || broken;
 }
 
 inline void shared_listener::set_willing(worker_core& one, bool willing) {
-    if (member* place = find(one.slot()); place != nullptr && place->worker == &one) {
-        place->willing = willing;
+    if (member* found = find(one)) {
+        found->willing = willing;
         update(one);
     }
 }
 
 inline void shared_listener::update(worker_core& one) {
-    member* place = find(one.slot());
-    if (mode_ != accept_mode::handed || place == nullptr || place->worker != &one) {
+    if (mode_ == accept_mode::own_socket) {
+        adopt_orphans();
+    }
+    member* found = find(one);
+    if (mode_ != accept_mode::handed || found == nullptr) {
         return;
     }
-    bool able = place->willing && one.takes_connections();
-    if (able && !place->offered) {
-        place->offered = true;
+    bool able = found->willing && one.takes_connections();
+    if (able && !found->offered) {
+        found->offered = true;
         ready_.push_back(&one);
-    } else if (!able && place->offered) {
-        withdraw(*place);
+    } else if (!able && found->offered) {
+        withdraw(*found);
     }
     go_on();
 }
@@ -418,7 +480,7 @@ inline void shared_listener::on_ready(os::io) {
         case os::accept_failure::none_waiting:
             return;
         case os::accept_failure::listener_broken:
-            repair(fd_);
+            inspect();
             [[fallthrough]];
         case os::accept_failure::out_of_resources:
             pause_for_resources();
@@ -447,6 +509,27 @@ inline void shared_listener::dispatch(unique_fd accepted, const address& remote)
         blocked_ = std::move(accepted);
         watch(false);
     }
+}
+
+inline listener_stats shared_listener::stats() const {
+    listener_stats result;
+    result.address = at_.to_string();
+    result.mode = mode_ == accept_mode::handed   ? "handed"
+                  : mode_ == accept_mode::shared ? "shared"
+                                                 : "own_socket";
+    result.waiting = held_.size() + (blocked_ ? 1 : 0);
+    auto add = [&result](const unique_fd& socket) {
+        auto queue = os::queue_of(socket.get());
+        result.queue += queue.waiting;
+        result.queue_limit += queue.limit;
+    };
+    add(fd_);
+    for (const auto& each : places_) {
+        add(each.socket);
+    }
+    result.backlog = static_cast<std::uint32_t>(asked_.backlog);
+    result.repaired = repaired_;
+    return result;
 }
 
 } // namespace detail

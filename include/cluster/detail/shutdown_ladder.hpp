@@ -6,6 +6,7 @@
 #include "../shutdown_options.hpp"
 
 #include <csignal>
+#include <cstddef>
 #include <utility>
 
 namespace cluster {
@@ -48,9 +49,10 @@ private:
     void climb() {
         bool terminate = step_ == step::draining;
         step_ = terminate ? step::terminating : step::killing;
-        for (auto& each : primary_.workers()) {
+        const auto& workers = primary_.workers();
+        for (std::size_t i = workers.size(); i-- != 0;) { // the last one started goes first
             forced_ = true;
-            each->kill(terminate ? SIGTERM : SIGKILL);
+            workers[i]->kill(terminate ? SIGTERM : SIGKILL);
         }
         timer_.cancel();
         if (terminate) {

@@ -10,10 +10,14 @@
 #include "../ipc/wire.hpp"
 #include "../net/address.hpp"
 #include "../net/stream.hpp"
+#include "../restart/concept.hpp"
 #include "../scheduling/concept.hpp"
+#include "../stats.hpp"
 #include "../subscription.hpp"
+#include "boot_output.hpp"
 #include "hand_over.hpp"
 #include "lifetime.hpp"
+#include "pulse.hpp"
 #include "worker_process.hpp"
 
 #include <chrono>
@@ -21,6 +25,7 @@
 #include <cstdint>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -48,9 +53,15 @@ protected:
     ~membership() = default;
 };
 
+/// A program file, and the reload that opened it.
+struct program_generation {
+    std::uint32_t number = 1;
+    unique_fd program; // none: the system does not tell which file runs
+};
+
 /// The handlers of what happens to workers; one table for a primary, one for a worker.
 struct worker_events {
-    emitter<worker_core&> fork, online, disconnect, drain;
+    emitter<worker_core&> fork, online, ready, stalled, recovered, disconnect, drain;
     emitter<worker_core&, const address&> listening;
     emitter<worker_core&, const exit_status&> exit;
     emitter<worker_core&, const std::error_code&> error;
@@ -65,6 +76,15 @@ inline auto& emitter_for(worker_events& of, event::online_t) {
 }
 inline auto& emitter_for(worker_events& of, event::listening_t) {
     return of.listening;
+}
+inline auto& emitter_for(worker_events& of, event::ready_t) {
+    return of.ready;
+}
+inline auto& emitter_for(worker_events& of, event::stalled_t) {
+    return of.stalled;
+}
+inline auto& emitter_for(worker_events& of, event::recovered_t) {
+    return of.recovered;
 }
 inline auto& emitter_for(worker_events& of, event::disconnect_t) {
     return of.disconnect;
@@ -86,6 +106,8 @@ inline auto& emitter_for(worker_events& of, event::unhandled_message_t) {
 class worker_owner {
 public:
     virtual void on_worker_frame(worker_core& from, frame& arrived) = 0;
+    virtual void on_worker_up(worker_core& one) = 0;   // its loop turns, or it is ready
+    virtual void on_worker_over(worker_core& one) = 0; // its figures go now
     virtual void on_worker_dead(worker_core& one) = 0;
     [[nodiscard]] virtual std::string serializer_name() const = 0;
 
@@ -100,6 +122,13 @@ protected:
     lifetime alive_;
 };
 
+/// What a worker is made from.
+struct worker_plan {
+    fork_options asked;
+    fork_options options; // on top of the settings
+    std::shared_ptr<const program_generation> generation;
+};
+
 /// The primary's end of one worker, without the types of its messages.
 class worker_core : public candidate, private channel_owner, private hand_over_owner {
 public:
@@ -112,6 +141,12 @@ public:
     [[nodiscard]] int pid() const noexcept { return process_.pid(); }
     [[nodiscard]] const std::string& name() const noexcept { return options_.name; }
     [[nodiscard]] worker_state state() const noexcept { return state_; }
+    /// 1, 2, …: which of the cluster's reloads has started it.
+    [[nodiscard]] std::uint32_t generation() const noexcept { return generation_->number; }
+    /// It can do its work: it listens, or has said so.
+    [[nodiscard]] bool is_ready() const noexcept { return ready_; }
+    /// It has not answered for a while; it gets no connections.
+    [[nodiscard]] bool is_stalled() const noexcept { return stalled_; }
 
     /// True from fork() until the channel is closed or a disconnect was asked for.
     [[nodiscard]] bool is_connected() const noexcept { return channel_.is_open() && !leaving_; }
@@ -122,6 +157,14 @@ public:
     [[nodiscard]] bool exited_after_disconnect() const noexcept { return after_disconnect_; }
     /// How it ended; meaningful from event::exit on.
     [[nodiscard]] const exit_status& status() const noexcept { return status_; }
+    /// Everything about its end; meaningful from event::exit on.
+    [[nodiscard]] const exit_report& report() const noexcept { return report_; }
+
+    /// Connections that its servers have open now; what it says itself.
+    [[nodiscard]] std::size_t active_connections() const noexcept {
+        const control_page* page = queue_.page();
+        return page == nullptr ? 0 : page->load.active.load(std::memory_order_relaxed);
+    }
 
     /// Sends a signal to the process, by its pidfd: never to a stranger. `kill(0)` only asks.
     /// \returns ESRCH when it has ended.
@@ -167,11 +210,13 @@ public:
     }
 
 protected:
-    worker_core(worker_owner& owner, std::uint32_t id, std::uint32_t slot, fork_options options)
+    worker_core(worker_owner& owner, std::uint32_t id, std::uint32_t slot, worker_plan plan)
         : owner_{owner},
           loop_{owner.loop_},
           channel_{loop_, *this, direction::to_primary},
-          options_{std::move(options)},
+          asked_{std::move(plan.asked)},
+          options_{std::move(plan.options)},
+          generation_{std::move(plan.generation)},
           queue_{loop_, channel_, *this} {
         id_ = id;
         slot_ = slot;
@@ -204,6 +249,7 @@ protected:
 private:
     friend class primary_core;
     friend class shared_listener;
+    friend class replacements;
 
     void on_frame(frame& arrived) override;
     void on_channel_drained() override;
@@ -215,18 +261,46 @@ private:
     void online(const frame& arrived);
 
     // SIGTERM, and SIGKILL when that does not help.
-    void end() {
+    void end(std::chrono::nanoseconds kill_after = std::chrono::seconds{3}) {
         process_.signal(SIGTERM);
-        wait(std::chrono::seconds{3}, [this] { process_.signal(SIGKILL); });
+        wait(kill_after, [this] { process_.signal(SIGKILL); });
     }
     template <typename F>
-    void wait(std::chrono::milliseconds patience, F then) {
+    void wait(std::chrono::nanoseconds patience, F then) {
         patience_.cancel();
         patience_ = loop_.after(patience, std::move(then));
     }
-    [[nodiscard]] bool takes_connections() const noexcept {
-        return !leaving_ && !queue_.is_behind() && channel_.can_send();
+    // Asks it to finish, and sees to it that it does.
+    void drain(std::chrono::nanoseconds deadline, std::optional<exit_reason> why) {
+        disconnect();
+        because_ = because_ ? because_ : why;
+        wait(deadline, [this] { end(std::chrono::seconds{1}); });
     }
+    void end_because(exit_reason why) {
+        because_ = because_ ? because_ : why;
+        leaving_ = true;
+        on_window_changed();
+        end();
+    }
+    void become_ready();
+    void tell_ready();
+    void set_stalled(bool on);
+    [[nodiscard]] bool is_serving() const noexcept {
+        return ready_ && !stalled_ && !leaving_ && channel_.can_send();
+    }
+    [[nodiscard]] bool takes_connections() const noexcept {
+        return is_serving() && !queue_.is_behind();
+    }
+    // Its main function has returned to the loop, or it has said that it is ready.
+    [[nodiscard]] bool is_up() const noexcept { return ready_ || (running_ && !defers_ready_); }
+    // The end of what it said on standard error while it booted, if that was listened to.
+    [[nodiscard]] std::string boot_tail() const {
+        return boot_output_ ? boot_output_->tail() : std::string{};
+    }
+    [[nodiscard]] const char* activity() const noexcept;
+    [[nodiscard]] worker_stats stats(std::chrono::steady_clock::time_point now) const;
+    void look_at_pulse(std::chrono::steady_clock::time_point now, const pulse_limits& limits);
+    void kill_unresponsive();
     void hand_over(connection_source& from, unique_fd accepted) {
         queue_.add(from, std::move(accepted));
         in_flight_ = queue_.size();
@@ -242,8 +316,20 @@ private:
         }
     }
 
-    fork_options options_;
+    fork_options asked_;   // as fork() was called
+    fork_options options_; // on top of the settings
+    std::shared_ptr<const program_generation> generation_;
     watched_process process_;
+    pulse pulse_;
+    std::chrono::nanoseconds beat_period_{0};
+    std::chrono::steady_clock::time_point booting_since_ = std::chrono::steady_clock::now();
+    std::uint64_t max_requests_ = 0; // recycle_limits, with their jitter
+    std::chrono::nanoseconds max_lifetime_{0};
+    std::uint64_t max_memory_ = 0;
+    std::chrono::steady_clock::time_point recycle_not_before_{};
+    std::unique_ptr<boot_output> boot_output_;
+    std::optional<exit_reason> because_; // why we end it, if we do
+    exit_report report_;
     worker_state state_ = worker_state::none;
     exit_status status_;
     std::unique_ptr<worker_events> events_;
@@ -254,6 +340,10 @@ private:
     unsigned restarts_ = 0;
     timer patience_;
     bool was_online_ = false;
+    bool running_ = false; // its loop turns
+    bool defers_ready_ = false;
+    bool ready_ = false;
+    bool stalled_ = false;
     bool leaving_ = false; // told to go, or says so
     bool after_disconnect_ = false;
     bool channel_ended_ = false;
@@ -287,6 +377,15 @@ inline void worker_core::on_frame(frame& arrived) {
         if (!collect_taken()) {
             on_violation(errc::bad_frame);
         }
+    } else if (arrived.header.kind == frame_kind::running) {
+        if (!std::exchange(running_, true)) {
+            if (beat_period_ != std::chrono::nanoseconds{0}) {
+                pulse_.start(loop_.now(), beat_period_);
+            }
+            owner_.on_worker_up(*this);
+        }
+    } else if (arrived.header.kind == frame_kind::ready) {
+        arrived.header.type == 0 ? become_ready() : void(defers_ready_ = !ready_);
     } else if (arrived.header.kind == frame_kind::announce) {
         leaving_ = after_disconnect_ = true;
         channel_.send_control({0, frame_kind::announce_result, 0, 0, arrived.header.sequence});
@@ -311,6 +410,72 @@ inline void worker_core::online(const frame& arrived) {
     was_online_ = true;
     state_ = worker_state::online;
     emit(event::online);
+}
+
+inline void worker_core::become_ready() {
+    if (!std::exchange(ready_, true)) {
+        on_window_changed();
+        tell_ready();
+    }
+}
+
+inline void worker_core::tell_ready() {
+    loop_.defer(owner_.alive_.guard([this] { owner_.on_worker_up(*this); })); // if a handler throws
+    emit(event::ready);
+}
+
+// It gets nothing new, and what it has not taken yet goes to others.
+inline void worker_core::set_stalled(bool on) {
+    stalled_ = on;
+    on_window_changed();
+    if (on && !queue_.revoke()) {
+        on_violation(errc::bad_frame);
+        return;
+    }
+    in_flight_ = queue_.size();
+    if (on) {
+        emit(event::stalled);
+    } else {
+        emit(event::recovered);
+    }
+}
+
+inline void worker_core::look_at_pulse(std::chrono::steady_clock::time_point now,
+                                       const pulse_limits& limits) {
+    const control_page* page = queue_.page();
+    if (!pulse_.started() || page == nullptr || !channel_.is_open()) {
+        return;
+    }
+    auto beats = page->beats.load(std::memory_order_relaxed);
+    if (pulse_.is_late(now, limits) && os::is_traced(process_.pid())) {
+        pulse_.excuse_until(now);
+    }
+    switch (pulse_.look(beats, now, limits)) {
+    case pulse::change::stalled:
+        set_stalled(true);
+        break;
+    case pulse::change::recovered:
+        set_stalled(false);
+        break;
+    case pulse::change::lost:
+        kill_unresponsive();
+        break;
+    case pulse::change::none:
+        break;
+    }
+}
+
+inline void worker_core::kill_unresponsive() {
+    report_.diagnosis = os::describe_process(process_.pid());
+    because_ = exit_reason::unresponsive;
+    process_.signal(SIGKILL);
+    // A process in an uninterruptible wait of the kernel does not even die: its place does not wait
+    // for that. It is reaped when it ends after all.
+    wait(std::chrono::seconds{5}, [this] {
+        if (!exit_seen_) {
+            on_exit({});
+        }
+    });
 }
 
 inline void worker_core::on_channel_drained() {
@@ -338,8 +503,15 @@ inline void worker_core::on_channel_end() {
 }
 
 inline void worker_core::on_exit(const os::exit_info& info) {
-    exit_seen_ = true;
+    if (std::exchange(exit_seen_, true)) {
+        return;
+    }
     status_ = to_exit_status(info);
+    if (because_) {
+        status_ = status_.because(*because_);
+    } else if (defers_ready_ && !ready_ && !status_.success()) {
+        status_ = status_.because(exit_reason::boot_failed);
+    }
     patience_.cancel();
     if (!channel_ended_) { // somebody else may hold the channel open: do not wait for that
         wait(std::chrono::milliseconds{250}, [this] { on_channel_end(); });
@@ -361,6 +533,7 @@ inline void worker_core::advance() {
     }
     if (exit_seen_ && !std::exchange(exit_told_, true)) {
         patience_.cancel();
+        owner_.on_worker_over(*this);
         queue_.close();
         in_flight_ = 0;
         state_ = worker_state::dead;

@@ -93,6 +93,15 @@ public:
     [[nodiscard]] bool can_send() const noexcept { return is_open() && !broken_; }
     [[nodiscard]] std::size_t queued() const noexcept { return out_.size(); }
 
+    /// The user's messages, requests and replies, with the bytes of their payloads.
+    struct counters {
+        std::uint64_t sent = 0;
+        std::uint64_t received = 0;
+        std::uint64_t bytes_sent = 0;
+        std::uint64_t bytes_received = 0;
+    };
+    [[nodiscard]] const counters& counted() const noexcept { return counters_; }
+
     /// Whether the open channel keeps its loop running.
     void keep_alive(bool on) noexcept { watch_.keep_alive(on); }
 
@@ -130,6 +139,10 @@ public:
         }
         guard.armed = false;
         header.length = static_cast<std::uint32_t>(length);
+        if (header.kind >= frame_kind::message) {
+            ++counters_.sent;
+            counters_.bytes_sent += length;
+        }
         header.descriptors = static_cast<std::uint8_t>(descriptors.numbers.size());
         encode_header(
             header,
@@ -151,6 +164,23 @@ public:
 
     /// Sends what the socket takes now.
     void flush() noexcept;
+
+    /// Before borrowed descriptors close: copies those that wait to be sent.
+    /// \returns false when the system is out of descriptors; then they must stay open.
+    [[nodiscard]] bool keep_descriptors() {
+        for (auto& each : passed_) {
+            while (each.list.owned.size() != each.list.numbers.size()) {
+                auto& number = each.list.numbers[each.list.owned.size()];
+                unique_fd copy{os::duplicate(number)};
+                if (!copy) {
+                    return false;
+                }
+                number = copy.get();
+                each.list.owned.push_back(std::move(copy));
+            }
+        }
+        return true;
+    }
 
     /// Blocks until everything has been sent, the peer is gone, or the time is over.
     void flush_blocking(std::chrono::milliseconds limit) noexcept;
@@ -224,6 +254,7 @@ private:
     io_watch watch_;
     timer retry_;
 
+    counters counters_;
     byte_buffer out_;
     std::uint64_t sent_ = 0; // bytes of the stream that the system has taken
     std::deque<passed_descriptors> passed_;
@@ -292,6 +323,10 @@ inline channel::parsed channel::next(frame& into, errc& fault) {
     fault = take_descriptors(into);
     if (fault != errc{}) {
         return parsed::violation;
+    }
+    if (into.header.kind >= frame_kind::message) {
+        ++counters_.received;
+        counters_.bytes_received += into.header.length;
     }
     into.payload = bytes.subspan(frame_header_size, into.header.length);
     in_.consume_front(frame_header_size + into.header.length); // the bytes stay until in_ grows

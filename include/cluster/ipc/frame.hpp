@@ -30,14 +30,14 @@ namespace detail {
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
 /// The version of everything in this file; both sides must agree.
-inline constexpr std::uint32_t protocol_version = 1;
+inline constexpr std::uint32_t protocol_version = 2;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
     // primary to worker
-    welcome = 1,    // who the worker is; with the control page
-    connections,    // accepted connections of one listener
-    listen_result,  // the answer to `listen`: an error, or an address and perhaps a socket
+    welcome = 1,   // who the worker is; with the control page, perhaps what its stderr shall become
+    connections,   // accepted connections of one listener
+    listen_result, // the answer to `listen`: an error, or an address and perhaps a socket
     adopt_listener, // another socket of the same listener, whose slot has no worker now
     abandon_listener,
     disconnect,      // finish and go
@@ -48,7 +48,9 @@ enum class frame_kind : std::uint8_t {
     listen,
     close_listener,
     taken,    // look at the control page
-    ready,    // takes connections of this listener again
+    willing,  // takes connections of this listener again
+    running,  // its loop turns
+    ready,    // it can do its work (type 1: it will say so)
     announce, // leaves on purpose
     relay,    // a message for another worker (sequence: its id) or all others (0)
     // both
@@ -86,7 +88,7 @@ inline constexpr int batch_limit = 32; // connections in one frame
 constexpr frame_rule rule_for(frame_kind kind) noexcept {
     switch (kind) {
     case frame_kind::welcome:
-        return {1, -1, any_length};
+        return {2, -1, any_length};
     case frame_kind::connections:
         return {batch_limit, -1, 0};
     case frame_kind::listen_result:
@@ -103,6 +105,8 @@ constexpr frame_rule rule_for(frame_kind kind) noexcept {
         return {-1, 0, 8192};
     case frame_kind::close_listener:
     case frame_kind::taken:
+    case frame_kind::willing:
+    case frame_kind::running:
     case frame_kind::ready:
     case frame_kind::announce:
         return {-1, 0, 0};

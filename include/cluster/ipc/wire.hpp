@@ -67,6 +67,10 @@ struct welcome_message {
     std::uint32_t protocol = 0;
     std::uint32_t id = 0;
     std::uint32_t slot = 0;
+    std::uint32_t generation = 0;
+    std::int64_t beat_period = 0; // nanoseconds between two beats of the worker's loop; 0: none
+    std::int64_t grace = 0;       // nanoseconds to drain when the primary is gone; 0: end at once
+    std::string title;            // for ps; empty: as it is
     std::string name;
     std::string serializer;
 };
@@ -89,6 +93,7 @@ struct listen_message {
     bool own_socket = false; // whatever the policy says
     std::int32_t fd = -1;
     std::uint32_t mode = 0;
+    bool ready = false; // with this address the worker is ready
 };
 
 /// The answer; with a socket unless the primary accepts.

@@ -33,6 +33,8 @@ public:
     virtual void on_server_closed(server& which) noexcept = 0;   // takes no new connections
     virtual void on_server_finished(server& which) noexcept = 0; // and has none left
     virtual void on_server_ready(server& which) noexcept = 0;    // handed ones are welcome again
+    /// Where its connections are counted; null: nowhere.
+    virtual std::shared_ptr<load_counters> load() noexcept = 0;
 
 protected:
     ~server_owner() = default;
@@ -121,7 +123,8 @@ public:
           mode_{mode},
           handler_{std::move(handler)},
           waiting_{limit_ == 0 && !drops_} {
-        account_ = std::make_shared<detail::connection_account>(loop, [this] { on_change(); });
+        account_ = std::make_shared<detail::connection_account>(
+            loop, [this] { on_change(); }, owner.load());
         hold(true);
     }
     ~server() {
@@ -216,6 +219,7 @@ private:
     // May throw what the handler throws; nothing of ours is left undone then.
     void take(unique_fd accepted) {
         if (finished_ || account_->open() >= limit_) {
+            account_->refused();
             connection dropped{std::move(accepted)};
             if (on_drop_) {
                 on_drop_(std::move(dropped));
@@ -232,8 +236,11 @@ private:
         handler_(std::move(client));
     }
 
+    [[nodiscard]] bool has_room() const noexcept {
+        return !held_back_ && (drops_ || account_->open() < limit_);
+    }
     [[nodiscard]] bool welcomes_handed() const noexcept {
-        return listening_ && !waiting_ && (drops_ || account_->open() < limit_);
+        return listening_ && !waiting_ && has_room();
     }
 
     void wait_for_room() {
@@ -257,13 +264,23 @@ private:
             }
             return;
         }
-        if (waiting_ && (drops_ || account_->open() < limit_)) {
+        if (waiting_ && has_room()) {
             waiting_ = false;
             account_->wait_for_changes(false);
             for (auto& each : sockets_) {
                 listen_to(*each);
             }
             owner_.on_server_ready(*this);
+        }
+    }
+
+    // A worker that is not ready yet accepts nothing.
+    void hold_back(bool on) {
+        held_back_ = on;
+        if (on) {
+            wait_for_room();
+        } else {
+            on_change();
         }
     }
 
@@ -313,6 +330,7 @@ private:
     detail::os::file_identity file_;
     bool listening_ = true;
     bool waiting_; // full, or the system is out of descriptors
+    bool held_back_ = false;
     bool finished_ = false;
     bool refed_ = true;
     bool holding_ = false;
@@ -332,6 +350,7 @@ struct server_access {
     }
     /// Makes a server that never listened look closed; it goes in the next turn.
     static void fail(server& of) noexcept { of.fail(); }
+    static void hold_back(server& which, bool on) { which.hold_back(on); }
     static void own_file(server& of, std::string path) { of.own_file(std::move(path)); }
     static bool welcomes(const server& of) noexcept { return of.welcomes_handed(); }
     static void take(server& by, unique_fd accepted) { by.take(std::move(accepted)); }

@@ -23,6 +23,7 @@
 #include <chrono>
 #include <concepts>
 #include <cstdint>
+#include <string>
 #include <type_traits>
 
 namespace cluster {
@@ -42,6 +43,15 @@ struct exit_report {
     std::chrono::steady_clock::time_point when{};
     /// Its place, which its replacement inherits: 0, 1, 2, …
     std::uint32_t slot = 0;
+    /// It had said that it can do its work (self.ready(), or listen()).
+    bool was_ready = false;
+    /// Which of the cluster's reloads had started it.
+    std::uint32_t generation = 0;
+    /// The system ended it because memory had run out, as far as the system tells.
+    bool out_of_memory = false;
+    /// What a worker that no longer answered was doing before it was killed: its state, what it
+    /// waited for, its kernel stack, as far as the system permits. For people.
+    std::string diagnosis{};
 };
 
 /// The answer of a restart policy.

@@ -17,6 +17,20 @@ struct never {
 static_assert(restart_strategy<never>);
 
 } // namespace restart
+
+namespace detail {
+
+/// Whether a strategy ever replaces anybody: not `never`, however it is wrapped.
+template <typename R>
+constexpr bool replaces() noexcept {
+    if constexpr (requires { typename R::inner_type; }) {
+        return replaces<typename R::inner_type>();
+    } else {
+        return !std::is_same_v<R, restart::never>;
+    }
+}
+
+} // namespace detail
 } // namespace v0
 } // namespace cluster
 

@@ -48,12 +48,22 @@ inline bool set_nonblocking(int fd, bool on) noexcept {
     return wanted == flags || ::fcntl(fd, F_SETFL, wanted) == 0;
 }
 
+inline bool is_nonblocking(int fd) noexcept {
+    int flags = ::fcntl(fd, F_GETFL);
+    return flags != -1 && (flags & O_NONBLOCK) != 0;
+}
+
 inline bool set_close_on_exec(int fd) noexcept {
     return ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0;
 }
 
 inline bool is_open(int fd) noexcept {
     return ::fcntl(fd, F_GETFD) != -1;
+}
+
+/// Makes `number` mean what `from` means, for programs that are executed later, too.
+inline bool replace_descriptor(int number, int from) noexcept {
+    return ::dup2(from, number) == number;
 }
 
 } // namespace detail::os

@@ -23,9 +23,42 @@ namespace cluster {
 inline namespace v0 {
 namespace detail::os {
 
+inline std::string current_directory() {
+    char buffer[PATH_MAX];
+    return ::getcwd(buffer, sizeof buffer) == nullptr ? std::string{} : std::string{buffer};
+}
+
+/// `path` as seen from the root.
+inline std::string absolute_path(std::string_view path) {
+    if (path.empty() || path.front() == '/') {
+        return std::string{path};
+    }
+    auto directory = current_directory();
+    return (directory == "/" ? "" : directory) + '/' + std::string{path};
+}
+
 /// The program that runs now, held open: a file that is replaced on disk does not mix versions.
 inline unique_fd open_running_program() noexcept {
     return unique_fd{::open("/proc/self/exe", O_PATH | O_CLOEXEC)};
+}
+inline unique_fd open_program(const std::string& path) noexcept {
+    return unique_fd{::open(path.c_str(), O_PATH | O_CLOEXEC)};
+}
+
+/// Where the program that runs now was started from: the name by which it was called if that leads
+/// to it (a link that a deploy moves keeps its name), else its own. Empty when the system does not
+/// tell.
+inline std::string running_program_path(const std::string& called) {
+    struct stat mine {};
+    struct stat named {};
+    bool known = ::stat("/proc/self/exe", &mine) == 0;
+    if (known && called.find('/') != std::string::npos && ::stat(called.c_str(), &named) == 0 &&
+        named.st_dev == mine.st_dev && named.st_ino == mine.st_ino) {
+        return absolute_path(called);
+    }
+    char buffer[PATH_MAX];
+    auto length = ::readlink("/proc/self/exe", buffer, sizeof buffer);
+    return length > 0 ? std::string(buffer, static_cast<std::size_t>(length)) : std::string{};
 }
 
 /// The variables of this process, as exec(3) takes them.
@@ -46,20 +79,6 @@ inline std::optional<std::string> take_variable(const std::string& name) {
 
 inline int process_id() noexcept {
     return ::getpid();
-}
-
-inline std::string current_directory() {
-    char buffer[PATH_MAX];
-    return ::getcwd(buffer, sizeof buffer) == nullptr ? std::string{} : std::string{buffer};
-}
-
-/// `path` as seen from the root.
-inline std::string absolute_path(std::string_view path) {
-    if (path.empty() || path.front() == '/') {
-        return std::string{path};
-    }
-    auto directory = current_directory();
-    return (directory == "/" ? "" : directory) + '/' + std::string{path};
 }
 
 /// The shorter of an absolute path and the same path as seen from the working directory: the
@@ -86,11 +105,22 @@ inline std::string shortest_path(const std::string& absolute) {
     return relative.size() < absolute.size() ? relative : absolute;
 }
 
-/// A UNIX socket's file, to be removed by the one that made it.
+/// Which file it is, whatever its names: a UNIX socket's, to be removed by the one that made it.
 struct file_identity {
     dev_t device = 0;
     ino_t inode = 0;
+
+    friend bool operator==(const file_identity&, const file_identity&) = default;
 };
+
+inline bool identify(int fd, file_identity& identity) noexcept {
+    struct stat info {};
+    if (::fstat(fd, &info) != 0) {
+        return false;
+    }
+    identity = {info.st_dev, info.st_ino};
+    return true;
+}
 
 inline bool identify(const std::string& path, file_identity& identity) noexcept {
     struct stat info {};
@@ -103,7 +133,7 @@ inline bool identify(const std::string& path, file_identity& identity) noexcept 
 
 inline void remove_if_same(const std::string& path, const file_identity& made) noexcept {
     file_identity now;
-    if (identify(path, now) && now.device == made.device && now.inode == made.inode) {
+    if (identify(path, now) && now == made) {
         ::unlink(path.c_str());
     }
 }

@@ -7,7 +7,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <span>
 #include <system_error>
 
 #include <sys/epoll.h>
@@ -60,12 +59,14 @@ public:
     void remove(int fd) noexcept { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
 
     /// Waits at most `timeout` milliseconds (-1: for ever). A signal ends the wait with no event.
-    std::span<const event> wait(int timeout) noexcept {
-        int count = ::epoll_wait(epoll_.get(), raw_, batch, timeout);
-        for (int i = 0; i < count; ++i) {
-            events_[i] = {raw_[i].data.u64, static_cast<io>(raw_[i].events)};
-        }
-        return {events_, count > 0 ? static_cast<std::size_t>(count) : 0};
+    /// \returns how many events there are.
+    int wait(int timeout) noexcept {
+        int count = ::epoll_wait(epoll_.get(), events_, batch, timeout);
+        return count > 0 ? count : 0;
+    }
+    /// One of the last wait's events.
+    [[nodiscard]] event event_at(int index) const noexcept {
+        return {events_[index].data.u64, static_cast<io>(events_[index].events)};
     }
 
 private:
@@ -80,8 +81,7 @@ private:
     }
 
     unique_fd epoll_;
-    epoll_event raw_[batch];
-    event events_[batch];
+    epoll_event events_[batch];
 };
 
 /// Wakes a poller from any thread or signal handler.

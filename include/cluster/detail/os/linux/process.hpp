@@ -204,6 +204,21 @@ private:
     std::optional<exit_info> info_; ///< set once reaped
 };
 
+/// Reaps the dead that are not `ours(pid)`: what others have left to the first process of a
+/// container. Does not block.
+template <typename Ours>
+void reap_strangers(Ours ours) {
+    for (;;) {
+        siginfo_t dead;
+        dead.si_pid = 0;
+        if (::waitid(P_ALL, 0, &dead, WEXITED | WNOHANG | WNOWAIT) != 0 || dead.si_pid == 0 ||
+            ours(static_cast<int>(dead.si_pid))) {
+            return; // ours comes first: it is reaped by its owner, the others next time
+        }
+        ::waitid(P_PID, static_cast<id_t>(dead.si_pid), &dead, WEXITED | WNOHANG);
+    }
+}
+
 /// The stack of the child between a guard page and its descriptor table.
 class child_memory {
 public:

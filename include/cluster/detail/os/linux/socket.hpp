@@ -230,9 +230,6 @@ inline std::error_code make_channel(unique_fd& one, unique_fd& other) noexcept {
 inline void shutdown_writes(int fd) noexcept {
     ::shutdown(fd, SHUT_WR);
 }
-inline void shutdown_both(int fd) noexcept {
-    ::shutdown(fd, SHUT_RDWR);
-}
 
 /// Makes close(2) send a reset instead of a FIN.
 inline void reset_on_close(int fd) noexcept {
