@@ -6,7 +6,7 @@
 //   clang++ -std=c++20 -I include -g -O1 -fsanitize=fuzzer,address,undefined
 //   tests/fuzz/binary_decode.cpp
 //
-// With CLUSTER_FUZZ_REPLAY defined it is a program that runs over the files of its command line.
+// With support/fuzz_replay.cpp it is a program that runs over the files of its command line.
 #include <cluster/byte_buffer.hpp>
 #include <cluster/serialization/binary.hpp>
 
@@ -104,24 +104,3 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(twice.size() == size);
     return 0;
 }
-
-#ifdef CLUSTER_FUZZ_REPLAY
-#    include <cstdio>
-
-int main(int argc, char** argv) {
-    for (int i = 1; i < argc; ++i) {
-        std::FILE* const file = std::fopen(argv[i], "rb");
-        if (file == nullptr) {
-            std::perror(argv[i]);
-            return EXIT_FAILURE;
-        }
-        std::vector<std::uint8_t> bytes;
-        for (int c = std::fgetc(file); c != EOF; c = std::fgetc(file)) {
-            bytes.push_back(static_cast<std::uint8_t>(c));
-        }
-        std::fclose(file);
-        LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
-    }
-    return EXIT_SUCCESS;
-}
-#endif

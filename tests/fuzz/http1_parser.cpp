@@ -68,18 +68,3 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     require(whole == transcript(input, 7, true));
     return 0;
 }
-
-#ifdef CLUSTER_FUZZ_REPLAY
-#    include <cstdio>
-#    include <fstream>
-#    include <iterator>
-
-int main(int argc, char** argv) {
-    for (int i = 1; i < argc; ++i) {
-        std::ifstream file{argv[i], std::ios::binary};
-        std::string bytes{std::istreambuf_iterator<char>{file}, {}};
-        LLVMFuzzerTestOneInput(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-    }
-    std::printf("%d inputs\n", argc - 1);
-}
-#endif

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "../support/client.hpp"
 #include "../support/cluster_test.hpp"
 #include "../support/temporary_directory.hpp"
 
@@ -37,10 +38,6 @@ struct window_answer {
 std::optional<std::string> read_variable(const std::string& name) {
     const char* value = std::getenv(name.c_str());
     return value == nullptr ? std::nullopt : std::optional<std::string>{value};
-}
-
-std::string text_of(cluster::stream::bytes bytes) {
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 } // namespace

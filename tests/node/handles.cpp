@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Connections that go with messages.
+#include "../support/client.hpp"
 #include "../support/cluster_test.hpp"
 
 #include <csignal>
@@ -12,21 +13,6 @@
 using namespace cluster_test;
 
 namespace {
-
-/// A connection to a server on this machine; ends the process when there is none.
-cluster::connection connect_to(const cluster::address& to) {
-    namespace os = cluster::detail::os;
-    cluster::unique_fd fd = os::open_stream_socket(to.family());
-    os::set_nonblocking(fd.get(), false);
-    if (!os::connect_to(fd.get(), to)) {
-        std::exit(4);
-    }
-    return cluster::connection{std::move(fd)};
-}
-
-void append(std::string& to, std::span<const std::byte> bytes) {
-    to.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
 
 struct connect_order {
     std::uint16_t port;
@@ -55,7 +41,7 @@ TEST_CASE("test-cluster-net-send") {
                 CHECK(passed.is_connection());
                 worker.send("got");
                 auto& stream = primary.attach(passed.to_connection());
-                stream.on_data([&](std::span<const std::byte> bytes) { append(result, bytes); });
+                stream.on_data([&](std::span<const std::byte> bytes) { result += text_of(bytes); });
                 stream.on_end([&] {
                     CHECK(result == "hello");
                     stream.end();
@@ -178,7 +164,7 @@ TEST_CASE("test-cluster-send-socket-to-worker-http-server") {
             worker.once(cluster::event::listening, [&] {
                 auto& client = primary.attach(connect_to(server.address()));
                 client.write("question");
-                client.on_data([&](std::span<const std::byte> bytes) { append(answer, bytes); });
+                client.on_data([&](std::span<const std::byte> bytes) { answer += text_of(bytes); });
                 client.on_close([&](std::error_code) {
                     server.close();
                     worker.disconnect();
@@ -194,7 +180,7 @@ TEST_CASE("test-cluster-send-socket-to-worker-http-server") {
                 auto& stream = self.attach(std::move(from));
                 stream.on_data([&stream, &server](std::span<const std::byte> bytes) {
                     std::string text = std::to_string(server->connections()) + " asks ";
-                    append(text, bytes);
+                    text += text_of(bytes);
                     stream.end(text);
                 });
             });

@@ -17,14 +17,6 @@ namespace {
 
 constexpr std::size_t workers = 3;
 
-bool has_ipv6() {
-    namespace os = cluster::detail::os;
-    auto fd = os::open_stream_socket(cluster::address_family::ipv6);
-    std::array<std::uint8_t, 16> loopback{};
-    loopback.back() = 1;
-    return fd && os::bind_to(fd.get(), cluster::address::ipv6(loopback, 0));
-}
-
 /// Three workers listen on [::] for IPv6 alone; the same port for IPv4 is somebody else's. That one
 /// comes first here, so that the system chooses a port that is free for both.
 template <typename Cluster>
@@ -51,8 +43,8 @@ void listen_ipv6_only(const char* name) {
                        [&, port, answered](auto&, const cluster::address& at) {
                            addresses.push_back(at);
                            if (addresses.size() == workers) {
-                               auto loopback4 = cluster::address::ipv4({127, 0, 0, 1}, port);
-                               ask(primary, loopback4, "", answered);
+                               auto over_ipv4 = loopback(port);
+                               ask(primary, over_ipv4, "", answered);
                                ask(primary, at, "", answered);
                            }
                        });

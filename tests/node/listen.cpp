@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "../support/client.hpp"
 #include "../support/cluster_test.hpp"
 
 #include <cstddef>
@@ -47,13 +48,6 @@ unsigned mode_of(const std::string& path) {
     return ::stat(path.c_str(), &info) == 0 ? info.st_mode & 0777U : 0;
 }
 
-bool can_connect(const cluster::address& to) {
-    namespace os = cluster::detail::os;
-    cluster::unique_fd fd = os::open_stream_socket(to.family());
-    os::set_nonblocking(fd.get(), false);
-    return os::connect_to(fd.get(), to);
-}
-
 /// The backlog of this process's socket that listens on the address; 0 when it has none.
 unsigned backlog_of(const cluster::address& at) {
     namespace os = cluster::detail::os;
@@ -66,12 +60,6 @@ unsigned backlog_of(const cluster::address& at) {
         }
     }
     return 0;
-}
-
-bool has_ipv6() {
-    namespace os = cluster::detail::os;
-    cluster::unique_fd fd = os::open_stream_socket(cluster::address_family::ipv6);
-    return fd && os::bind_to(fd.get(), cluster::address::ipv6({}, 0));
 }
 
 } // namespace
@@ -163,7 +151,7 @@ TEST_CASE("test-cluster-net-listen-ipv6only-false") {
                 addresses.push_back(at);
                 CHECK(addresses.front() == at);
                 if (addresses.size() == count) {
-                    CHECK(can_connect(cluster::address::ipv4({127, 0, 0, 1}, at.port())));
+                    CHECK(connect_to(loopback(at.port())));
                     primary.disconnect();
                 }
             });
@@ -201,7 +189,7 @@ TEST_CASE("test-cluster-net-listen-relative-path") {
                 ++listening;
                 CHECK(at.family() == cluster::address_family::local);
                 CHECK(exists(path));
-                CHECK(can_connect(at));
+                CHECK(connect_to(at));
                 worker.disconnect();
             });
             worker.on(cluster::event::exit, [&, path](const cluster::exit_status& status) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "../support/client.hpp"
 #include "../support/cluster_test.hpp"
 
 #include <csignal>
@@ -7,23 +8,6 @@
 #include <string>
 
 using namespace cluster_test;
-
-namespace {
-
-/// A connection to a server on this machine.
-cluster::connection connect_to(const cluster::address& to) {
-    namespace os = cluster::detail::os;
-    cluster::unique_fd fd = os::open_stream_socket(to.family());
-    os::set_nonblocking(fd.get(), false);
-    CHECK(os::connect_to(fd.get(), to));
-    return cluster::connection{std::move(fd)};
-}
-
-void append(std::string& to, std::span<const std::byte> bytes) {
-    to.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-}
-
-} // namespace
 
 // Node.js: test/parallel/test-cluster-message.js
 // A message goes both ways while a TCP connection, on which the worker says what it got, is a
@@ -59,7 +43,7 @@ TEST_CASE("test-cluster-message") {
             });
             worker.on(cluster::event::listening, [&, look](const cluster::address& at) {
                 primary.attach(connect_to(at)).on_data([&, look](std::span<const std::byte> bytes) {
-                    append(echoed, bytes);
+                    echoed += text_of(bytes);
                     look();
                 });
                 CHECK(worker.send(to_worker) == cluster::send_result::ok);

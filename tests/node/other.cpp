@@ -25,17 +25,9 @@ namespace os = cluster::detail::os;
 
 namespace {
 
-cluster::address local_port(std::uint16_t port) {
-    return cluster::address::ipv4({127, 0, 0, 1}, port);
-}
-
-std::string to_text(cluster::stream::bytes bytes) {
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
 cluster::listener make_listener() {
     auto fd = os::open_stream_socket(cluster::address_family::ipv4);
-    bool made = os::bind_to(fd.get(), local_port(0)) && os::listen_on(fd.get(), 16);
+    bool made = os::bind_to(fd.get(), loopback(0)) && os::listen_on(fd.get(), 16);
     return cluster::listener{made ? std::move(fd) : cluster::unique_fd{}};
 }
 
@@ -123,7 +115,7 @@ TEST_CASE("test-cluster-send-handle-large-payload") {
             auto& worker = primary.fork();
             auto& server = primary.listen({.host = "127.0.0.1"}, [&](cluster::connection peer) {
                 primary.attach(std::move(peer)).on_data([&](cluster::stream::bytes bytes) {
-                    through += to_text(bytes);
+                    through += text_of(bytes);
                 });
             });
             worker.on_message([&](int number, cluster::handle none) {
@@ -250,7 +242,7 @@ TEST_CASE("test-net-listen-handle-in-cluster-2") {
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on_message([&](std::uint16_t port) {
-                ask(primary, local_port(port), "", [&](std::string text, std::error_code) {
+                ask(primary, loopback(port), "", [&](std::string text, std::error_code) {
                     answer = std::move(text);
                     worker.disconnect();
                 });
@@ -350,16 +342,13 @@ TEST_CASE("test-http-server-drop-connections-in-cluster") {
                 }
             };
             auto drops = [&, done](std::uint16_t port) {
-                ask(primary,
-                    local_port(port),
-                    "",
-                    [done](const std::string& text, std::error_code) {
-                        CHECK(text.empty());
-                        done();
-                    });
+                ask(primary, loopback(port), "", [done](const std::string& text, std::error_code) {
+                    CHECK(text.empty());
+                    done();
+                });
             };
             auto lets_wait = [&, done](std::uint16_t port) {
-                auto& client = primary.attach(connect_to(local_port(port)));
+                auto& client = primary.attach(connect_to(loopback(port)));
                 auto closed = std::make_shared<bool>(false);
                 client.on_data([](cluster::stream::bytes) { FAIL_CHECK("it was served"); });
                 client.on_close([closed](std::error_code) { *closed = true; });
@@ -369,9 +358,9 @@ TEST_CASE("test-http-server-drop-connections-in-cluster") {
                 });
             };
             auto serves_one = [&, done](std::uint16_t port) {
-                auto& first = primary.attach(connect_to(local_port(port)));
+                auto& first = primary.attach(connect_to(loopback(port)));
                 first.on_data([&, port, done](cluster::stream::bytes) {
-                    auto& second = primary.attach(connect_to(local_port(port)));
+                    auto& second = primary.attach(connect_to(loopback(port)));
                     after_three_turns(worker, [&first, &second, done] {
                         second.on_data([&second, done](cluster::stream::bytes) {
                             second.end();
@@ -489,7 +478,7 @@ TEST_CASE("test-tls-ticket-cluster") {
             auto serve = [&self](const std::string& shared, cluster::connection client) {
                 auto& stream = self.attach(std::move(client));
                 stream.on_data([&self, &stream, shared](cluster::stream::bytes bytes) {
-                    bool known = to_text(bytes) == "ticket of " + shared + '\n';
+                    bool known = text_of(bytes) == "ticket of " + shared + '\n';
                     stream.end((known ? "reused " : "new ") + std::to_string(self.id()) +
                                " ticket of " + shared);
                 });
@@ -520,7 +509,7 @@ TEST_CASE("test-net-socket-constructor") {
             for (int number = 4; number != 7; ++number) {
                 auto& answer = answers[static_cast<std::size_t>(number - 4)];
                 auto& pipe = worker.pipe(number);
-                pipe.on_data([&](cluster::stream::bytes bytes) { answer += to_text(bytes); });
+                pipe.on_data([&](cluster::stream::bytes bytes) { answer += text_of(bytes); });
                 pipe.on_close([](std::error_code error) { CHECK_FALSE(error); });
                 pipe.write("to " + std::to_string(number));
                 pipe.end();
@@ -536,7 +525,7 @@ TEST_CASE("test-net-socket-constructor") {
                 cluster::connection pipe{cluster::unique_fd{number}};
                 auto& stream = self.attach(std::move(pipe));
                 stream.on_data([&stream, number](cluster::stream::bytes bytes) {
-                    stream.write(std::to_string(number) + " got: " + to_text(bytes));
+                    stream.write(std::to_string(number) + " got: " + text_of(bytes));
                 });
             }
         });

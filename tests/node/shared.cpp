@@ -22,10 +22,6 @@ using shared_socket_cluster = cluster::compose<cluster::scheduling::shared_socke
 constexpr auto local_host = "127.0.0.1";
 constexpr std::uint16_t privileged_port = 42;
 
-cluster::address local_port(std::uint16_t port) {
-    return cluster::address::ipv4({127, 0, 0, 1}, port);
-}
-
 std::uint16_t port_from_environment(const char* name) {
     const char* text = std::getenv(name);
     return static_cast<std::uint16_t>(text == nullptr ? 0 : std::atoi(text));
@@ -90,7 +86,7 @@ TEST_CASE("test-cluster-shared-handle-bind-error") {
 TEST_CASE("test-cluster-shared-handle-bind-privileged-port") {
     namespace os = cluster::detail::os;
     if (os::bind_to(os::open_stream_socket(cluster::address_family::ipv4).get(),
-                    local_port(privileged_port))) {
+                    loopback(privileged_port))) {
         MESSAGE("skipped: this user may bind port 42");
         return;
     }
@@ -262,7 +258,7 @@ TEST_CASE("test-net-listen-exclusive-random-ports") {
             primary.on(cluster::event::listening,
                        [] { FAIL_CHECK("the primary was told of an exclusive address"); });
             primary.on_message([&](auto& from, std::uint16_t port) {
-                addresses.push_back(local_port(port));
+                addresses.push_back(loopback(port));
                 ask(primary,
                     addresses.back(),
                     "",

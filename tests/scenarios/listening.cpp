@@ -325,11 +325,6 @@ TEST_CASE("scenario 16: a port can be closed and had again while another worker 
 
 namespace {
 
-bool has_ipv6() {
-    return static_cast<bool>(scenario::bind_to(
-        cluster::address::ipv6({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, 0), true));
-}
-
 template <typename Cluster>
 void ipv6_only(const char* name) {
     if (!has_ipv6()) {

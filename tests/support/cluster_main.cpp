@@ -4,7 +4,7 @@
 #define DOCTEST_CONFIG_NO_POSIX_SIGNALS // workers are killed on purpose, and its handlers allocate
 #include <doctest/doctest.h>
 
-#include "cluster_test.hpp"
+#include "program.hpp"
 
 #include <cstring>
 

@@ -8,6 +8,8 @@
 /// other role and ends the process with the worker's code. So a case runs one cluster, has no
 /// SUBCASE before run_case(), and does its checks in the primary.
 
+#include "program.hpp"
+
 #include <cluster.hpp>
 
 #include <doctest/doctest.h>
@@ -18,12 +20,6 @@
 #include <utility>
 
 namespace cluster_test {
-
-/// The program's own arguments, as main() got them.
-struct program {
-    static inline int argc = 0;
-    static inline char** argv = nullptr;
-};
 
 /// How long a case may take before it is a failure: generous, nothing depends on it being short.
 inline std::chrono::seconds patience() {
