@@ -192,7 +192,8 @@ TEST_CASE("fault_22_a_signal_never_reaches_a_stranger_with_the_number_of_a_dead_
             auto attack = [&](auto& dead) {
                 strangers.push_back(start_stranger(dead.pid()));
                 possible = possible && strangers.back() == dead.pid();
-                for (int signal : {SIGKILL, SIGTERM, 0}) {
+                // Ignored by default: a library that is wrong here fails the test and harms nobody.
+                for (int signal : {SIGWINCH, SIGURG, 0}) {
                     CHECK(dead.kill(signal) == std::errc::no_such_process);
                 }
                 dead.disconnect();
