@@ -125,7 +125,7 @@ TEST_CASE("fault_75_clients_that_reset_while_they_are_queued_disturb_nobody") {
                 }
                 ask(at);
                 // The primary has taken in what it can: more than the clients' own ends.
-                auto queued = [&] { return scenario::open_descriptors() > baseline + 5 + 30; };
+                auto queued = [&] { return scenario::open_descriptors() > baseline + 5 + 8; };
                 scenario::when(primary, queued, [&] {
                     CHECK(answers.empty());
                     worker.kill(SIGCONT);
