@@ -222,20 +222,28 @@ TEST_CASE("fault_56_errors_of_one_connection_never_stop_the_listener") {
 
 TEST_CASE("fault_57_a_connection_wakes_one_of_64_workers") {
     constexpr long clients = 1000;
-    auto seen = run_fixture("shared 64 " + std::to_string(clients));
+    constexpr long workers = 64;
+    auto seen = run_fixture("shared " + std::to_string(workers) + " " + std::to_string(clients));
     INFO(seen.output);
     CHECK(seen.code == 0);
     CHECK(seen.number("answered") == clients);
     CHECK(seen.number("accepted") == clients);
-    CHECK(seen.number("calls") >= clients);
     CHECK(seen.number("calls") <= clients * 11 / 10);
+    // A worker that is woken too late goes back to sleep inside epoll_wait() and calls nothing, so
+    // the wake-ups themselves are counted; some are for the two questions that the primary asks.
+    CHECK(seen.number("wakeups") > 0);
+    CHECK(seen.number("wakeups") <= clients * 11 / 10 + 3 * workers);
 }
 
+// "At a low rate" is the premise: each client comes when every worker sleeps. Without it, on a machine
+// with more to do than it has cores, the kernel passes a shared socket's busy workers over, and the
+// bound does not hold (656 to 74 of 2,000 was seen); under round robin it holds all the same.
 // With a socket per worker the kernel chooses by a hash of the addresses: nothing to promise there.
 TEST_CASE("fault_58_connections_are_spread_evenly_at_a_low_rate") {
     constexpr long clients = 2000;
     for (const std::string mode : {"handed", "shared"}) {
-        auto seen = run_fixture(mode + " 4 " + std::to_string(clients));
+        auto seen = run_fixture(mode + " 4 " + std::to_string(clients) +
+                                (mode == "shared" ? " quiet" : ""));
         INFO(mode, ": ", seen.output);
         CHECK(seen.code == 0);
         CHECK(seen.number("answered") == clients);
