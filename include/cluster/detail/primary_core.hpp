@@ -135,10 +135,10 @@ private:
         return slot;
     }
 
-    void on_worker_frame(worker_core& from, frame& arrived) override;
-    void on_worker_up(worker_core& one) override;
+    inline void on_worker_frame(worker_core& from, frame& arrived) override;
+    inline void on_worker_up(worker_core& one) override;
     void on_worker_over(worker_core& one) override { count_end(one); }
-    void on_worker_dead(worker_core& one) override;
+    inline void on_worker_dead(worker_core& one) override;
     [[nodiscard]] std::string serializer_name() const override { return policies_.serializer(); }
 
     void release_memberships(worker_core& one, bool kept);

@@ -134,14 +134,14 @@ private:
     listen_result_message
     ask(const listen_message& asked, unique_fd& socket, std::uint32_t& key, std::error_code& error);
 
-    void on_frame(frame& arrived) override;
+    inline void on_frame(frame& arrived) override;
     void on_channel_drained() override { events_.drain.emit(); }
-    void on_channel_end() override;
+    inline void on_channel_end() override;
     void on_violation(errc) override { on_channel_end(); }
 
-    void on_server_closed(server& which) noexcept override;
-    void on_server_finished(server& which) noexcept override;
-    void on_server_ready(server& which) noexcept override;
+    inline void on_server_closed(server& which) noexcept override;
+    inline void on_server_finished(server& which) noexcept override;
+    inline void on_server_ready(server& which) noexcept override;
     std::shared_ptr<load_counters> load() noexcept override { return {page_, &(*page_)->load}; }
 
     [[nodiscard]] bool listening_makes_ready() const noexcept {

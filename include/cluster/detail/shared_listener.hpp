@@ -70,7 +70,7 @@ public:
     /// Makes the worker a member. \returns the socket that it shall accept from, if any.
     unique_fd join(worker_core& one, std::error_code& error);
 
-    void leave(worker_core& one, bool kept) override;
+    inline void leave(worker_core& one, bool kept) override;
     /// The replacement of this place will not come.
     void give_up_place(std::uint32_t slot);
 
@@ -97,7 +97,7 @@ public:
     /// A worker has refused a connection, or can take some again.
     void set_willing(worker_core& one, bool willing);
     /// A worker's window has opened or closed, it leaves, or it is back.
-    void update(worker_core& one) override;
+    inline void update(worker_core& one) override;
     void take_back(unique_fd accepted) override {
         held_.push_back(std::move(accepted));
         go_on();

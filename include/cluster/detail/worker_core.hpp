@@ -251,10 +251,10 @@ private:
     friend class shared_listener;
     friend class replacements;
 
-    void on_frame(frame& arrived) override;
-    void on_channel_drained() override;
-    void on_channel_end() override;
-    void on_violation(errc what) override;
+    inline void on_frame(frame& arrived) override;
+    inline void on_channel_drained() override;
+    inline void on_channel_end() override;
+    inline void on_violation(errc what) override;
 
     void on_exit(const os::exit_info& info);
     void advance();

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT
+// Fault matrix, rows 55 to 58: accept() fails, and who is woken by a connection.
+#include "../fixtures/scenario.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <sys/resource.h>
+
+using namespace cluster_test;
+using namespace std::chrono_literals;
+
+namespace {
+
+struct outcome {
+    int code = -1;
+    std::string output; // standard output and error
+    std::map<std::string, std::string> values;
+
+    [[nodiscard]] long number(const std::string& name) const {
+        auto found = values.find(name);
+        return found == values.end() ? -1 : std::atol(found->second.c_str());
+    }
+    [[nodiscard]] std::vector<long> served() const {
+        std::vector<long> result;
+        std::istringstream list{values.count("served") == 0 ? "" : values.at("served")};
+        for (std::string each; std::getline(list, each, ',');) {
+            result.push_back(std::atol(each.c_str()));
+        }
+        return result;
+    }
+};
+
+/// Runs the fixture listen_accept.
+outcome run_fixture(const std::string& arguments) {
+    outcome result;
+    auto command = std::string{"'"} + FIXTURE_LISTEN_ACCEPT + "' " + arguments + " 2>&1";
+    std::FILE* pipe = ::popen(command.c_str(), "re");
+    REQUIRE(pipe != nullptr);
+    char line[4096];
+    while (std::fgets(line, sizeof line, pipe) != nullptr) {
+        result.output += line;
+    }
+    result.code = ::pclose(pipe);
+    std::istringstream words{result.output};
+    for (std::string each; words >> each;) {
+        if (auto sign = each.find('='); sign != std::string::npos) {
+            result.values[each.substr(0, sign)] = each.substr(sign + 1);
+        }
+    }
+    return result;
+}
+
+/// All clients come while every accept4() fails with `error`, for a second and a half.
+void survives_pressure(const std::string& mode, int error, long shortest_pause_ms) {
+    constexpr long clients = 50;
+    auto seen =
+        run_fixture(mode + " 1 " + std::to_string(clients) + " hold " + std::to_string(error));
+    INFO(mode, " ", error, ": ", seen.output);
+    REQUIRE(seen.code == 0);
+    CHECK(seen.number("answered") == clients);
+    CHECK(seen.number("injected") > 0);
+    CHECK(seen.number("window_calls") >= 1); // it tries again
+    // A listener that does not pause makes a hundred thousand calls.
+    CHECK(seen.number("window_calls") <= 6 + seen.number("window_ms") / shortest_pause_ms);
+    CHECK(seen.number("window_cpu_us") < seen.number("window_ms") * 250); // a quarter of a core
+    CHECK(std::count(seen.output.begin(), seen.output.end(), '\n') == 1); // nothing is logged
+}
+
+} // namespace
+
+// The matrix' event `fd_pressure` and its policy `shed` do not exist here: connections wait, and
+// nobody is told. The primary pauses 50 ms, doubled up to 500 ms; a worker pauses 100 ms.
+TEST_CASE("fault_55_the_primary_pauses_while_accept_finds_no_resources") {
+    survives_pressure("handed", EMFILE, 400);
+    survives_pressure("handed", ENOBUFS, 400);
+}
+TEST_CASE("fault_55_a_worker_with_a_shared_socket_pauses_while_accept_finds_no_resources") {
+    survives_pressure("shared", ENFILE, 100);
+    survives_pressure("shared", ENOMEM, 100);
+}
+TEST_CASE("fault_55_a_worker_with_its_own_socket_pauses_while_accept_finds_no_resources") {
+    survives_pressure("own", EMFILE, 100);
+}
+
+namespace {
+
+/// Microseconds of CPU that a process has used.
+long cpu_us(int pid) {
+    char text[1024] = "";
+    std::FILE* file = std::fopen(("/proc/" + std::to_string(pid) + "/stat").c_str(), "re");
+    if (file == nullptr) {
+        return 0;
+    }
+    auto size = std::fread(text, 1, sizeof text - 1, file);
+    std::fclose(file);
+    text[size] = '\0';
+    const char* name_end = std::strrchr(text, ')');
+    unsigned long user = 0;
+    unsigned long system = 0;
+    if (name_end == nullptr || std::sscanf(name_end,
+                                           ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                                           &user,
+                                           &system) != 2) {
+        return 0;
+    }
+    return static_cast<long>(user + system) * (1'000'000 / ::sysconf(_SC_CLK_TCK));
+}
+
+struct crowd { // clients that hold their connection until they may go
+    std::size_t answered = 0, ended = 0;
+    bool may_go = false;
+    std::vector<cluster::stream*> holding;
+};
+
+template <typename Primary>
+void hold_connections(Primary& primary, const cluster::address& at, std::size_t count, crowd& all) {
+    for (std::size_t i = 0; i != count; ++i) {
+        auto& client = primary.attach(cluster::connection{scenario::connect_to(at)});
+        client.on_data([&all, &client](cluster::stream::bytes data) {
+            all.answered += data.size();
+            if (all.may_go) {
+                client.end();
+            } else {
+                all.holding.push_back(&client);
+            }
+        });
+        client.on_close([&all](std::error_code) { ++all.ended; });
+    }
+}
+
+/// A worker that may have 32 descriptors meets 60 clients who stay.
+void worker_out_of_descriptors(const char* name, bool own_socket) {
+    constexpr std::size_t clients = 60;
+    constexpr std::size_t descriptors = 32;
+    crowd all;
+    std::size_t answered_under_pressure = 0;
+    long used = -1;
+    std::chrono::steady_clock::duration window{};
+    std::vector<std::string> ends;
+    run_case<cluster::process_cluster>(
+        name,
+        [&](auto& primary) {
+            auto& worker = primary.fork({.environment = {{"OWN_SOCKET", own_socket ? "yes" : "no"}},
+                                         .limits = {{RLIMIT_NOFILE, descriptors, descriptors}}});
+            auto let_go = [&] {
+                all.may_go = true;
+                for (auto* each : std::exchange(all.holding, {})) {
+                    each->end();
+                }
+                scenario::when(
+                    primary, [&] { return all.ended == clients; }, [&] { primary.disconnect(); });
+            };
+            auto measure = [&, let_go] {
+                auto both = [&worker] { return cpu_us(worker.pid()) + cpu_us(::getpid()); };
+                primary.after(
+                    1s, [&, let_go, both, from = both(), began = std::chrono::steady_clock::now()] {
+                        used = both() - from;
+                        window = std::chrono::steady_clock::now() - began;
+                        answered_under_pressure = all.answered;
+                        let_go();
+                    });
+            };
+            worker.on(cluster::event::listening, [&, measure](const cluster::address& at) {
+                hold_connections(primary, at, clients, all);
+                scenario::when(
+                    primary, [&] { return all.answered >= 8; }, measure);
+            });
+            worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
+                ends.push_back(status.to_string());
+            });
+        },
+        [](auto& self) {
+            bool own = std::string{std::getenv("OWN_SOCKET")} == "yes";
+            self.listen({.host = "127.0.0.1", .reuse_port = own}, [&self](cluster::connection one) {
+                auto& client = self.attach(std::move(one));
+                client.on_data([](cluster::stream::bytes) {});
+                client.write("!");
+            });
+        });
+    CHECK(answered_under_pressure >= 8);
+    CHECK(answered_under_pressure < descriptors);
+    CHECK(all.answered == clients);
+    CHECK(used >= 0);
+    CHECK(used * 4 < std::chrono::duration_cast<std::chrono::microseconds>(window).count());
+    CHECK(ends == std::vector<std::string>{"exit code 0"});
+}
+
+} // namespace
+
+TEST_CASE("fault_55_clients_wait_for_a_worker_that_is_out_of_descriptors") {
+    worker_out_of_descriptors("fault_55_clients_wait_for_a_worker_that_is_out_of_descriptors",
+                              false);
+}
+TEST_CASE("fault_55_clients_wait_for_a_worker_that_accepts_and_is_out_of_descriptors") {
+    worker_out_of_descriptors(
+        "fault_55_clients_wait_for_a_worker_that_accepts_and_is_out_of_descriptors", true);
+}
+
+TEST_CASE("fault_56_errors_of_one_connection_never_stop_the_listener") {
+    constexpr long clients = 120;
+    const auto errors = std::to_string(ECONNABORTED) + ' ' + std::to_string(EPROTO) + ' ' +
+                        std::to_string(EINTR) + ' ' + std::to_string(EPERM);
+    for (const std::string mode : {"handed", "shared", "own"}) {
+        auto seen = run_fixture(mode + " 2 " + std::to_string(clients) + ' ' + errors);
+        INFO(mode, ": ", seen.output);
+        CHECK(seen.code == 0);
+        CHECK(seen.number("answered") == clients);
+        CHECK(seen.number("accepted") == clients);
+        CHECK(seen.number("injected") >= clients / 3); // each of the errors many times
+    }
+}
+
+TEST_CASE("fault_57_a_connection_wakes_one_of_64_workers") {
+    constexpr long clients = 1000;
+    constexpr long workers = 64;
+    auto seen = run_fixture("shared " + std::to_string(workers) + " " + std::to_string(clients));
+    INFO(seen.output);
+    CHECK(seen.code == 0);
+    CHECK(seen.number("answered") == clients);
+    CHECK(seen.number("accepted") == clients);
+    CHECK(seen.number("calls") <= clients * 11 / 10);
+    // A worker that is woken too late goes back to sleep inside epoll_wait() and calls nothing, so
+    // the wake-ups themselves are counted; some are for the two questions that the primary asks.
+    CHECK(seen.number("wakeups") > 0);
+    CHECK(seen.number("wakeups") <= clients * 11 / 10 + 3 * workers);
+}
+
+// "At a low rate" is the premise: each client comes when every worker sleeps. Without it, on a machine
+// with more to do than it has cores, the kernel passes a shared socket's busy workers over, and the
+// bound does not hold (656 to 74 of 2,000 was seen); under round robin it holds all the same.
+// With a socket per worker the kernel chooses by a hash of the addresses: nothing to promise there.
+TEST_CASE("fault_58_connections_are_spread_evenly_at_a_low_rate") {
+    constexpr long clients = 2000;
+    for (const std::string mode : {"handed", "shared"}) {
+        auto seen = run_fixture(mode + " 4 " + std::to_string(clients) +
+                                (mode == "shared" ? " quiet" : ""));
+        INFO(mode, ": ", seen.output);
+        CHECK(seen.code == 0);
+        CHECK(seen.number("answered") == clients);
+        auto served = seen.served();
+        REQUIRE(served.size() == 4);
+        auto [least, most] = std::minmax_element(served.begin(), served.end());
+        CHECK(*most * 10 <= *least * 13);
+    }
+}
