@@ -15,6 +15,7 @@ Anything else is a violation, named with its evidence. The seed decides what fau
 """
 import argparse
 import collections
+import ctypes
 import heapq
 import os
 import random
@@ -32,7 +33,7 @@ MODELS = ("round_robin", "shared_socket", "reuse_port")
 PATIENCE = 30 * int(os.environ.get("CLUSTER_TEST_PATIENCE", "1"))
 WORKERS = 4
 CLIENTS = 64
-CANNOT_BEGIN = 75  # server.cpp
+CANNOT_BEGIN = ("exit code 75", "spawn failed", "boot failed")  # 75: server.cpp
 RSS_GROWTH = 16 << 20
 BIND_ADDRESS_NO_PORT = 24  # <linux/in.h>: connect(2) picks the port, not bind(2)
 
@@ -275,6 +276,13 @@ class Client:
 # --- The server and what is done to it --------------------------------------------------------------
 
 
+LIBC = ctypes.CDLL(None)
+
+
+def die_with_driver():
+    LIBC.prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: a killed driver leaves nothing behind
+
+
 def parent_of(pid):
     try:
         with open(f"/proc/{pid}/stat", encoding="latin-1") as stat:
@@ -318,7 +326,10 @@ class Server:
         self.program = shutil.copy(program, os.path.join(directory, "server"))
         with open(os.path.join(directory, "stderr"), "wb") as errors:
             self.process = subprocess.Popen(
-                [self.program, directory, str(WORKERS), model], stdout=subprocess.PIPE, stderr=errors
+                [self.program, directory, str(WORKERS), model],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                preexec_fn=die_with_driver,
             )
         self.pid = self.process.pid
         self.port = None
@@ -362,7 +373,7 @@ class Server:
     def exited(self, worker, pid, status):
         if pid in self.kill_sent:
             self.killed[worker] = self.kill_sent.pop(pid)
-        elif self.short_of_descriptors() and (str(CANNOT_BEGIN) in status or "spawn" in status or "start" in status):
+        elif self.short_of_descriptors() and status.startswith(CANNOT_BEGIN):
             self.cannot_begin += 1
         elif not self.process_ends:
             self.book.violation(f"worker {worker}, pid {pid}, ended by itself at {time.monotonic():.6f}: {status}")
@@ -539,48 +550,53 @@ class Ledgers:
 
 
 def reckon(book, server):
-    """Compares the ledgers of both sides. Returns the count of each outcome."""
+    """Compares the ledgers of both sides. Returns the counts of what is accounted for."""
     ledgers = Ledgers(server.directory, book)
+    counts = collections.Counter()
     for number in range(1, ledgers.issued):
         taken, sent = ledgers.taken[number], ledgers.sent[number]
+        outcome = book.outcome[number]
         if taken > 1 or sent > 1:
             book.violation(f"request {number} was taken {taken} times and answered {sent} times")
-        if book.outcome[number] == SERVED and (
-            taken != 1 or sent != 1 or ledgers.taken_by[number] != book.answered_by[number]
-        ):
-            book.violation(f"request {number} was served, but its worker's ledger says {taken} taken, {sent} sent")
-        if book.outcome[number] == REFUSED and taken:
-            book.violation(f"request {number} was refused and taken")
-    unseen = judge_closed(book, server, ledgers)
-    counts = collections.Counter(book.outcome[1:])
-    if counts[UNKNOWN]:
-        book.violation(f"{counts[UNKNOWN]} requests without an outcome")
-    return counts, unseen
+        elif outcome == SERVED and (taken, sent, ledgers.taken_by[number]) == (1, 1, book.answered_by[number]):
+            counts["served"] += 1
+        elif outcome == SERVED:
+            book.violation(
+                f"request {number} was served by worker {book.answered_by[number]}, the ledgers say: taken {taken}"
+                f" times, by {ledgers.taken_by[number]}, sent {sent} times"
+            )
+        elif outcome == UNKNOWN:
+            counts["unknown"] += 1
+    if counts["unknown"]:
+        book.violation(f"{counts['unknown']} requests without an outcome")
+    judge_closed(book, server, ledgers, counts)
+    return counts
 
 
-def judge_closed(book, server, ledgers):
+def judge_closed(book, server, ledgers, counts):
     """A connection may only end early when the worker that had taken it was killed.
 
     Between the instant at which a connection is the worker's and the line in its ledger a kill leaves
     no trace of who had it: that explains one connection per kill, open at that time, and no more."""
     unexplained_kills = dict(server.killed)
-    unseen = 0
     for number, address, begun, ended, error in book.closed:
         what = f"request {number}" if number else "the idle connection"
         evidence = f"{what} of {address}, connected at {begun:.6f}, closed at {ended:.6f} ({error})"
         worker = ledgers.taker(address, begun, ended)
         if worker is None:
             guilty = [each for each, when in unexplained_kills.items() if begun - 0.1 <= when <= ended]
-            if guilty:
-                del unexplained_kills[guilty[0]]
-                unseen += 1
-            else:
+            if not guilty:
                 book.violation(f"closed before any worker took it: {evidence}")
+                continue
+            del unexplained_kills[guilty[0]]
+            counts["unseen"] += 1
         elif worker not in server.killed or server.killed[worker] > ended:
             book.violation(f"closed by worker {worker}, which nobody had killed: {evidence}")
+            continue
         elif number and ledgers.taken[number] and ledgers.taken_by[number] != worker:
             book.violation(f"taken by {ledgers.taken_by[number]}, on a connection of worker {worker}: {evidence}")
-    return unseen
+            continue
+        counts["closed" if number else "idle"] += 1
 
 
 # --- One run ----------------------------------------------------------------------------------------
@@ -651,8 +667,8 @@ def run(model, arguments, seed, seconds):
             spent = time.monotonic() - begun
             grown = 0 if server.ended else check_rest(loop, book, server, before)
             check_end(loop, book, server)
-            counts, unseen = reckon(book, server)
-            report(model, seed, server, faults, counts, unseen, book, spent, grown)
+            counts = reckon(book, server)
+            report(model, seed, server, faults, counts, book, spent, grown)
     finally:
         if server.process.poll() is None:
             server.process.kill()
@@ -671,19 +687,17 @@ def run(model, arguments, seed, seconds):
     return not book.violations
 
 
-def report(model, seed, server, faults, counts, unseen, book, spent, grown):
+def report(model, seed, server, faults, counts, book, spent, grown):
     issued = len(book.outcome) - 1
-    balance = issued - counts[SERVED] - counts[REFUSED] - counts[CLOSED]
-    idle = sum(1 for each in book.closed if each[0] is None)
+    balance = issued - counts["served"] - counts["closed"]  # no policy of this cluster refuses any
     print(
         f"{model}, seed {seed}: {issued} requests in {spent:.1f} s, {issued / spent:.0f}/s;"
-        f" {counts[SERVED]} served once, {counts[REFUSED]} refused, {counts[CLOSED]} closed by a kill;"
-        f" balance {balance}"
+        f" {counts['served']} served once, 0 refused by policy, {counts['closed']} closed by a kill; balance {balance}"
     )
     print(
-        f"  faults {dict(faults.counts)}; {len(server.killed)} workers killed, {idle} idle connections closed by it,"
-        f" {unseen} kills before the ledger's line, {server.cannot_begin} starts without descriptors,"
-        f" the primary grew by {grown >> 10} KiB"
+        f"  faults {dict(faults.counts)}; {len(server.killed)} workers killed, {counts['idle']} idle connections"
+        f" closed by it, {counts['unseen']} kills before the ledger's line, {server.cannot_begin} starts without"
+        f" descriptors, the primary grew by {grown >> 10} KiB"
     )
 
 
@@ -699,6 +713,7 @@ def main():
     arguments = parser.parse_args()
     seed = random.SystemRandom().randrange(1 << 32) if arguments.seed is None else arguments.seed
     models = arguments.scheduling or MODELS
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     results = [run(each, arguments, seed, arguments.seconds / len(models)) for each in models]
     return 0 if all(results) else 1
 
