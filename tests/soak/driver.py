@@ -468,9 +468,12 @@ class Faults:
         self.server.signal(pid, which)
 
     def pulse(self, pid, duration):
-        """Leaves the process as many descriptors as it has now."""
+        """Leaves the process the descriptors that it has now, and no other."""
+        if pid != self.server.pid and parent_of(pid) != self.server.pid:
+            return  # dead, and its number may be another's
         try:
-            now = len(os.listdir(f"/proc/{pid}/fd"))
+            used = {int(each) for each in os.listdir(f"/proc/{pid}/fd")}
+            now = next(each for each in range(len(used) + 1) if each not in used)  # a gap would be room
             resource.prlimit(pid, resource.RLIMIT_NOFILE, (now, self.limits[1]))
         except OSError:
             return
