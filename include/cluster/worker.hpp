@@ -16,7 +16,7 @@ namespace cluster {
 inline namespace v0 {
 
 /// The primary's handle on one worker: what fork() returns and what handlers get. The primary owns
-/// it; a reference stays good after the worker's death until 1,024 more have died. Everything from
+/// it; a reference stays good after the worker's death until 256 more have died. Everything from
 /// the primary's thread; nothing blocks, nothing throws because a worker is dead.
 template <typename Cluster>
 class basic_worker final

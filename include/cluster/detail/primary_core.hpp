@@ -598,7 +598,7 @@ inline void primary_core::on_worker_dead(worker_core& one) {
 inline void primary_core::follow(worker_core& dead,
                                  const restart_decision& decision,
                                  const exit_report& report) {
-    constexpr std::size_t remembered = 1024;
+    constexpr std::size_t remembered = 256;
     dead.on_departed();
     dead.boot_output_.reset();
     if (departed_.size() > remembered) {

@@ -44,7 +44,7 @@ public:
                     accept_mode mode)
         : loop_{loop}, router_{router}, key_{key}, asked_{std::move(asked)}, mode_{mode} {}
     ~shared_listener() {
-        pressure_.cancel();
+        pause_.cancel();
         if (owns_path_) {
             os::remove_if_same(asked_.path, identity_);
         }
@@ -193,8 +193,8 @@ private:
     std::deque<unique_fd> held_; // given back by workers
     unique_fd blocked_;          // picked for `blocked_on_`, whose window is full for the moment
     worker_core* blocked_on_ = nullptr;
-    timer pressure_;
-    std::chrono::milliseconds pause_{0};
+    accept_pressure pressure_;
+    timer pause_;
     os::file_identity identity_;
     bool owns_path_ = false;
 };
@@ -456,7 +456,7 @@ inline void shared_listener::go_on() {
 
 // While no worker can take any, connections wait in the kernel's queue.
 inline void shared_listener::watch(bool on) {
-    if (on && !watch_.active() && !pressure_.active()) {
+    if (on && !watch_.active() && !pause_.active()) {
         watch_.start<&shared_listener::on_ready>(loop_, fd_.get(), os::io::readable, *this);
     } else if (!on) {
         watch_.stop();
@@ -470,12 +470,16 @@ inline void shared_listener::on_ready(os::io) {
         unique_fd accepted = router_.needs_address() ? os::accept_from(fd_.get(), remote)
                                                      : os::accept_from(fd_.get());
         if (accepted) {
-            pause_ = {};
+            pressure_.succeeded();
             dispatch(std::move(accepted), remote);
             continue;
         }
         switch (os::classify_accept_error(errno)) {
         case os::accept_failure::this_connection:
+            if (pressure_.failed()) {
+                pause_for_resources();
+                return;
+            }
             continue;
         case os::accept_failure::none_waiting:
             return;
@@ -491,10 +495,8 @@ inline void shared_listener::on_ready(os::io) {
 
 // A listener that stays readable while accept fails would keep the CPU busy.
 inline void shared_listener::pause_for_resources() {
-    using namespace std::chrono_literals;
-    pause_ = pause_ == 0ms ? 50ms : (pause_ < 400ms ? 2 * pause_ : 500ms);
     watch_.stop();
-    pressure_ = loop_.after(pause_, [this] { watch(takes_more()); });
+    pause_ = loop_.after(pressure_.next_pause(), [this] { watch(takes_more()); });
 }
 
 // A worker whose window is full keeps its turn for a moment, so that a burst is spread as evenly as

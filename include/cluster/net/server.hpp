@@ -42,6 +42,31 @@ protected:
 
 struct server_access;
 
+/// How long to leave a listener alone whose accept() fails for want of resources, or again and
+/// again: while it stays readable, trying would keep a processor busy.
+class accept_pressure {
+public:
+    void succeeded() noexcept {
+        pause_ = std::chrono::milliseconds{0};
+        failures_ = 0;
+    }
+    /// A connection of its own fault. \returns whether there have been too many in a row.
+    [[nodiscard]] bool failed() noexcept { return ++failures_ >= most_failures; }
+    /// 50 ms, then twice as long each time, 500 ms at most.
+    [[nodiscard]] std::chrono::milliseconds next_pause() noexcept {
+        using namespace std::chrono_literals;
+        failures_ = 0;
+        pause_ = pause_ == 0ms ? 50ms : (pause_ < 400ms ? 2 * pause_ : 500ms);
+        return pause_;
+    }
+
+private:
+    static constexpr int most_failures = 128;
+
+    std::chrono::milliseconds pause_{0};
+    int failures_ = 0;
+};
+
 enum class accept_mode : std::uint8_t {
     handed,    // the primary accepts and passes connections on
     shared,    // every worker accepts from one socket
@@ -130,7 +155,7 @@ public:
     ~server() {
         account_->detach();
         hold(false);
-        pressure_.cancel();
+        pause_.cancel();
         remove_file();
     }
     server(server&&) = delete;
@@ -154,7 +179,6 @@ private:
     // (measured: 496/512/496/496 of 2,000 instead of 1949/1/45/5).
     static constexpr int accepts_per_registration = 16;
     static constexpr int accepts_per_wake = 64;
-    static constexpr std::chrono::milliseconds pressure_pause{100};
 
     void add_socket(std::uint32_t slot, unique_fd fd) {
         auto& added = sockets_.emplace_back(new socket{*this, slot, std::move(fd), {}});
@@ -195,18 +219,12 @@ private:
         while (budget-- != 0 && listening_ && !waiting_) {
             unique_fd accepted = detail::os::accept_from(from.fd.get());
             if (!accepted) {
-                auto failure = detail::os::classify_accept_error(errno);
-                if (failure == detail::os::accept_failure::out_of_resources) {
-                    pause_for_resources();
-                }
-                if (failure == detail::os::accept_failure::listener_broken) {
-                    from.watch.stop(); // shut down by one who shares it: it would report for ever
-                }
-                if (failure != detail::os::accept_failure::this_connection) {
+                if (!goes_on_after(detail::os::classify_accept_error(errno), from)) {
                     return;
                 }
                 continue;
             }
+            pressure_.succeeded();
             if (mode_ == detail::accept_mode::shared &&
                 ++from.accepted == accepts_per_registration) {
                 from.watch.stop();
@@ -214,6 +232,17 @@ private:
             }
             take(std::move(accepted));
         }
+    }
+
+    bool goes_on_after(detail::os::accept_failure failure, socket& from) {
+        using enum detail::os::accept_failure;
+        if (failure == listener_broken) {
+            from.watch.stop(); // shut down by one who shares it: it would report for ever
+        } else if (failure == out_of_resources ||
+                   (failure == this_connection && pressure_.failed())) {
+            pause_for_resources();
+        }
+        return failure == this_connection && !waiting_;
     }
 
     // May throw what the handler throws; nothing of ours is left undone then.
@@ -253,8 +282,8 @@ private:
 
     void pause_for_resources() {
         wait_for_room();
-        pressure_.cancel();
-        pressure_ = loop_.after(pressure_pause, [this] { on_change(); });
+        pause_.cancel();
+        pause_ = loop_.after(pressure_.next_pause(), [this] { on_change(); });
     }
 
     void on_change() {
@@ -325,7 +354,8 @@ private:
     detail::move_only_function<void(connection)> on_drop_;
     std::shared_ptr<detail::connection_account> account_;
     std::vector<std::unique_ptr<socket>> sockets_;
-    timer pressure_;
+    detail::accept_pressure pressure_;
+    timer pause_;
     std::string path_; // of file_, if any
     detail::os::file_identity file_;
     bool listening_ = true;
