@@ -601,6 +601,9 @@ inline void primary_core::follow(worker_core& dead,
     constexpr std::size_t remembered = 256;
     dead.on_departed();
     dead.boot_output_.reset();
+    auto generation = std::move(dead.generation_); // who is remembered keeps no program file open
+    dead.generation_ =
+        std::make_shared<program_generation>(program_generation{generation->number, {}});
     if (departed_.size() > remembered) {
         loop_.defer([last = std::move(departed_.front())] {});
         departed_.pop_front();
@@ -621,7 +624,7 @@ inline void primary_core::follow(worker_core& dead,
         free_place(dead.slot());
         return;
     }
-    worker_plan plan{dead.asked_, dead.options_, dead.generation_};
+    worker_plan plan{dead.asked_, dead.options_, std::move(generation)};
     if (companion) {
         restarts_.returned(dead.id(), {dead.slot(), std::move(plan), dead.restarts_});
     } else if (returns) {
