@@ -3,15 +3,21 @@
 """The soak: random faults under load, and a ledger per request id that must balance to zero.
 
 driver.py SERVER [--seconds N] [--seed N] [--scheduling MODEL]... [--faults KIND]... [--verbose] [--keep]
+driver.py SERVER --reloads N [--every SECONDS]... [--scheduling MODEL]...
 
 64 clients, half of them with a connection per request and half of them kept alive, ask a cluster
-while its workers are killed, stopped and continued, and while they or the primary are out of
-descriptors. Every request ends in one of three ways:
+while its workers are killed, stopped (for so long, some, that the library kills them) and continued,
+while they or the primary are out of descriptors, and while the cluster is reloaded, also into broken
+programs, resized and paused. Every request ends in one of three ways:
 
-  served once; refused by policy (this cluster has no such policy, so: never); closed after its
-  worker had taken the connection and was killed.
+  served once; refused by policy (connections are held while nobody serves, so: never); closed after
+  its worker had taken the connection and was killed. A worker that drains answers all.
 
 Anything else is a violation, named with its evidence. The seed decides what faults come, and when.
+
+With --reloads there is no other fault and each request has a connection of its own: none may be lost
+and the workers that serve never be fewer than there shall be, while the cluster is reloaded N times
+at each of the given rates, and then ten times into a broken program.
 """
 import argparse
 import collections
@@ -19,6 +25,7 @@ import ctypes
 import heapq
 import os
 import random
+import re
 import resource
 import select
 import shutil
@@ -35,6 +42,9 @@ WORKERS = 4
 CLIENTS = 64
 CANNOT_BEGIN = ("exit code 75", "spawn failed", "boot failed")  # 75: server.cpp
 RSS_GROWTH = 16 << 20
+LONG_STOP = 12  # seconds; the library kills a worker that has not answered for 10
+LOST_AFTER = 8  # seconds; not before
+BROKEN = ("exits", "hangs", "defers", "garbage", "missing")  # the first three: server.cpp
 BIND_ADDRESS_NO_PORT = 24  # <linux/in.h>: connect(2) picks the port, not bind(2)
 
 UNKNOWN, SERVED, REFUSED, CLOSED = range(4)
@@ -53,13 +63,15 @@ class Timers:
         self.at(time.monotonic() + delay, call)
 
     def run(self):
-        """Runs what is due. Returns the seconds until the next one."""
-        while self.heap:
+        """Runs what is due, but not for ever. Returns the seconds until the next one."""
+        for _ in range(100):
+            if not self.heap:
+                return 1
             left = self.heap[0][0] - time.monotonic()
             if left > 0:
                 return left
             heapq.heappop(self.heap)[2]()
-        return 1
+        return 0
 
 
 class Loop:
@@ -67,6 +79,9 @@ class Loop:
         self.epoll = select.epoll()
         self.handlers = {}
         self.timers = Timers()
+        self.now = time.monotonic()
+        self.excused = 0.0  # the seconds in which this process did not get to run
+        self.longest = 0.0
 
     def watch(self, fd, events, handler):
         if fd in self.handlers:
@@ -80,6 +95,11 @@ class Loop:
         self.epoll.unregister(fd)
 
     def turn(self):
+        before, self.now = self.now, time.monotonic()
+        late = self.now - before
+        self.longest = max(self.longest, late)
+        if late > 0.5:  # a turn waits for a tenth of a second at most
+            self.excused += late
         for fd, events in self.epoll.poll(min(self.timers.run(), 0.1)):
             handler = self.handlers.get(fd)  # an earlier one of this turn may have let go of it
             if handler:
@@ -116,14 +136,16 @@ class Book:
 
 
 class Client:
-    def __init__(self, loop, book, port, number, seed):
+    def __init__(self, loop, book, port, number, seed, keeps):
         self.loop, self.book, self.port, self.number = loop, book, port, number
         self.random = random.Random(f"{seed} client {number}")
-        self.keeps = number % 2 == 1
+        self.keeps = keeps
         self.stopping = self.done = False
         self.socket = self.request = None
         self.turn = 0  # of what is waited for; a deadline of an earlier one means nothing
         self.address, self.begun = "", 0.0
+        self.waits_for = None
+        self.watch_patience()
         self.next()
 
     def next(self):
@@ -149,14 +171,21 @@ class Client:
 
     def expect(self, events, handler):
         self.turn += 1
-        turn = self.turn
         self.loop.watch(self.socket.fileno(), events, handler)
-        self.loop.timers.after(PATIENCE, lambda: self.late(turn, handler.__name__))
+        self.waits_for, self.waits_since = handler.__name__, self.clock()
 
-    def late(self, turn, what):
-        if turn == self.turn and not self.done:
+    def clock(self):
+        """Time, without that in which this process did not get to run: nobody is late by it."""
+        return time.monotonic() - self.loop.excused
+
+    def watch_patience(self):
+        """One look a second for each client; a timer for each wait would be the better part of the work."""
+        if self.done:
+            return
+        self.loop.timers.after(1, self.watch_patience)
+        if self.waits_for and self.clock() - self.waits_since > PATIENCE:
             self.book.violation(
-                f"timed out: request {self.request} of {self.address}, {what}, connected at {self.begun:.6f}"
+                f"timed out: request {self.request} of {self.address}, {self.waits_for}, connected at {self.begun:.6f}"
             )
             self.drop()
             self.request = None
@@ -259,6 +288,7 @@ class Client:
 
     def drop(self):
         self.turn += 1
+        self.waits_for = None
         if self.socket is not None:
             if self.socket.fileno() in self.loop.handlers:
                 self.loop.forget(self.socket.fileno())
@@ -296,7 +326,8 @@ def descriptors(pid):
     kinds = []
     for fd in os.listdir(f"/proc/{pid}/fd"):
         try:
-            kinds.append(os.readlink(f"/proc/{pid}/fd/{fd}").split(":[")[0])
+            name = os.readlink(f"/proc/{pid}/fd/{fd}").split(":[")[0]
+            kinds.append(name.removesuffix(" (deleted)"))  # a reload replaces the program file
         except OSError:
             pass  # closed meanwhile
     return sorted(kinds)
@@ -323,7 +354,12 @@ def memory(pid):
 class Server:
     def __init__(self, loop, book, program, directory, model):
         self.loop, self.book, self.directory = loop, book, directory
-        self.program = shutil.copy(program, os.path.join(directory, "server"))
+        self.program = os.path.join(directory, "server")
+        with open(program, "rb") as file:
+            self.image = file.read()
+        self.broken = None  # how the program on disk is
+        self.broken_until = 0.0  # when the last one that was became whole
+        self.install(None)
         with open(os.path.join(directory, "stderr"), "wb") as errors:
             self.process = subprocess.Popen(
                 [self.program, directory, str(WORKERS), model],
@@ -334,6 +370,15 @@ class Server:
         self.pid = self.process.pid
         self.port = None
         self.listening = {}  # pid: id
+        self.begun = set()  # ids of all that ever listened
+        self.serving = self.fewest = 0
+        self.signalled = False  # a reload whose signal has not arrived
+        self.in_flight = 0  # reloads
+        self.reloads = collections.Counter()  # by how they ended
+        self.failed = []  # good reloads: (id of the worker or 0, when, why)
+        self.stopped = {}  # pid: when, the last time
+        self.harmed = set()  # ids of workers that were ever stopped or killed
+        self.unresponsive = self.drained = 0
         self.kill_sent = {}  # pid: when, until its exit is told
         self.killed = {}  # id: when
         self.pulses = 0  # that go on
@@ -361,22 +406,105 @@ class Server:
         worker, pid = int(worker), int(pid)
         if what == "listening":
             self.listening[pid] = worker
+            self.begun.add(worker)
             self.port = self.port or int(rest)
             if self.port != int(rest):
                 self.book.violation(f"worker {worker} listens on another port: {rest} instead of {self.port}")
         elif what == "exit":
             self.listening.pop(pid, None)
-            self.exited(worker, pid, rest)
-        elif what == "error" and not self.short_of_descriptors():
+            self.exited(worker, pid, *rest.split(" ", 1))
+        elif what == "serving":
+            self.serving = int(rest)
+            self.fewest = min(self.fewest, self.serving)
+        elif what == "asked":
+            self.signalled = False
+            self.in_flight += 1
+        elif what == "reloaded":
+            self.in_flight -= 1
+            self.reloaded(worker, pid, rest)
+        elif what == "error" and not self.short_of_descriptors() and not self.lately_broken():
             self.book.violation(f"error of worker {worker}, pid {pid}, at {time.monotonic():.6f}: {rest}")
 
-    def exited(self, worker, pid, status):
+    def exited(self, worker, pid, how, status):
+        stopped = self.stopped.pop(pid, None)
+        if stopped or pid in self.kill_sent:
+            self.harmed.add(worker)
         if pid in self.kill_sent:
             self.killed[worker] = self.kill_sent.pop(pid)
+        elif status.startswith("unresponsive") and stopped and time.monotonic() - stopped > LOST_AFTER:
+            self.killed[worker] = stopped  # when its connections may have begun to suffer
+            self.unresponsive += 1
+        elif how == "left" and status in ("exit code 0", "recycled: exit code 0"):
+            self.drained += 1
         elif self.short_of_descriptors() and status.startswith(CANNOT_BEGIN):
             self.cannot_begin += 1
+        elif self.lately_broken() and (worker not in self.begun or status.startswith("boot failed")):
+            pass
+        elif stopped and status.startswith("boot failed"):
+            pass
         elif not self.process_ends:
-            self.book.violation(f"worker {worker}, pid {pid}, ended by itself at {time.monotonic():.6f}: {status}")
+            self.book.violation(f"worker {worker}, pid {pid}, {how} by itself at {time.monotonic():.6f}: {status}")
+
+    def reloaded(self, replaced, generation, why):
+        if self.broken:
+            self.reloads["refused" if why != "ok" else "broken"] += 1
+            if why == "ok" or replaced:
+                self.book.violation(
+                    f"a program that {self.broken} passed as generation {generation}, {replaced} replaced: {why}"
+                )
+            return
+        self.reloads["ok" if why == "ok" else "failed"] += 1
+        if why != "ok" and not self.short_of_descriptors():
+            named = re.match(r"worker (\d+) ", why)
+            self.failed.append((int(named[1]) if named else 0, time.monotonic(), why))
+
+    def judge_reloads(self):
+        """A reload into a good program fails when its new worker was killed or stopped, or not at all."""
+        for worker, when, why in self.failed:
+            if worker not in self.harmed:
+                self.book.violation(f"a reload failed at {when:.6f}: {why}")
+
+    def install(self, broken):
+        """Replaces the program on disk as one does it, without a moment in which there is none."""
+        if self.broken and not broken:
+            self.broken_until = time.monotonic()
+        self.broken = broken
+        with open(os.path.join(self.directory, "ready_timeout"), "w", encoding="ascii") as wish:
+            wish.write("1000" if broken else "30000")
+        if broken == "missing":
+            os.remove(self.program)
+            return
+        image = self.image
+        if broken:
+            image = b"broken\n" if broken == "garbage" else image + b"!!" + broken.encode().ljust(6, b"!")
+        path = self.program + ".new"
+        with open(path, "wb") as file:
+            file.write(image)
+        os.chmod(path, 0o755)
+        os.rename(path, self.program)
+
+    def lately_broken(self):
+        return self.broken or time.monotonic() - self.broken_until < 5
+
+    def rests(self):
+        """No reload runs or is about to."""
+        return not self.signalled and self.in_flight == 0
+
+    def reload(self):
+        self.signalled = True
+        self.process.send_signal(signal.SIGUSR2)
+
+    def reload_broken(self, how):
+        """Needs that no other reload runs. The good program is back on disk as soon as it has ended."""
+        self.install(how)
+        self.reload()
+        self.restore_program()
+
+    def restore_program(self):
+        if self.rests() or self.ended:
+            self.install(None)
+        else:
+            self.loop.timers.after(0.01, self.restore_program)
 
     process_ends = False
 
@@ -398,6 +526,8 @@ class Server:
                 return False
             if which == signal.SIGKILL:
                 self.kill_sent.setdefault(pid, time.monotonic())
+            elif which == signal.SIGSTOP:
+                self.stopped[pid] = time.monotonic()
             signal.pidfd_send_signal(handle, which)
             return True
         except ProcessLookupError:
@@ -413,7 +543,19 @@ class Server:
 class Faults:
     """Draws faults from the seed and does them, until told to heal everything."""
 
-    KINDS = {"kill": 4, "stop": 3, "stop_kill": 1, "kill_all": 1, "emfile_worker": 2, "emfile_primary": 2}
+    KINDS = {
+        "kill": 4,
+        "stop": 3,
+        "stop_kill": 1,
+        "stop_long": 0.5,
+        "kill_all": 1,
+        "emfile_worker": 2,
+        "emfile_primary": 2,
+        "reload": 3,
+        "reload_broken": 2,
+        "resize": 3,
+        "pause": 0.5,
+    }
 
     def __init__(self, loop, server, seed, kinds, verbose):
         self.loop, self.server, self.verbose = loop, server, verbose
@@ -422,7 +564,9 @@ class Faults:
         self.log = open(os.path.join(server.directory, "faults"), "w", encoding="ascii")
         self.counts = collections.Counter()
         self.limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+        self.figures = []
         self.on = True
+        self.long_stop_ends = 0.0
         self.plan()
 
     def plan(self):
@@ -440,6 +584,15 @@ class Faults:
             candidates = self.server.children()
         if kind == "emfile_primary":
             candidates = [self.server.pid]
+        if kind == "stop_long" and time.monotonic() < self.long_stop_ends:
+            return  # enough of them stand still
+        if kind.startswith("reload") and self.server.broken or kind == "reload_broken" and not self.server.rests():
+            return  # it would not be known which program is meant
+        if kind in self.OF_CLUSTER:
+            self.counts[kind] += 1
+            self.note(f"{kind} {victim} {duration:.3f}")
+            self.of_cluster(kind, victim, duration)
+            return
         if not candidates:
             return
         pid = candidates[victim % len(candidates)]
@@ -452,10 +605,31 @@ class Faults:
                 self.server.signal(each, signal.SIGKILL)
         elif kind.startswith("stop"):
             self.server.signal(pid, signal.SIGSTOP)
+            if kind == "stop_long":
+                duration = LONG_STOP
+                self.long_stop_ends = time.monotonic() + duration
             last = signal.SIGKILL if kind == "stop_kill" else signal.SIGCONT
             self.loop.timers.after(duration, lambda: self.note_signal(pid, last))
         else:
             self.pulse(pid, duration)
+
+    OF_CLUSTER = ("reload", "reload_broken", "resize", "pause")
+
+    def of_cluster(self, kind, victim, duration):
+        if kind == "reload":
+            self.server.reload()
+        elif kind == "reload_broken":
+            self.server.reload_broken(BROKEN[victim % len(BROKEN)])
+        elif kind == "resize":
+            self.server.process.send_signal((signal.SIGTTIN, signal.SIGTTOU)[victim % 2])
+        else:
+            self.server.process.send_signal(signal.SIGUSR1)
+            self.loop.timers.after(duration, self.full_size)
+
+    def full_size(self):
+        self.note("full size")
+        if not self.server.ended:
+            self.server.process.send_signal(signal.SIGHUP)
 
     def note(self, text):
         line = f"{time.monotonic():.6f} {text}"
@@ -508,6 +682,7 @@ class Faults:
         for each in self.server.children():
             self.restore(each)
             self.server.signal(each, signal.SIGCONT)
+        self.full_size()
 
 
 # --- The reckoning ----------------------------------------------------------------------------------
@@ -607,8 +782,17 @@ def judge_closed(book, server, ledgers, counts):
 
 def check_rest(loop, book, server, before):
     """Nothing asks any more and all faults are healed: the primary must come back to what it was."""
-    if not loop.run_until(lambda: len(server.listening) == WORKERS, PATIENCE):
-        book.violation(f"{len(server.listening)} of {WORKERS} workers listen at the end")
+    if not loop.run_until(lambda: server.rests() and not server.broken, PATIENCE):
+        book.violation("a reload has not ended")
+    # One reload too early would fail by what the last faults have left behind.
+    for what in ("after the faults", "after one more reload"):
+        if not loop.run_until(lambda: len(server.listening) == len(server.children()) == WORKERS, PATIENCE):
+            book.violation(f"{len(server.listening)} listen of {len(server.children())}, not {WORKERS}, {what}")
+        if what == "after the faults":
+            good = server.reloads["ok"]
+            server.reload()
+            if not loop.run_until(lambda: server.rests() and server.reloads["ok"] > good, PATIENCE):
+                book.violation(f"the last reload did not succeed: {server.failed[-1:]}")
     if not loop.run_until(lambda: descriptors(server.pid) == before[0], PATIENCE):
         now = collections.Counter(descriptors(server.pid))
         then = collections.Counter(before[0])
@@ -639,19 +823,79 @@ def check_end(loop, book, server):
             os.kill(int(pid), signal.SIGKILL)  # ours: it runs the copy that this run has made
 
 
+class Reloads:
+    """Reloads at fixed rates, then broken ones one after the other; has counts, as Faults has."""
+
+    def __init__(self, loop, server, arguments):
+        self.loop, self.server = loop, server
+        self.counts = collections.Counter()
+        self.figures = []
+        self.left = [(every, arguments.reloads) for every in arguments.every]
+        self.over = False
+        self.server.fewest = self.server.serving
+        self.next_rate()
+
+    def next_rate(self):
+        if not self.left:
+            self.broken = ["exits"] * 3 + ["garbage"] * 2 + ["missing"] * 2 + ["defers", "hangs", "exits"]
+            self.counts["broken"] = len(self.broken)
+            self.next_broken()
+            return
+        self.every, self.count = self.left.pop(0)
+        self.begun, self.before = time.monotonic(), self.server.reloads["ok"]
+        self.sent = 0
+        self.step()
+
+    def step(self):
+        if self.sent != self.count:
+            self.server.reload()
+            self.sent += 1
+            self.counts["asked"] += 1
+            self.loop.timers.at(self.begun + self.sent * self.every, self.step)
+        elif not self.server.rests():
+            self.loop.timers.after(0.01, self.step)
+        else:
+            done = self.server.reloads["ok"] - self.before
+            spent = time.monotonic() - self.begun
+            self.figures.append(f"{self.count} asked, one every {self.every:g} s: {done} done in {spent:.1f} s")
+            self.next_rate()
+
+    def next_broken(self):
+        if not self.server.rests() or self.server.broken:
+            self.loop.timers.after(0.01, self.next_broken)
+        elif not self.broken:
+            self.figures.append(f"fewest that served: {self.server.fewest} of {WORKERS}")
+            self.over = True
+        else:
+            self.server.reload_broken(self.broken.pop(0))
+            self.next_broken()
+
+    def heal(self):
+        if self.server.fewest < WORKERS:
+            self.server.book.violation(f"only {self.server.fewest} of {WORKERS} served")
+        if not self.over:
+            self.server.book.violation("the reloads did not come to their end")
+
+
 def load(loop, book, server, arguments, seed, seconds):
     """The clients and the faults. Returns what the faults were."""
-    faults = Faults(loop, server, seed, arguments.faults, arguments.verbose)
-    clients = [Client(loop, book, server.port, each, seed) for each in range(CLIENTS)]
-    finish = time.monotonic() + seconds
-    loop.run_until(lambda: time.monotonic() > finish or server.ended, seconds + PATIENCE)
+    if arguments.reloads:
+        faults = Reloads(loop, server, arguments)
+        clients = [Client(loop, book, server.port, each, seed, False) for each in range(CLIENTS)]
+        seconds = sum(arguments.reloads * each for each in arguments.every) * 5 + 10 * PATIENCE
+        loop.run_until(lambda: faults.over or server.ended, seconds)
+    else:
+        faults = Faults(loop, server, seed, arguments.faults, arguments.verbose)
+        clients = [Client(loop, book, server.port, each, seed, each % 2 == 1) for each in range(CLIENTS)]
+        finish = time.monotonic() + seconds
+        loop.run_until(lambda: time.monotonic() > finish or server.ended, seconds + PATIENCE)
     if server.ended:
         book.violation(f"the primary ended with {server.process.wait()}")
         return faults
     faults.heal()
     for each in clients:
         each.stopping = True
-    loop.run_until(lambda: all(each.done for each in clients), 2 * PATIENCE)
+    loop.run_until(lambda: all(each.done for each in clients), 3 * PATIENCE)
     return faults
 
 
@@ -661,7 +905,7 @@ def run(model, arguments, seed, seconds):
     loop, book = Loop(), Book()
     server = Server(loop, book, arguments.server, directory, model)
     try:
-        if not loop.run_until(lambda: len(server.listening) == WORKERS, PATIENCE):
+        if not loop.run_until(lambda: len(server.listening) == server.serving == WORKERS, PATIENCE):
             book.violation("the cluster did not start")
         else:
             before = settled_descriptors(loop, server.pid), memory(server.pid)
@@ -670,6 +914,7 @@ def run(model, arguments, seed, seconds):
             spent = time.monotonic() - begun
             grown = 0 if server.ended else check_rest(loop, book, server, before)
             check_end(loop, book, server)
+            server.judge_reloads()
             counts = reckon(book, server)
             report(model, seed, server, faults, counts, book, spent, grown)
     finally:
@@ -679,7 +924,11 @@ def run(model, arguments, seed, seconds):
     for each in book.violations[:20]:
         print("  VIOLATION:", each)
     if book.violations:
-        print(f"  {len(book.violations)} violations; again: --scheduling {model} --seed {seed} --seconds {seconds:g}")
+        again = f"--scheduling {model} --seed {seed} --seconds {seconds:g}"
+        if arguments.reloads:
+            again = f"--scheduling {model} --reloads {arguments.reloads}"
+            again += "".join(f" --every {each:g}" for each in arguments.every)
+        print(f"  {len(book.violations)} violations; again: {again}")
         with open(os.path.join(directory, "stderr"), encoding="utf-8", errors="replace") as errors:
             print("  stderr ends with:", errors.read()[-1000:] or "nothing")
     if book.violations or arguments.keep:
@@ -702,6 +951,10 @@ def report(model, seed, server, faults, counts, book, spent, grown):
         f" closed by it, {counts['unseen']} kills before the ledger's line, {server.cannot_begin} starts without"
         f" descriptors, the primary grew by {grown >> 10} KiB"
     )
+    print(
+        f"  reloads {dict(server.reloads)}; {server.drained} workers drained, {server.unresponsive} killed by the"
+        f" library; the driver's longest turn {server.loop.longest:.2f} s; " + "; ".join(faults.figures)
+    )
 
 
 def main():
@@ -713,7 +966,10 @@ def main():
     parser.add_argument("--faults", action="append", choices=tuple(Faults.KINDS), help="default: all kinds")
     parser.add_argument("--verbose", action="store_true", help="print each fault")
     parser.add_argument("--keep", action="store_true", help="keep the ledgers; kept anyway after a violation")
+    parser.add_argument("--reloads", type=int, default=0, help="this many at each rate, and no other fault")
+    parser.add_argument("--every", type=float, action="append", help="seconds between reloads; default 1")
     arguments = parser.parse_args()
+    arguments.every = arguments.every or [1.0]
     seed = random.SystemRandom().randrange(1 << 32) if arguments.seed is None else arguments.seed
     models = arguments.scheduling or MODELS
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))

@@ -3,9 +3,12 @@
 /// The cluster under the soak: soak_server DIRECTORY WORKERS SCHEDULING. A request is a line
 /// "ID DELAY keep|close", the answer "ID WORKER". What a worker does it first writes to a ledger
 /// of its own in DIRECTORY, a write(2) per line, so that SIGKILL loses nothing that was done.
-/// The primary prints what happens to its workers. SIGTERM ends the cluster.
+/// The primary prints what happens to its workers. SIGTERM ends the cluster, SIGUSR2 reloads it,
+/// SIGTTIN, SIGTTOU, SIGUSR1 and SIGHUP scale it: one more, one less, none, WORKERS. A copy of the
+/// program with "!!exits!", "!!hangs!" or "!!defers" behind its end is broken in that way.
 #include <cluster.hpp>
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <csignal>
@@ -16,6 +19,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <type_traits>
 #include <utility>
 
@@ -138,27 +142,129 @@ void run_worker(Self& self, const std::string& directory) {
     }
 }
 
+/// The primary: does what signals ask for, and prints what happens as lines "WHAT WORKER PID REST".
 template <typename Primary>
-void run_primary(Primary& primary, unsigned workers) {
-    std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
-    primary.on(cluster::event::listening, [](auto& worker, const cluster::address& at) {
-        std::printf("listening %u %d %d\n", worker.id(), worker.pid(), static_cast<int>(at.port()));
-    });
-    primary.on(cluster::event::error, [](auto& worker, const std::error_code& error) {
-        std::printf("error %u %d %s\n", worker.id(), worker.pid(), error.message().c_str());
-    });
-    primary.on(cluster::event::exit, [](auto& worker, const cluster::exit_status& status) {
-        std::printf("exit %u %d %s\n", worker.id(), worker.pid(), status.to_string().c_str());
-    });
-    primary.on_signal(SIGTERM, [&primary] { primary.shutdown({.deadline = 60_s}); });
-    primary.fork(workers);
+class supervisor {
+public:
+    supervisor(Primary& primary, std::string directory, unsigned workers)
+        : primary_{primary}, directory_{std::move(directory)}, workers_{workers}, count_{workers} {
+        std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);
+        tell_of_workers();
+        primary_.on_signal(SIGTERM, [this] { primary_.shutdown({.deadline = 60_s}); });
+        primary_.on_signal(SIGUSR2, [this] { reload(); });
+        primary_.on_signal(SIGTTIN, [this] { scale(count_ < most ? count_ + 1 : most); });
+        primary_.on_signal(SIGTTOU, [this] { scale(count_ > least ? count_ - 1 : least); });
+        primary_.on_signal(SIGUSR1, [this] { scale(0); });
+        primary_.on_signal(SIGHUP, [this] { scale(workers_); });
+        primary_.supervise({.hold_when_empty = true});
+        primary_.fork(workers_);
+        primary_.every(5_ms, [this] { count_serving(); });
+    }
+
+private:
+    static constexpr unsigned least = 2;
+    static constexpr unsigned most = 6;
+
+    void tell_of_workers() {
+        primary_.on(cluster::event::listening, [this](auto& worker, const cluster::address& at) {
+            say("listening", worker, std::to_string(at.port()));
+            this->count_serving();
+        });
+        primary_.on(cluster::event::error, [](auto& worker, const std::error_code& error) {
+            say("error", worker, error.message());
+        });
+        primary_.on(cluster::event::disconnect, [this](auto&) { this->count_serving(); });
+        primary_.on(cluster::event::exit, [this](auto& worker, const cluster::exit_status& status) {
+            const char* how = worker.exited_after_disconnect() ? "left " : "died ";
+            say("exit", worker, how + status.to_string());
+            this->count_serving();
+        });
+    }
+
+    template <typename Worker>
+    static void say(const char* what, const Worker& worker, const std::string& rest) {
+        std::printf("%s %u %d %s\n", what, worker.id(), worker.pid(), rest.c_str());
+    }
+
+    /// How many take connections now, whenever that has changed.
+    void count_serving() {
+        std::size_t serving = 0;
+        for (const auto& each : primary_.stats().workers) {
+            serving += each.state == "ready" ? 1U : 0U;
+        }
+        if (std::exchange(serving_, serving) != serving) {
+            std::printf("serving 0 0 %zu\n", serving);
+        }
+    }
+
+    /// The driver, who knows whether it can succeed, says how long a new worker may take.
+    void reload() {
+        unsigned milliseconds = 30'000;
+        if (std::FILE* wish = std::fopen((directory_ + "/ready_timeout").c_str(), "re")) {
+            char text[16] = {};
+            milliseconds = number_in<unsigned>({text, std::fread(text, 1, sizeof text, wish)});
+            std::fclose(wish);
+        }
+        std::printf("asked 0 0 -\n");
+        primary_.reload(
+            {.ready_timeout = std::chrono::milliseconds{milliseconds}, .drain_deadline = 60_s},
+            [](const cluster::reload_report& report) {
+                std::string why = report.ok() ? "ok" : report.reason();
+                std::replace(why.begin(), why.end(), '\n', '|');
+                std::printf(
+                    "reloaded %zu %u %s\n", report.replaced(), report.generation(), why.c_str());
+            });
+    }
+
+    void scale(unsigned count) {
+        using cluster::victim;
+        static constexpr victim victims[]{
+            victim::newest, victim::oldest, victim::fewest_connections};
+        count_ = count;
+        primary_.scale(count, {.victims = victims[scaled_++ % 3], .drain_deadline = 60_s});
+        std::printf("scaled 0 0 %u\n", count);
+    }
+
+    Primary& primary_;
+    std::string directory_;
+    unsigned workers_;
+    unsigned count_;
+    unsigned scaled_ = 0;
+    std::size_t serving_ = 0;
+};
+
+/// Makes a worker of a broken program broken; what the file ends with says how.
+template <typename Self>
+void be_broken(Self& self) {
+    std::string_view how = "";
+    char tail[8] = {};
+    if (std::FILE* file = std::fopen("/proc/self/exe", "re")) {
+        std::fseek(file, -static_cast<long>(sizeof tail), SEEK_END);
+        how = {tail, std::fread(tail, 1, sizeof tail, file)};
+        std::fclose(file);
+    }
+    if (how == "!!exits!") {
+        std::exit(3);
+    } else if (how == "!!hangs!") {
+        std::this_thread::sleep_for(std::chrono::hours{1});
+    } else if (how == "!!defers") {
+        self.defer_ready();
+    }
 }
 
 template <typename Scheduling>
 int serve(int argc, char** argv) {
     cluster::compose<Scheduling, cluster::restart::backoff<20_ms, 500_ms>> app{argc, argv};
-    return app.run([&](auto& primary) { run_primary(primary, number_in<unsigned>(argv[2])); },
-                   [&](auto& self) { run_worker(self, argv[1]); });
+    std::shared_ptr<void> kept; // as long as the loop runs
+    return app.run(
+        [&](auto& primary) {
+            using type = supervisor<std::remove_reference_t<decltype(primary)>>;
+            kept = std::make_shared<type>(primary, argv[1], number_in<unsigned>(argv[2]));
+        },
+        [&](auto& self) {
+            be_broken(self);
+            run_worker(self, argv[1]);
+        });
 }
 
 } // namespace

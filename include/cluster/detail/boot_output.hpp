@@ -43,11 +43,16 @@ private:
     void on_ready(os::io) { take(); }
 
     bool take() { // some of it; false when there is no more for now
+        if (!from_) {
+            return false;
+        }
         std::array<std::byte, 4096> buffer;
         auto got = os::read_some(from_.get(), buffer);
         if (got.error != 0 || got.bytes == 0) {
             if (!got.would_block()) {
                 watch_.stop(); // everyone who could write is gone
+                from_.reset();
+                to_.reset();
             }
             return false;
         }

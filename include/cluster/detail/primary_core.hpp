@@ -19,6 +19,7 @@
 #include "shutdown_ladder.hpp"
 #include "worker_core.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <deque>
@@ -196,6 +197,12 @@ private:
                  bool drain_first,
                  replacements::done_function done);
     void cancel(const program_generation& generation);
+    [[nodiscard]] bool expects_workers() const noexcept {
+        bool dying = std::any_of(workers_.begin(), workers_.end(), [](const auto& each) {
+            return !each->after_disconnect_;
+        });
+        return dying || unfollowed_ != 0 || restarts_.size() != 0;
+    }
     void commit(const std::shared_ptr<const program_generation>& generation) {
         generation_ = generation;
     }
@@ -210,6 +217,7 @@ private:
     std::string program_path_;
     std::shared_ptr<const program_generation> generation_; // of what is forked and restarted
     std::uint32_t last_generation_ = 1;
+    unsigned unfollowed_ = 0; // the dead of whom it is not known yet whether they come back
     fork_options settings_;
     std::uint32_t next_id_ = 1;
     std::uint32_t next_key_ = 1;
@@ -220,10 +228,12 @@ private:
     restart_queue restarts_{loop_,
                             [this] { return may_boot(); },
                             [this](returning_worker one) {
-                                if (!reload_.is_running()) { // one may have gone by since the death
+                                // A reload may have ended since the death, well or not.
+                                if (!reload_.aims_at(*one.plan.generation)) {
                                     one.plan.generation = generation_;
                                 }
                                 start(one.slot, std::move(one.plan), one.restarts);
+                                loop_.defer(alive_.guard([this] { reload_.go_on(); }));
                             }};
     local_server_set servers_;
 
@@ -420,6 +430,7 @@ inline void primary_core::on_worker_up(worker_core& one) {
     loop_.defer(alive_.guard([this] {
         check_all_ready();
         restarts_.go_on();
+        reload_.go_on();
     }));
 }
 
@@ -591,6 +602,7 @@ inline void primary_core::on_worker_dead(worker_core& one) {
     for (auto& each : departures_) {
         std::erase(each.waiting, one.id());
     }
+    ++unfollowed_;
     loop_.defer(alive_.guard([this, &one, decision] { follow(one, decision, one.report_); }));
     one.emit(event::exit, one.status_);
 }
@@ -599,8 +611,12 @@ inline void primary_core::follow(worker_core& dead,
                                  const restart_decision& decision,
                                  const exit_report& report) {
     constexpr std::size_t remembered = 256;
+    --unfollowed_;
     dead.on_departed();
     dead.boot_output_.reset();
+    auto generation = std::move(dead.generation_); // who is remembered keeps no program file open
+    dead.generation_ =
+        std::make_shared<program_generation>(program_generation{generation->number, {}});
     if (departed_.size() > remembered) {
         loop_.defer([last = std::move(departed_.front())] {});
         departed_.pop_front();
@@ -621,7 +637,7 @@ inline void primary_core::follow(worker_core& dead,
         free_place(dead.slot());
         return;
     }
-    worker_plan plan{dead.asked_, dead.options_, dead.generation_};
+    worker_plan plan{dead.asked_, dead.options_, std::move(generation)};
     if (companion) {
         restarts_.returned(dead.id(), {dead.slot(), std::move(plan), dead.restarts_});
     } else if (returns) {

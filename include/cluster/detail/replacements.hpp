@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -81,7 +82,8 @@ public:
     /// The old one shall go, or everything ends: its fresh one goes as well, and nobody is told.
     void cancel(const worker_core& old) {
         if (exchange* found = find([&old](const exchange& each) { return each.old == &old; })) {
-            take(*found)->fresh->disconnect();
+            // One that hangs has no connections to wait for, and never reads that it shall go.
+            take(*found)->fresh->drain(std::chrono::seconds{5}, std::nullopt);
         }
     }
     void forget_all() noexcept {

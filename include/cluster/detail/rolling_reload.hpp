@@ -24,8 +24,8 @@ namespace detail {
 /// not come up. What is asked for meanwhile is one more reload behind this one.
 ///
 /// `Primary` has workers(), has_room_for_generation(options), new_generation(error), replace(old, generation, options, done),
-/// is_being_replaced(worker), cancel(generation), commit(generation) and reloaded(report, callbacks,
-/// then).
+/// is_being_replaced(worker), cancel(generation), expects_workers(), commit(generation) and
+/// reloaded(report, callbacks, then).
 template <typename Primary>
 class rolling_reload {
 public:
@@ -48,6 +48,10 @@ public:
     }
 
     [[nodiscard]] bool is_running() const noexcept { return running_; }
+    /// Whether it is this one that the workers are being replaced with.
+    [[nodiscard]] bool aims_at(const program_generation& generation) const noexcept {
+        return running_ && target_ && target_->number == generation.number;
+    }
 
     /// The one that runs, and the one behind it, end without success.
     void abandon(const std::string& why) {
@@ -94,6 +98,9 @@ public:
             }
         }
         if (active_ == 0) {
+            if (replaced_ == 0 && primary_.expects_workers()) {
+                return; // nobody has proved the new program yet: one that comes back will
+            }
             primary_.commit(target_);
             finish({});
         }
