@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <fstream>
 #include <functional>
-#include <iterator>
 #include <map>
 #include <memory>
 #include <set>
@@ -253,17 +252,13 @@ public:
 
     /// Puts a program there as a deploy does: never half of it.
     void deploy(const std::string& release) {
-        std::ifstream from{FIXTURE_RELEASE, std::ios::binary};
-        put(std::string{std::istreambuf_iterator<char>{from}, {}} + "\nrelease " + release + '\n');
+        std::filesystem::copy_file(FIXTURE_RELEASE, fresh_);
+        std::ofstream{fresh_, std::ios::binary | std::ios::app} << "\nrelease " << release << '\n';
+        put_in_place(0755);
     }
     void put(const std::string& contents, mode_t mode = 0755) {
-        auto fresh = path_ + ".new";
-        std::ofstream{fresh, std::ios::binary} << contents;
-        REQUIRE(::chmod(fresh.c_str(), mode) == 0);
-        if (std::filesystem::is_directory(path_)) {
-            remove();
-        }
-        std::filesystem::rename(fresh, path_);
+        std::ofstream{fresh_, std::ios::binary} << contents;
+        put_in_place(mode);
     }
     void remove() { std::filesystem::remove_all(path_); }
 
@@ -329,6 +324,14 @@ public:
     std::size_t lost = 0;
 
 private:
+    void put_in_place(mode_t mode) {
+        REQUIRE(::chmod(fresh_.c_str(), mode) == 0);
+        if (std::filesystem::is_directory(path_)) {
+            remove();
+        }
+        std::filesystem::rename(fresh_, path_);
+    }
+
     std::string next_line() {
         auto deadline = std::chrono::steady_clock::now() + patience();
         while (buffer_.find('\n') == std::string::npos) {
@@ -369,6 +372,7 @@ private:
 
     temporary_directory directory_;
     std::string path_ = directory_ / "server";
+    std::string fresh_ = directory_ / "server.new";
     pid_t pid_ = -1;
     cluster::unique_fd control_;
     std::uint16_t port_ = 0;
@@ -441,8 +445,9 @@ TEST_CASE("fault_61_a_script_in_place_of_the_program_changes_nothing") {
 TEST_CASE("fault_61_half_of_the_program_changes_nothing") {
     survives_bad_deploy("ended before it was ready: killed by SIG", [](deployment& server) {
         std::ifstream from{FIXTURE_RELEASE, std::ios::binary};
-        std::string whole{std::istreambuf_iterator<char>{from}, {}};
-        server.put(whole.substr(0, 8192));
+        std::string start(8192, '\0');
+        from.read(start.data(), static_cast<std::streamsize>(start.size()));
+        server.put(start);
     });
 }
 
