@@ -201,7 +201,7 @@ TEST_CASE("fault_22_a_signal_never_reaches_a_stranger_with_the_number_of_a_dead_
             };
             auto& told = primary.fork({.executable = FIXTURE_CHILD, .arguments = {"hang"}});
             auto& stolen = primary.fork({.executable = FIXTURE_CHILD, .arguments = {"hang"}});
-            primary.on(cluster::event::exit, [&](auto& worker) {
+            primary.on(cluster::event::exit, [&, attack](auto& worker) {
                 ++exits;
                 if (worker.id() == 1) { // the primary knows of its end
                     attack(worker);

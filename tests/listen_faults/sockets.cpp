@@ -49,9 +49,14 @@ void listen_on_demand(Self& self) {
     });
 }
 
-/// Connections that wait in the listening sockets of this process for somebody to accept them.
-std::size_t waiting_connections() {
-    std::size_t count = 0;
+struct queues {
+    std::size_t connections = 0;
+    std::size_t not_empty = 0;
+};
+
+/// What waits in the listening sockets of this process for somebody to accept it.
+queues waiting_connections() {
+    queues all;
     for (int fd = 0; fd != 256; ++fd) {
         int listens = 0;
         socklen_t size = sizeof listens;
@@ -59,10 +64,18 @@ std::size_t waiting_connections() {
         socklen_t info_size = sizeof info;
         if (::getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens != 0 &&
             ::getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &info_size) == 0) {
-            count += info.tcpi_unacked; // of a listening socket: the length of its queue
+            all.connections += info.tcpi_unacked; // of a listening socket: the length of its queue
+            all.not_empty += info.tcpi_unacked != 0 ? 1U : 0U;
         }
     }
-    return count;
+    return all;
+}
+
+/// Whether only the queues of the `stopped` workers are left. The hash gives each of them some of
+/// the clients, as good as certainly.
+bool only_stopped_have_some(std::size_t answered, std::size_t clients, std::size_t stopped) {
+    auto now = waiting_connections();
+    return answered + now.connections == clients && now.not_empty == stopped;
 }
 
 } // namespace
@@ -195,7 +208,7 @@ TEST_CASE("fault_65_a_reuse_port_group_that_shrinks_loses_no_queued_connection")
         "fault_65_a_reuse_port_group_that_shrinks_loses_no_queued_connection",
         [&](auto& primary) {
             auto shrink = [&] {
-                waiting = waiting_connections();
+                waiting = waiting_connections().connections;
                 primary.workers().find(2)->kill(SIGKILL);
                 primary.workers().find(3)->disconnect();
                 primary.workers().find(3)->kill(SIGCONT);
@@ -211,7 +224,7 @@ TEST_CASE("fault_65_a_reuse_port_group_that_shrinks_loses_no_queued_connection")
                     });
                 }
                 auto only_the_stopped_have_some = [&] {
-                    return answers.size() + waiting_connections() == clients;
+                    return only_stopped_have_some(answers.size(), clients, 2);
                 };
                 scenario::when(primary, only_the_stopped_have_some, shrink);
             };
@@ -243,12 +256,12 @@ TEST_CASE("fault_65_a_reuse_port_group_that_shrinks_loses_no_queued_connection")
     }
 }
 
-TEST_CASE("fault_65_a_replacement_serves_the_queue_of_its_predecessor") {
+TEST_CASE("fault_65_others_serve_the_queue_of_a_dead_worker") {
     constexpr std::size_t clients = 60;
     std::vector<std::string> answers;
     std::size_t waiting = 0;
     run_case<replacing>(
-        "fault_65_a_replacement_serves_the_queue_of_its_predecessor",
+        "fault_65_others_serve_the_queue_of_a_dead_worker",
         [&](auto& primary) {
             auto go = [&](const cluster::address& at) {
                 for (std::size_t i = 0; i != clients; ++i) {
@@ -257,10 +270,10 @@ TEST_CASE("fault_65_a_replacement_serves_the_queue_of_its_predecessor") {
                     });
                 }
                 auto only_the_stopped_has_some = [&] {
-                    return answers.size() + waiting_connections() == clients;
+                    return only_stopped_have_some(answers.size(), clients, 1);
                 };
                 scenario::when(primary, only_the_stopped_has_some, [&] {
-                    waiting = waiting_connections();
+                    waiting = waiting_connections().connections;
                     primary.workers().find(2)->kill(SIGKILL);
                     scenario::when(
                         primary,
@@ -287,8 +300,6 @@ TEST_CASE("fault_65_a_replacement_serves_the_queue_of_its_predecessor") {
         });
     CHECK(waiting > 0);
     CHECK(answers.size() == clients);
-    auto of_replacement = std::count(answers.begin(), answers.end(), "4");
-    CHECK(static_cast<std::size_t>(of_replacement) == waiting);
     CHECK(std::count(answers.begin(), answers.end(), "2") == 0);
 }
 

@@ -97,7 +97,7 @@ TEST_CASE("scenario 52: a thousand workers leave nothing behind") {
     CHECK(descriptors_after == descriptors_before);
     CHECK(threads_after == threads_before);
     CHECK_FALSE(children_after);
-    CHECK(memory_after < memory_before + 8 * 1024); // handles of the last 1,024 dead are kept
+    CHECK(memory_after < memory_before + 8 * 1024); // handles of the last 256 dead are kept
 }
 
 TEST_CASE("scenario 52: ten thousand connections leave nothing behind") {

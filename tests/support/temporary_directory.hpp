@@ -27,7 +27,7 @@ public:
     temporary_directory(temporary_directory&&) = delete;
     temporary_directory& operator=(temporary_directory&&) = delete;
 
-    [[nodiscard]] const std::string& path() {
+    [[nodiscard]] const std::string& path() const {
         if (path_.empty()) {
             auto pattern = (std::filesystem::temp_directory_path() / "cluster-XXXXXX").string();
             if (::mkdtemp(pattern.data()) == nullptr || ::chmod(pattern.c_str(), 0755) != 0) {
@@ -38,10 +38,10 @@ public:
         return path_;
     }
     /// The path of something in it.
-    [[nodiscard]] std::string operator/(const std::string& name) { return path() + '/' + name; }
+    [[nodiscard]] std::string operator/(const std::string& name) const { return path() + '/' + name; }
 
 private:
-    std::string path_;
+    mutable std::string path_;
 };
 
 } // namespace cluster_test

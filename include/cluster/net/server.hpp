@@ -219,7 +219,7 @@ private:
         while (budget-- != 0 && listening_ && !waiting_) {
             unique_fd accepted = detail::os::accept_from(from.fd.get());
             if (!accepted) {
-                if (!goes_on_after(detail::os::classify_accept_error(errno), from)) {
+                if (!goes_on_after(detail::os::classify_accept_error(errno))) {
                     return;
                 }
                 continue;
@@ -234,12 +234,12 @@ private:
         }
     }
 
-    bool goes_on_after(detail::os::accept_failure failure, socket& from) {
+    bool goes_on_after(detail::os::accept_failure failure) {
         using enum detail::os::accept_failure;
-        if (failure == listener_broken) {
-            from.watch.stop(); // shut down by one who shares it: it would report for ever
-        } else if (failure == out_of_resources ||
-                   (failure == this_connection && pressure_.failed())) {
+        // Broken: shut down by one who shares it. The primary repairs it, or nobody does: then it
+        // must not keep us busy.
+        if (failure == listener_broken || failure == out_of_resources ||
+            (failure == this_connection && pressure_.failed())) {
             pause_for_resources();
         }
         return failure == this_connection && !waiting_;

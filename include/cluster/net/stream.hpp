@@ -126,7 +126,7 @@ public:
     void expires_never() noexcept { deadline_ = detail::time_point::max(); }
 
     /// Says that nothing is going on, as between two requests of a kept-alive connection: a role
-    /// that drains ends such streams at once and waits for the others.
+    /// that drains ends such streams when nothing comes for a moment, and waits for the others.
     void idle(bool on) noexcept;
 
     [[nodiscard]] bool is_open() const noexcept { return open_ && !ending_; }
@@ -212,6 +212,7 @@ class stream_set {
 public:
     explicit stream_set(event_loop& loop) noexcept : loop_{loop} {}
     ~stream_set() {
+        ending_idle_.cancel();
         bury_all(live_);
         bury_all(dead_);
     }
@@ -236,9 +237,24 @@ public:
 
     [[nodiscard]] bool draining() const noexcept { return draining_; }
 
-    /// Ends the streams that are idle now, and every other one as soon as it becomes idle.
+    /// Ends the streams that are idle, and every other one as soon as it becomes idle. An idle one
+    /// has a moment: the next request of a busy client is on its way, and it shall have its answer.
     void drain() {
+        constexpr std::chrono::milliseconds moment{100};
         draining_ = true;
+        for (list_node* each = live_.next(); each != &live_; each = each->next()) {
+            if (static_cast<stream&>(*each).idle_) {
+                ending_idle_.cancel();
+                ending_idle_ = loop_.after(moment, [this] { end_idle(); });
+                return;
+            }
+        }
+    }
+
+private:
+    friend class cluster::v0::stream;
+
+    void end_idle() {
         for (list_node* each = live_.next(); each != &live_;) {
             auto& current = static_cast<stream&>(*each);
             each = each->next();
@@ -247,9 +263,6 @@ public:
             }
         }
     }
-
-private:
-    friend class cluster::v0::stream;
 
     void closed(stream& one) noexcept {
         one.insert_before(dead_);
@@ -280,6 +293,7 @@ private:
     list_node live_;
     list_node dead_;
     bool draining_ = false;
+    timer ending_idle_;
     turn_hook hook_ = turn_hook::for_member<stream_set, &stream_set::bury>(*this);
 };
 
