@@ -255,15 +255,7 @@ private:
 
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {
-        auto call = [f = std::forward<F>(handler)](detail::worker_core& one,
-                                                   const auto&... rest) mutable {
-            detail::call_flexibly(f, static_cast<worker&>(one), rest...);
-        };
-        if constexpr (std::is_same_v<Event, event::restart_t>) {
-            return core_.restart_.add(std::move(call), once);
-        } else if constexpr (std::is_same_v<Event, event::give_up_t>) {
-            return core_.give_up_.add(std::move(call), once);
-        } else if constexpr (std::is_same_v<Event, event::setup_t>) {
+        if constexpr (std::is_same_v<Event, event::setup_t>) {
             return core_.setup_.add(without_worker<fork_options>(std::forward<F>(handler)), once);
         } else if constexpr (std::is_same_v<Event, event::reload_t>) {
             return core_.reloaded_.add(without_worker<reload_report>(std::forward<F>(handler)),
@@ -271,9 +263,22 @@ private:
         } else if constexpr (std::is_same_v<Event, event::listener_repaired_t>) {
             return core_.listener_repaired_.add(without_worker<address>(std::forward<F>(handler)),
                                                 once);
+        } else if constexpr (std::is_same_v<Event, event::restart_t>) {
+            return core_.restart_.add(with_worker(std::forward<F>(handler)), once);
+        } else if constexpr (std::is_same_v<Event, event::give_up_t>) {
+            return core_.give_up_.add(with_worker(std::forward<F>(handler)), once);
         } else {
-            return emitter_for(core_.events_, which).add(std::move(call), once);
+            return emitter_for(core_.events_, which)
+                .add(with_worker(std::forward<F>(handler)), once);
         }
+    }
+
+    template <typename F>
+    static auto with_worker(F&& handler) {
+        return
+            [f = std::forward<F>(handler)](detail::worker_core& one, const auto&... rest) mutable {
+                detail::call_flexibly(f, static_cast<worker&>(one), rest...);
+            };
     }
 
     template <typename Argument, typename F>
