@@ -64,8 +64,8 @@ TEST_CASE("fault_09_a_worker_that_never_boots_is_started_ever_less_often") {
             ::_exit(7);
         });
     // The certain halves of the pauses: 50, 100, 200, 400, 400, ... ms, and the first start.
-    auto most = 5U + static_cast<std::size_t>(std::max<clock_type::duration>(elapsed - 350ms, 0ms) /
-                                              400ms);
+    auto most =
+        5U + static_cast<std::size_t>(std::max<clock_type::duration>(elapsed - 350ms, 0ms) / 400ms);
     MESSAGE(forks, " starts, at most ", most, "; ", used.count(), " us of CPU time");
     CHECK(forks > 2);
     CHECK(forks <= most);
@@ -90,8 +90,7 @@ TEST_CASE("fault_09_a_crash_loop_ends_where_the_policy_says") {
                 auto keeps = primary.every(1h, [] {});
                 primary.after(100ms, [&, keeps] {
                     primary.after(
-                        2s,
-                        [&, keeps, at = clock_type::now(), cpu = cpu_time(), so_far = forks] {
+                        2s, [&, keeps, at = clock_type::now(), cpu = cpu_time(), so_far = forks] {
                             idle = clock_type::now() - at;
                             used = cpu_time() - cpu;
                             idle_forks = forks - so_far;
@@ -344,9 +343,8 @@ unresponsive lose_an_answer(const char* name, bool spins) {
                     seen.report = worker.report();
                 }
             });
-            primary.on(cluster::event::ready, [&](auto& worker) {
-                seen.fresh = worker.id() > 2 ? worker.id() : 0;
-            });
+            primary.on(cluster::event::ready,
+                       [&](auto& worker) { seen.fresh = worker.id() > 2 ? worker.id() : 0; });
             primary.on_message([&](auto& from, const spinning&) {
                 seen.victim = from.id();
                 watch_victim(primary, seen, at);
@@ -467,8 +465,9 @@ struct interruptions {
     }
 
     template <typename Primary>
-    void
-    stop(Primary& primary, std::size_t count, const std::vector<std::chrono::milliseconds>& pauses) {
+    void stop(Primary& primary,
+              std::size_t count,
+              const std::vector<std::chrono::milliseconds>& pauses) {
         if (rounds == count) {
             again();
             return;
@@ -548,9 +547,8 @@ TEST_CASE("fault_14_a_worker_that_goes_on_at_any_moment_serves_nobody_twice") {
     for (auto pause = 400ms; pause <= 640ms; pause += 20ms) {
         pauses.push_back(pause);
     }
-    seen.run("fault_14_a_worker_that_goes_on_at_any_moment_serves_nobody_twice",
-             pauses.size(),
-             pauses);
+    seen.run(
+        "fault_14_a_worker_that_goes_on_at_any_moment_serves_nobody_twice", pauses.size(), pauses);
     CHECK(seen.rounds == pauses.size());
     CHECK(seen.recovered == seen.stalled);
     CHECK(seen.lost == 0);
@@ -580,9 +578,7 @@ void primary_to_pause(const char* name) {
             });
             primary.fork(2);
         },
-        [](auto& self) {
-            self.listen({.host = "127.0.0.1"}, scenario::answer_with_id(self));
-        });
+        [](auto& self) { self.listen({.host = "127.0.0.1"}, scenario::answer_with_id(self)); });
     scenario::say("run " + std::to_string(code));
     std::exit(code);
 }
@@ -591,8 +587,7 @@ std::string answer_of(const cluster::unique_fd& client) {
     char bytes[16] = "";
     pollfd arrives{client.get(), POLLIN, 0};
     auto limit = static_cast<int>(std::chrono::milliseconds{patience()}.count());
-    auto got =
-        ::poll(&arrives, 1, limit) == 1 ? ::read(client.get(), bytes, sizeof bytes) : -1;
+    auto got = ::poll(&arrives, 1, limit) == 1 ? ::read(client.get(), bytes, sizeof bytes) : -1;
     return got > 0 ? std::string(bytes, static_cast<std::size_t>(got)) : std::string{};
 }
 
