@@ -87,7 +87,12 @@ TEST_CASE("fault_01_a_killed_idle_worker_is_told_once_and_replaced") {
     CHECK(restarts == kills);
     CHECK(events.size() == kills);
     for (const auto& [id, seen] : events) {
+        std::string all;
+        for (const auto& each : seen) {
+            all += each + ' ';
+        }
         CAPTURE(id);
+        CAPTURE(all);
         CHECK(seen == std::vector<std::string>{
                           "fork", "online", "listening", "disconnect", "killed by SIGKILL"});
     }

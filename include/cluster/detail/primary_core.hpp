@@ -277,8 +277,7 @@ primary_core::start(std::uint32_t slot, worker_plan plan, unsigned restarts, boo
     if (supervision_.process_titles && !std::exchange(has_title_, true)) {
         os::set_process_title(arguments_.front() + ": primary");
     }
-    loop_.defer(alive_.guard(
-        [&one] { one.emit(event::fork); })); // first of all, also when it cannot be started
+    loop_.defer(alive_.guard([&one] { one.tell_fork(); })); // also when it cannot be started
     if (auto error = launch(one, heard)) {
         not_started(one, error);
     }

@@ -28,6 +28,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -242,6 +243,13 @@ protected:
     template <typename Event, typename... Args>
     void emit(Event which, const Args&... args);
 
+    // First of all, a turn after the start, or before the event that comes sooner.
+    void tell_fork() {
+        if (!std::exchange(fork_told_, true)) {
+            emit(event::fork);
+        }
+    }
+
     worker_owner& owner_;
     event_loop& loop_;
     channel channel_;
@@ -282,6 +290,7 @@ private:
         on_window_changed();
         end();
     }
+    void start_pulse() noexcept;
     void become_ready();
     void tell_ready();
     void set_stalled(bool on);
@@ -339,6 +348,7 @@ private:
     std::chrono::steady_clock::time_point started_ = std::chrono::steady_clock::now();
     unsigned restarts_ = 0;
     timer patience_;
+    bool fork_told_ = false;
     bool was_online_ = false;
     bool running_ = false; // its loop turns
     bool defers_ready_ = false;
@@ -355,12 +365,15 @@ private:
 template <typename Event, typename... Args>
 void worker_core::emit(Event which, const Args&... args) {
     std::exception_ptr first; // the primary's handlers run even when one of ours throws
-    if (events_) {
-        try {
-            emitter_for(*events_, which).emit(*this, args...);
-        } catch (...) {
-            first = std::current_exception();
+    try {
+        if constexpr (!std::is_same_v<Event, event::fork_t>) {
+            tell_fork();
         }
+        if (events_) {
+            emitter_for(*events_, which).emit(*this, args...);
+        }
+    } catch (...) {
+        first = std::current_exception();
     }
     emitter_for(owner_.events_, which).emit(*this, args...);
     if (first) {
@@ -379,9 +392,7 @@ inline void worker_core::on_frame(frame& arrived) {
         }
     } else if (arrived.header.kind == frame_kind::running) {
         if (!std::exchange(running_, true)) {
-            if (beat_period_ != std::chrono::nanoseconds{0}) {
-                pulse_.start(loop_.now(), beat_period_);
-            }
+            start_pulse();
             owner_.on_worker_up(*this);
         }
     } else if (arrived.header.kind == frame_kind::ready) {
@@ -419,7 +430,15 @@ inline void worker_core::become_ready() {
     }
 }
 
+// From when it says that it can do its work, or that its loop runs.
+inline void worker_core::start_pulse() noexcept {
+    if (beat_period_ != std::chrono::nanoseconds{0} && !pulse_.started()) {
+        pulse_.start(loop_.now(), beat_period_);
+    }
+}
+
 inline void worker_core::tell_ready() {
+    start_pulse();
     loop_.defer(owner_.alive_.guard([this] { owner_.on_worker_up(*this); })); // if a handler throws
     emit(event::ready);
 }
