@@ -379,6 +379,7 @@ class Server:
         self.stopped = {}  # pid: when, the last time
         self.harmed = set()  # ids of workers that were ever stopped or killed
         self.unresponsive = self.drained = 0
+        self.paused_at = -1e9
         self.kill_sent = {}  # pid: when, until its exit is told
         self.killed = {}  # id: when
         self.pulses = 0  # that go on
@@ -419,6 +420,8 @@ class Server:
         elif what == "asked":
             self.signalled = False
             self.in_flight += 1
+        elif what == "scaled" and rest == "0":
+            self.paused_at = time.monotonic()
         elif what == "reloaded":
             self.in_flight -= 1
             self.reloaded(worker, pid, rest)
@@ -440,7 +443,7 @@ class Server:
             self.cannot_begin += 1
         elif self.lately_broken() and (worker not in self.begun or status.startswith("boot failed")):
             pass
-        elif stopped and status.startswith("boot failed"):
+        elif stopped and (worker not in self.begun or status.startswith("boot failed")):
             pass
         elif not self.process_ends:
             self.book.violation(f"worker {worker}, pid {pid}, {how} by itself at {time.monotonic():.6f}: {status}")
@@ -454,6 +457,8 @@ class Server:
                 )
             return
         self.reloads["ok" if why == "ok" else "failed"] += 1
+        if why == "no worker was left to replace" and time.monotonic() - self.paused_at < 2 * PATIENCE:
+            return
         if why != "ok" and not self.short_of_descriptors():
             named = re.match(r"worker (\d+) ", why)
             self.failed.append((int(named[1]) if named else 0, time.monotonic(), why))
@@ -484,7 +489,7 @@ class Server:
         os.rename(path, self.program)
 
     def lately_broken(self):
-        return self.broken or time.monotonic() - self.broken_until < 5
+        return self.broken or time.monotonic() - self.broken_until < 10
 
     def rests(self):
         """No reload runs or is about to."""
@@ -565,6 +570,7 @@ class Faults:
         self.counts = collections.Counter()
         self.limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
         self.figures = []
+        self.paused = False
         self.on = True
         self.long_stop_ends = 0.0
         self.plan()
@@ -586,6 +592,8 @@ class Faults:
             candidates = [self.server.pid]
         if kind == "stop_long" and time.monotonic() < self.long_stop_ends:
             return  # enough of them stand still
+        if kind == "reload_broken" and self.paused:
+            return  # with nobody to prove it a program passes
         if kind.startswith("reload") and self.server.broken or kind == "reload_broken" and not self.server.rests():
             return  # it would not be known which program is meant
         if kind in self.OF_CLUSTER:
@@ -623,11 +631,13 @@ class Faults:
         elif kind == "resize":
             self.server.process.send_signal((signal.SIGTTIN, signal.SIGTTOU)[victim % 2])
         else:
+            self.paused = True
             self.server.process.send_signal(signal.SIGUSR1)
             self.loop.timers.after(duration, self.full_size)
 
     def full_size(self):
         self.note("full size")
+        self.loop.timers.after(0.5, lambda: setattr(self, "paused", False))  # workers are there again
         if not self.server.ended:
             self.server.process.send_signal(signal.SIGHUP)
 

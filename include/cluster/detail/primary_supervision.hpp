@@ -173,8 +173,8 @@ inline void primary_core::scale(std::size_t count, const scale_options& options)
         if (restarts_.drop_last(slot)) {
             free_place(slot);
         } else if (worker_core* leaving = find_victim(options.victims)) {
-            replacements_.cancel(*leaving);
             leaving->drain(options.drain_deadline, std::nullopt);
+            replacements_.cancel(*leaving); // a reload goes on without it
         }
     }
     pause(count == 0);
@@ -270,7 +270,7 @@ inline void primary_core::recycle_some() {
         one.recycle_not_before_ = now + std::chrono::seconds{30}; // if it does not work now
         reload_options options;
         options.drain_deadline = one.options_.recycle->drain_deadline;
-        replace(one, generation_, options, false, [](const std::string&) {});
+        replace(one, generation_, options, false, [](auto, const auto&) {});
     }
 }
 

@@ -23,8 +23,9 @@ namespace detail {
 /// old one drains. When it does not come up it goes, and the old one stays.
 class replacements {
 public:
-    /// Called once, with why it failed, or with nothing.
-    using done_function = move_only_function<void(const std::string& failure)>;
+    enum class outcome { replaced, failed, forgone }; // forgone: the place is not needed any more
+    /// Called once, unless everything ends; with why it failed, if it did.
+    using done_function = move_only_function<void(outcome how, const std::string& failure)>;
 
     explicit replacements(event_loop& loop) noexcept : loop_{loop} {}
     ~replacements() { forget_all(); }
@@ -67,7 +68,7 @@ public:
         if (finished->old != nullptr) {
             finished->old->drain(finished->drain_deadline, exit_reason::recycled);
         }
-        finished->done({});
+        finished->done(outcome::replaced, {});
     }
 
     void on_dead(const worker_core& one) {
@@ -79,11 +80,13 @@ public:
         }
     }
 
-    /// The old one shall go, or everything ends: its fresh one goes as well, and nobody is told.
+    /// The old one shall go, or the reload has failed: its fresh one goes as well.
     void cancel(const worker_core& old) {
         if (exchange* found = find([&old](const exchange& each) { return each.old == &old; })) {
             // One that hangs has no connections to wait for, and never reads that it shall go.
-            take(*found)->fresh->drain(std::chrono::seconds{5}, std::nullopt);
+            auto cancelled = take(*found);
+            cancelled->fresh->drain(std::chrono::seconds{5}, std::nullopt);
+            cancelled->done(outcome::forgone, {});
         }
     }
     void forget_all() noexcept {
@@ -129,7 +132,7 @@ private:
         auto why = "worker " + std::to_string(failed->fresh->id()) + " " + what;
         auto said = failed->fresh->boot_tail();
         failed->fresh->end_because(exit_reason::boot_failed);
-        failed->done(said.empty() ? why : why + "\n" + said);
+        failed->done(outcome::failed, said.empty() ? why : why + "\n" + said);
     }
 
     event_loop& loop_;

@@ -5,6 +5,7 @@
 #include "../event_loop.hpp"
 #include "../reload.hpp"
 #include "move_only_function.hpp"
+#include "replacements.hpp"
 #include "worker_core.hpp"
 
 #include <algorithm>
@@ -88,9 +89,10 @@ public:
                              target_,
                              options,
                              drain_first,
-                             [this, drain_first, run = run_](const std::string& failure) {
+                             [this, drain_first, run = run_](replacements::outcome how,
+                                                             const std::string& failure) {
                                  if (run == run_ && running_) {
-                                     replaced(drain_first, failure);
+                                     one_ended(drain_first, how, failure);
                                  }
                              });
             if (!running_) {
@@ -100,6 +102,10 @@ public:
         if (active_ == 0) {
             if (replaced_ == 0 && primary_.expects_workers()) {
                 return; // nobody has proved the new program yet: one that comes back will
+            }
+            if (replaced_ == 0 && !nothing_to_do_) {
+                finish("no worker was left to replace"); // and so the program is not proved
+                return;
             }
             primary_.commit(target_);
             finish({});
@@ -119,6 +125,7 @@ private:
         active_ = unavailable_ = 0;
         replaced_ = 0;
         target_ = nullptr;
+        nothing_to_do_ = !primary_.expects_workers();
         open_program();
     }
 
@@ -135,14 +142,14 @@ private:
         go_on();
     }
 
-    void replaced(bool drained_first, const std::string& failure) {
+    void one_ended(bool drained_first, replacements::outcome how, const std::string& failure) {
         --active_;
         unavailable_ -= drained_first ? 1 : 0;
-        if (!failure.empty()) {
+        if (how == replacements::outcome::failed) {
             finish(failure);
             return;
         }
-        ++replaced_;
+        replaced_ += how == replacements::outcome::replaced ? 1 : 0;
         go_on();
     }
 
@@ -180,6 +187,7 @@ private:
     request following_;
     std::shared_ptr<const program_generation> target_;
     bool running_ = false;
+    bool nothing_to_do_ = false; // there was nobody at the beginning
     std::uint64_t run_ = 0;
     unsigned active_ = 0;
     unsigned unavailable_ = 0;
