@@ -10,7 +10,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
-#include <functional>
 #include <memory>
 #include <set>
 #include <string>
@@ -78,6 +77,26 @@ bool none_is(const std::vector<std::string>& answers, const std::string& wrong) 
 
 } // namespace
 
+namespace {
+
+/// Asks until that worker has answered.
+template <typename Primary, typename F>
+void until_serves(Primary& primary,
+                  const cluster::address& at,
+                  const std::string& worker,
+                  std::vector<std::string>& answers,
+                  F done) {
+    crowd(primary, at, 10, answers, [&primary, at, worker, &answers, done] {
+        if (std::find(answers.begin(), answers.end(), worker) != answers.end()) {
+            done();
+        } else {
+            until_serves(primary, at, worker, answers, done);
+        }
+    });
+}
+
+} // namespace
+
 // A healthy worker may be late on a busy machine: it stalls and recovers, and nobody minds.
 TEST_CASE("fault_66_the_queue_of_a_stopped_worker_of_a_reuse_port_group_is_served_by_others") {
     constexpr std::size_t clients = 60;
@@ -92,22 +111,16 @@ TEST_CASE("fault_66_the_queue_of_a_stopped_worker_of_a_reuse_port_group_is_serve
             primary.fork(2);
             primary.on(cluster::event::listening,
                        [at](const cluster::address& where) { *at = where; });
-            auto until_it_serves = std::make_shared<std::function<void()>>();
-            *until_it_serves = [&, at, again = until_it_serves.get()] {
-                if (std::find(afterwards.begin(), afterwards.end(), "1") != afterwards.end()) {
-                    primary.shutdown();
-                } else {
-                    crowd(primary, *at, 10, afterwards, [again] { (*again)(); });
-                }
-            };
             first.on(cluster::event::recovered, [&recovered] { recovered = true; });
-            auto wake = [&, until_it_serves] {
+            auto wake = [&, at] {
                 recovered = false;
                 first.kill(SIGCONT);
                 scenario::when(
                     primary,
                     [&] { return recovered; },
-                    [until_it_serves] { (*until_it_serves)(); });
+                    [&, at] {
+                        until_serves(primary, *at, "1", afterwards, [&] { primary.shutdown(); });
+                    });
             };
             primary.when_ready([&, at, wake] {
                 first.kill(SIGSTOP);
@@ -153,6 +166,25 @@ struct break_it {
 };
 struct broken {};
 
+/// Asks until each of so many workers has answered.
+template <typename Primary, typename F>
+void until_all_serve(Primary& primary,
+                     const cluster::address& at,
+                     std::size_t workers,
+                     std::vector<std::string>& answers,
+                     F done) {
+    crowd(primary, at, 10, answers, [&primary, at, workers, &answers, done] {
+        std::set<std::string> who{answers.begin(), answers.end()};
+        if (who.count("refused") != 0 || who.size() >= workers) {
+            CHECK(none_is(answers, ""));
+            answers.clear();
+            done();
+        } else {
+            until_all_serve(primary, at, workers, answers, done);
+        }
+    });
+}
+
 /// A worker breaks its listening socket; it is repaired, and every worker serves.
 template <typename Scheduling>
 void breaks_listener(const char* name, harm what) {
@@ -160,33 +192,30 @@ void breaks_listener(const char* name, harm what) {
     std::vector<std::string> answers;
     std::string repaired_at, at_text;
     std::uint64_t repaired = 0;
-    std::size_t ends = 0;
+    std::size_t left = 0;
+    bool all_served = false;
     run_case<cluster::compose<Scheduling>>(
         name,
-        [&](auto& primary) {
+        [&, what](auto& primary) {
             auto at = std::make_shared<cluster::address>();
             primary.on(cluster::event::listening,
                        [at](const cluster::address& where) { *at = where; });
-            auto all_serve = std::make_shared<std::function<void()>>();
-            *all_serve = [&, at, again = all_serve.get()] {
-                std::set<std::string> who{answers.begin(), answers.end()};
-                if (who.size() == workers) {
+            primary.once(cluster::event::listener_repaired, [&, at](const cluster::address& where) {
+                repaired_at = where.to_string();
+                at_text = at->to_string();
+                until_all_serve(primary, *at, workers, answers, [&] {
+                    all_served = true;
                     repaired = primary.stats().listeners.at(0).repaired;
-                    ends = workers - primary.workers().size();
+                    left = primary.workers().size();
                     primary.shutdown();
-                } else {
-                    crowd(primary, *at, 10, answers, [again] { (*again)(); });
-                }
-            };
-            primary.on(cluster::event::listener_repaired,
-                       [&, at, all_serve](const cluster::address& where) {
-                           repaired_at = where.to_string();
-                           at_text = at->to_string();
-                           (*all_serve)();
-                       });
+                });
+            });
             auto& first = primary.fork();
             primary.fork(workers - 1);
-            primary.when_ready([&first, what] { first.send(break_it{what}); });
+            primary.when_ready([&, at, what] { // not while a worker still makes it ready for itself
+                until_all_serve(
+                    primary, *at, workers, answers, [&first, what] { first.send(break_it{what}); });
+            });
         },
         [](auto& self) {
             self.on_message([](const break_it& order) { do_harm(order.what); });
@@ -194,9 +223,9 @@ void breaks_listener(const char* name, harm what) {
         });
     CHECK(repaired_at == at_text);
     CHECK_FALSE(at_text.empty());
-    CHECK(none_is(answers, ""));
+    CHECK(all_served);
     CHECK(repaired >= 1);
-    CHECK(ends == 0);
+    CHECK(left == workers);
 }
 
 } // namespace

@@ -167,6 +167,7 @@ private:
     void adopt(place& orphan);
     void forget_empty_places();
     bool repair(const unique_fd& socket) noexcept;
+    bool listen_again(int socket) noexcept;
     void on_ready(os::io what);
     void dispatch(unique_fd accepted, const address& remote);
     void go_on();
@@ -385,23 +386,28 @@ inline bool shared_listener::repair(const unique_fd& socket) noexcept {
     if (!socket) {
         return false;
     }
-    bool broken = !os::is_listening(socket.get());
-    if (broken) {
-        os::listen_on(socket.get(), asked_.backlog);
-    }
+    bool repaired = !os::is_listening(socket.get()) && listen_again(socket.get());
     if (!os::is_nonblocking(socket.get())) { // a property of the open socket, so of every holder's
-        broken = os::set_nonblocking(socket.get(), true) || broken;
+        repaired = os::set_nonblocking(socket.get(), true) || repaired;
     }
-    return broken;
+    return repaired;
+}
+
+// A socket that was shut down has lost its port if the system had chosen it, though it still tells
+// it: listen(2) alone would take another one.
+inline bool shared_listener::listen_again(int socket) noexcept {
+    bool bound =
+        os::bind_to(socket, at_) || os::last_error() == std::errc::invalid_argument; // it is still
+    return bound && os::listen_on(socket, asked_.backlog);
 }
 
 inline void shared_listener::inspect() noexcept {
-    bool broken = repair(fd_);
+    bool repaired = repair(fd_);
     for (auto& each : places_) {
-        broken = repair(each.socket) || broken;
+        repaired = repair(each.socket) || repaired;
     }
-    repaired_ += broken ? 1 : 0;
-    repair_untold_ = repair_untold_ || broken;
+    repaired_ += repaired ? 1 : 0;
+    repair_untold_ = repair_untold_ || repaired;
 }
 
 inline void shared_listener::set_willing(worker_core& one, bool willing) {
