@@ -136,6 +136,12 @@ bool own_mounts(int more = 0) {
            ::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0;
 }
 
+/// A worker runs the same case, and lives in what its primary has made.
+bool is_worker() {
+    return cluster_test::program::argc > 2 &&
+           std::strcmp(cluster_test::program::argv[1], "--worker-case") == 0;
+}
+
 /// Whether the other one could not do what it should: then that was told.
 bool is_skipped(const std::string& line) {
     if (line.starts_with("skipped: ")) {
@@ -145,9 +151,8 @@ bool is_skipped(const std::string& line) {
     return false;
 }
 
-[[noreturn]] void skip(const std::string& why) {
+void skip(const std::string& why) {
     scenario::say("skipped: " + why);
-    std::exit(0);
 }
 
 struct left_behind {
@@ -181,9 +186,12 @@ int leave_orphan() {
 // Process 1 of its namespace. Says what became of the orphans of its worker, then of the worker.
 void process_one(const char* name, bool reaps) {
     constexpr std::size_t count = 5;
-    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0UL, 0UL, 0UL);
-    if (::getpid() != 1 || ::mount("proc", "/proc", "proc", 0, nullptr) != 0) {
-        skip("no /proc of its own");
+    if (!is_worker()) {
+        ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0UL, 0UL, 0UL);
+        if (::getpid() != 1 || ::mount("proc", "/proc", "proc", 0, nullptr) != 0) {
+            skip("no /proc of its own");
+            std::exit(0);
+        }
     }
     std::vector<int> orphans;
     int code = run_case<cluster::process_cluster>(
@@ -246,6 +254,7 @@ void be_process_one(const char* name, bool reaps) {
     if (part == "outside") {
         if (!own_mounts(CLONE_NEWPID)) {
             skip("no namespaces");
+            std::exit(0);
         }
         scenario::another_primary one{name, "one"};
         std::string line;
@@ -361,13 +370,15 @@ struct look_into {
 void primary_of_an_immortal(const char* name) {
     temporary_directory directory;
     std::optional<dead_file_system> dead;
-    if (std::getenv("IMMORTAL_WORKER") == nullptr) {
+    if (!is_worker()) {
         if (!own_mounts()) {
             skip("no namespaces");
+            return;
         }
         dead.emplace(directory.path());
         if (!*dead) {
             skip("no FUSE");
+            return;
         }
     }
     int code = run_case<replacing>(
@@ -377,7 +388,7 @@ void primary_of_an_immortal(const char* name) {
             primary.on(cluster::event::exit, [](auto& worker) {
                 if (worker.id() == 1) {
                     const auto& report = worker.report();
-                    bool told = report.diagnosis.find("uninterruptible") != std::string::npos;
+                    bool told = report.diagnosis.starts_with("state "); // before it was killed
                     scenario::say(report.status.to_string() + (told ? ", with its state" : ""));
                 }
             });
@@ -400,7 +411,7 @@ void primary_of_an_immortal(const char* name) {
                         primary.shutdown();
                     });
             });
-            primary.fork({.environment = {{"IMMORTAL_WORKER", "yes"}}});
+            primary.fork();
         },
         [](auto& self) {
             self.on_message([](const look_into& what) {
@@ -410,7 +421,6 @@ void primary_of_an_immortal(const char* name) {
             self.ready();
         });
     scenario::say("run " + std::to_string(code));
-    std::exit(code);
 }
 
 } // namespace
@@ -421,6 +431,7 @@ TEST_CASE("fault_28_the_place_of_a_worker_that_cannot_be_killed_is_filled") {
     const char* name = "fault_28_the_place_of_a_worker_that_cannot_be_killed_is_filled";
     if (scenario::part() != nullptr) {
         primary_of_an_immortal(name);
+        return;
     }
     scenario::another_primary other{name, "immortal"};
     auto line = other.line();
@@ -461,19 +472,21 @@ std::string counter_file() {
 // shortage is known, is one of ours, and the kills are, too.
 void primary_in_need(const char* name) {
     temporary_directory directory;
-    std::string counter = directory / "counter";
+    std::string counter = is_worker() ? std::string{} : directory / "counter";
     auto count = [&counter](int kills) {
         std::ofstream{counter, std::ios::trunc} << "low 0\noom 9\noom_kill " << kills << "\n";
     };
-    if (std::getenv("WORKER_IN_NEED") == nullptr) {
+    if (!is_worker()) {
         auto file = counter_file();
         count(7);
         if (file.empty()) {
             skip("no memory cgroup");
+            return;
         }
         if (!own_mounts() ||
             ::mount(counter.c_str(), file.c_str(), nullptr, MS_BIND, nullptr) != 0) {
             skip("no namespaces");
+            return;
         }
     }
     int code = run_case<replacing>(
@@ -504,11 +517,10 @@ void primary_in_need(const char* name) {
                     break;
                 }
             });
-            primary.fork({.environment = {{"WORKER_IN_NEED", "yes"}}});
+            primary.fork();
         },
         [](auto& self) { self.ready(); });
     scenario::say("run " + std::to_string(code));
-    std::exit(code);
 }
 
 } // namespace
@@ -517,6 +529,7 @@ TEST_CASE("fault_30_a_worker_that_is_killed_for_its_memory_is_told_as_such") {
     const char* name = "fault_30_a_worker_that_is_killed_for_its_memory_is_told_as_such";
     if (scenario::part() != nullptr) {
         primary_in_need(name);
+        return;
     }
     scenario::another_primary other{name, "in need"};
     auto line = other.line();
