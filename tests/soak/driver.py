@@ -42,6 +42,7 @@ WORKERS = 4
 CLIENTS = 64
 CANNOT_BEGIN = ("exit code 75", "spawn failed", "boot failed")  # 75: server.cpp
 RSS_GROWTH = 16 << 20
+MOST_PLACES = 16  # of workers: 6 that serve, and as many again that drain, and a few
 LONG_STOP = 12  # seconds; the library kills a worker that has not answered for 10
 LOST_AFTER = 8  # seconds; not before
 BROKEN = ("exits", "hangs", "defers", "garbage", "missing")  # the first three: server.cpp
@@ -324,9 +325,12 @@ def parent_of(pid):
 def descriptors(pid):
     """What the process has open, by kind and in order: sockets and pipes without their numbers."""
     kinds = []
+    with open("/proc/net/tcp", encoding="ascii") as table:
+        listening = {each.split()[9] for each in table if each.split()[3] == "0A"}
     for fd in os.listdir(f"/proc/{pid}/fd"):
         try:
-            name = os.readlink(f"/proc/{pid}/fd/{fd}").split(":[")[0]
+            name, _, inode = os.readlink(f"/proc/{pid}/fd/{fd}").partition(":[")
+            name = "listening socket" if inode[:-1] in listening else name
             kinds.append(name.removesuffix(" (deleted)"))  # a reload replaces the program file
         except OSError:
             pass  # closed meanwhile
@@ -353,7 +357,7 @@ def memory(pid):
 
 class Server:
     def __init__(self, loop, book, program, directory, model):
-        self.loop, self.book, self.directory = loop, book, directory
+        self.loop, self.book, self.directory, self.model = loop, book, directory, model
         self.program = os.path.join(directory, "server")
         with open(program, "rb") as file:
             self.image = file.read()
@@ -572,7 +576,7 @@ class Faults:
         self.figures = []
         self.paused = False
         self.on = True
-        self.long_stop_ends = 0.0
+        self.long_stop_ends, self.long_stopped = 0.0, 0
         self.plan()
 
     def plan(self):
@@ -590,6 +594,8 @@ class Faults:
             candidates = self.server.children()
         if kind == "emfile_primary":
             candidates = [self.server.pid]
+        if time.monotonic() < self.long_stop_ends:  # it is the library that shall kill that one
+            candidates = [each for each in candidates if each != self.long_stopped]
         if kind == "stop_long" and time.monotonic() < self.long_stop_ends:
             return  # enough of them stand still
         if kind == "reload_broken" and self.paused:
@@ -616,6 +622,7 @@ class Faults:
             if kind == "stop_long":
                 duration = LONG_STOP
                 self.long_stop_ends = time.monotonic() + duration
+                self.long_stopped = pid
             last = signal.SIGKILL if kind == "stop_kill" else signal.SIGCONT
             self.loop.timers.after(duration, lambda: self.note_signal(pid, last))
         else:
@@ -648,6 +655,8 @@ class Faults:
             print("  fault", line)
 
     def note_signal(self, pid, which):
+        if pid == self.long_stopped and time.monotonic() < self.long_stop_ends - 0.01:
+            return  # the end of a shorter stop
         self.note(f"{which.name} {pid}")
         self.server.signal(pid, which)
 
@@ -803,9 +812,13 @@ def check_rest(loop, book, server, before):
             server.reload()
             if not loop.run_until(lambda: server.rests() and server.reloads["ok"] > good, PATIENCE):
                 book.violation(f"the last reload did not succeed: {server.failed[-1:]}")
-    if not loop.run_until(lambda: descriptors(server.pid) == before[0], PATIENCE):
+    then = collections.Counter(before[0])
+    if server.model == "reuse_port":  # a place that once was has its socket for ever: clients may be in its queue
+        then["listening socket"] = max(then["listening socket"], descriptors(server.pid).count("listening socket"))
+        if then["listening socket"] > MOST_PLACES:
+            book.violation(f"{then['listening socket']} listening sockets")
+    if not loop.run_until(lambda: collections.Counter(descriptors(server.pid)) == then, PATIENCE):
         now = collections.Counter(descriptors(server.pid))
-        then = collections.Counter(before[0])
         book.violation(f"descriptors of the primary: more {dict(now - then)}, fewer {dict(then - now)}")
     for each in server.children():
         with open(f"/proc/{each}/stat", encoding="latin-1") as stat:
