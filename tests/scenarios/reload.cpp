@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // Replacing every worker while the cluster serves.
+#include "../fixtures/scenario.hpp"
 #include "../support/client.hpp"
 #include "../support/cluster_test.hpp"
 
@@ -313,4 +314,35 @@ TEST_CASE("a shutdown ends a reload") {
         [](auto& self) { serve(self); });
     CHECK(code == 0);
     CHECK(reason == "the cluster shuts down");
+}
+
+TEST_CASE("reloads leave no descriptor behind in the primary") {
+    std::vector<std::size_t> open;
+    run_case<cluster::process_cluster>(
+        "reloads leave no descriptor behind in the primary",
+        [&](auto& primary) {
+            auto again = std::make_shared<std::function<void()>>();
+            *again = [&, again = std::weak_ptr{again}] {
+                auto settled = [&] {
+                    return primary.workers().size() == 2 && primary.workers().at(0).is_ready() &&
+                           primary.workers().at(1).is_ready() &&
+                           (open.empty() || scenario::open_descriptors() == open[0]);
+                };
+                scenario::when(primary, settled, [&, go_on = again.lock()] {
+                    open.push_back(scenario::open_descriptors());
+                    if (open.size() == 5) {
+                        primary.shutdown();
+                    } else {
+                        primary.reload({}, [go_on](const cluster::reload_report& report) {
+                            CHECK(report.ok());
+                            (*go_on)();
+                        });
+                    }
+                });
+            };
+            primary.fork(2);
+            (*again)();
+        },
+        [](auto& self) { serve(self); });
+    CHECK(open.size() == 5); // else it waited for one that never closed
 }

@@ -38,7 +38,9 @@ public:
         return path_;
     }
     /// The path of something in it.
-    [[nodiscard]] std::string operator/(const std::string& name) const { return path() + '/' + name; }
+    [[nodiscard]] std::string operator/(const std::string& name) const {
+        return path() + '/' + name;
+    }
 
 private:
     mutable std::string path_;

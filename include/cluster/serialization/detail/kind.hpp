@@ -199,7 +199,6 @@ consteval auto find_parts() {
 template <typename T>
 using parts_t = decltype(find_parts<std::remove_cv_t<T>>());
 
-
 template <std::size_t Size>
 using unsigned_of_size = std::conditional_t<
     Size == 1,
