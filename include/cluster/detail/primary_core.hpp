@@ -195,6 +195,7 @@ private:
                  const reload_options& options,
                  bool drain_first,
                  replacements::done_function done);
+    void restore(std::uint32_t slot, const fork_options& asked);
     void cancel(const program_generation& generation);
     void commit(const std::shared_ptr<const program_generation>& generation) {
         generation_ = generation;
