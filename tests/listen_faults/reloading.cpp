@@ -498,6 +498,81 @@ TEST_CASE("fault_62_a_generation_that_hangs_at_boot_is_killed_and_the_old_one_se
 
 namespace {
 
+/// Of two workers the first may drain before its successor is ready, which hangs; the other one's
+/// dies. \returns how many serve in the end.
+template <typename Cluster>
+std::size_t fails_with_one_drained(const char* name) {
+    std::size_t serving = 0;
+    std::string reason;
+    run_case<Cluster>(
+        name,
+        [&](auto& primary) {
+            auto held = std::make_shared<std::vector<cluster::stream*>>();
+            auto count = [&primary] {
+                std::size_t all = 0;
+                for (auto& each : primary.workers()) {
+                    bool old = each.generation() == 1 && each.id() != 1;
+                    all += old && each.is_ready() && each.is_connected() ? 1U : 0U;
+                }
+                return all;
+            };
+            auto let_go = [&, held, count](const cluster::reload_report& report) {
+                reason = report.reason();
+                for (auto* each : *held) {
+                    each->end();
+                }
+                scenario::when(
+                    primary,
+                    [count] { return count() == 2; },
+                    [&, count] {
+                        serving = count();
+                        primary.shutdown();
+                    });
+            };
+            primary.once(cluster::event::listening, [&, held, let_go](const cluster::address& at) {
+                auto hold = [&, held, let_go, at] {
+                    for (int i = 0; i != 2; ++i) { // in turn: each worker has one
+                        auto& client = primary.attach(connect_to(at));
+                        held->push_back(&client);
+                        client.on_data([&, let_go, answers = std::size_t{0}](auto) mutable {
+                            if (++answers == 1 && ++serving == 2) {
+                                serving = 0;
+                                primary.reload({.max_surge = 1, .max_unavailable = 1}, let_go);
+                            }
+                        });
+                        client.write("hold");
+                    }
+                };
+                primary.when_ready(hold);
+            });
+            primary.fork(2);
+        },
+        [](auto& self) {
+            if (self.generation() == 1) {
+                serve(self);
+            } else if (self.slot() == 0) {
+                self.defer_ready();
+            } else {
+                std::exit(3);
+            }
+        });
+    CHECK(reason.find("ended before it was ready: exit code 3") != std::string::npos);
+    return serving;
+}
+
+} // namespace
+
+TEST_CASE("fault_61_a_worker_that_had_drained_before_a_reload_failed_has_a_successor") {
+    CHECK(fails_with_one_drained<cluster::process_cluster>(
+              "fault_61_a_worker_that_had_drained_before_a_reload_failed_has_a_successor") == 2);
+}
+TEST_CASE("fault_61_a_worker_that_had_drained_before_a_reload_failed_is_replaced_once") {
+    CHECK(fails_with_one_drained<cluster::compose<cluster::restart::always>>(
+              "fault_61_a_worker_that_had_drained_before_a_reload_failed_is_replaced_once") == 2);
+}
+
+namespace {
+
 /// Reloads one worker again and again that has a client who never goes, in each generation.
 template <typename Primary>
 class endless_clients {

@@ -196,6 +196,7 @@ private:
                  const reload_options& options,
                  bool drain_first,
                  replacements::done_function done);
+    void restore(std::uint32_t slot, const fork_options& asked);
     void cancel(const program_generation& generation);
     [[nodiscard]] bool expects_workers() const noexcept {
         bool dying = std::any_of(workers_.begin(), workers_.end(), [](const auto& each) {

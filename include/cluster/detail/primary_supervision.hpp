@@ -281,11 +281,26 @@ inline void primary_core::replace(worker_core& old,
                                   replacements::done_function done) {
     auto asked = old.asked_;
     auto merged = merge(settings_, asked);
-    worker_core& fresh =
-        start(old.slot(), {std::move(asked), std::move(merged), generation}, 0, true);
+    worker_core& fresh = start(old.slot(), {asked, std::move(merged), generation}, 0, true);
+    if (drain_first) {
+        done = [this, slot = old.slot(), asked = std::move(asked), done = std::move(done)](
+                   const std::string& failure) mutable {
+            if (!failure.empty()) {
+                restore(slot, asked);
+            }
+            done(failure);
+        };
+    }
     replacements_.begin(old, fresh, options.ready_timeout, options.drain_deadline, std::move(done));
     if (drain_first) {
         old.drain(options.drain_deadline, exit_reason::recycled);
+    }
+}
+
+// A worker has drained for one that does not come: its place gets another of the old program.
+inline void primary_core::restore(std::uint32_t slot, const fork_options& asked) {
+    if (!shutting_down()) {
+        start(slot, {asked, merge(settings_, asked), generation_}, 0);
     }
 }
 
@@ -331,6 +346,9 @@ inline void primary_core::cancel(const program_generation& generation) {
         worker_core& one = *workers_[i];
         if (one.generation() != generation.number && replacements_.has_old(one)) {
             replacements_.cancel(one);
+            if (one.leaving_) {
+                restore(one.slot(), one.asked_);
+            }
         }
     }
 }

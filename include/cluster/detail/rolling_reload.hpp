@@ -56,14 +56,19 @@ public:
 
     /// The one that runs, and the one behind it, end without success.
     void abandon(const std::string& why) {
-        if (running_) {
-            following_.wanted = false;
-            std::move(following_.callbacks.begin(),
-                      following_.callbacks.end(),
-                      std::back_inserter(waiting_.callbacks));
-            following_.callbacks.clear();
-            finish(why);
+        if (!running_ && !waiting_.wanted) {
+            return;
         }
+        if (!running_) { // it would begin in the next turn
+            target_ = nullptr;
+            replaced_ = 0;
+        }
+        following_.wanted = false;
+        std::move(following_.callbacks.begin(),
+                  following_.callbacks.end(),
+                  std::back_inserter(waiting_.callbacks));
+        following_.callbacks.clear();
+        finish(why);
     }
 
     /// Workers have come or gone: perhaps there is more to replace, or nothing any more.
