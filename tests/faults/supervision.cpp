@@ -410,6 +410,7 @@ TEST_CASE("fault_13_a_worker_that_listens_and_then_hangs_is_isolated_and_replace
     std::vector<std::string> answers;
     std::string end;
     std::size_t stalled = 0;
+    bool replaced = false;
     run_case<replacing>(
         "fault_13_a_worker_that_listens_and_then_hangs_is_isolated_and_replaced",
         [&](auto& primary) {
@@ -429,10 +430,11 @@ TEST_CASE("fault_13_a_worker_that_listens_and_then_hangs_is_isolated_and_replace
             primary.on(cluster::event::exit, [&](auto& worker, const cluster::exit_status& status) {
                 end = worker.id() == 1 ? status.to_string() : end;
             });
+            primary.on(cluster::event::ready, [&](auto& worker) { replaced |= worker.id() > 2; });
             primary.fork(2);
             scenario::when(
                 primary,
-                [&] { return answers.size() == clients_each && !end.empty(); },
+                [&] { return answers.size() == clients_each && !end.empty() && replaced; },
                 [&primary] { primary.stop(); });
         },
         [](auto& self) {
