@@ -246,9 +246,11 @@ namespace {
 constexpr cluster::supervision_options watchful{.stalled_after = 600ms, .replaced_after = 4s};
 
 struct spinning {};
+struct are_you_through {};
 
 template <typename Self>
 void serve_or_spin(Self& self) {
+    self.on_request([](const are_you_through&) { return 1; });
     self.listen({.host = "127.0.0.1"}, [&self](cluster::connection client) {
         auto& stream = self.attach(std::move(client));
         stream.on_data([&self, &stream](cluster::stream::bytes bytes) {
@@ -359,10 +361,12 @@ unresponsive lose_an_answer(const char* name, bool spins) {
                 }
                 auto& victim = *primary.workers().find(1);
                 seen.victim = 1;
-                victim.kill(SIGSTOP);
-                CHECK(scenario::eventually(
-                    [&] { return scenario::process_state(victim.pid()) == 'T'; }));
-                watch_victim(primary, seen, at);
+                victim.template request<int>(are_you_through{}, [&](const auto&) { // its loop turns
+                    victim.kill(SIGSTOP);
+                    CHECK(scenario::eventually(
+                        [&] { return scenario::process_state(victim.pid()) == 'T'; }));
+                    watch_victim(primary, seen, at);
+                });
             });
         },
         [](auto& self) { serve_or_spin(self); });
@@ -401,6 +405,50 @@ TEST_CASE("fault_13_a_stopped_worker_is_isolated_and_replaced_with_reuse_port") 
     CHECK(seen.report.diagnosis.find("stopped") != std::string::npos);
 }
 
+// It has said that it is ready, and its loop has never turned.
+TEST_CASE("fault_13_a_worker_that_listens_and_then_hangs_is_isolated_and_replaced") {
+    std::vector<std::string> answers;
+    std::string end;
+    std::size_t stalled = 0;
+    bool replaced = false;
+    run_case<replacing>(
+        "fault_13_a_worker_that_listens_and_then_hangs_is_isolated_and_replaced",
+        [&](auto& primary) {
+            primary.supervise({.stalled_after = 600ms, .replaced_after = 4s, .boot_timeout = 5s});
+            cluster::address at;
+            primary.once(cluster::event::listening, [&](auto&, const cluster::address& where) {
+                primary.when_ready([&, where] {
+                    for (std::size_t i = 0; i != clients_each; ++i) {
+                        scenario::ask(primary, where, "?", [&](const std::string& text) {
+                            answers.push_back(text);
+                        });
+                    }
+                });
+            });
+            primary.on(cluster::event::stalled,
+                       [&](auto& worker) { stalled += worker.id() == 1 ? 1U : 0U; });
+            primary.on(cluster::event::exit, [&](auto& worker, const cluster::exit_status& status) {
+                end = worker.id() == 1 ? status.to_string() : end;
+            });
+            primary.on(cluster::event::ready, [&](auto& worker) { replaced |= worker.id() > 2; });
+            primary.fork(2);
+            scenario::when(
+                primary,
+                [&] { return answers.size() == clients_each && !end.empty() && replaced; },
+                [&primary] { primary.stop(); });
+        },
+        [](auto& self) {
+            serve_or_spin(self);
+            while (self.id() == 1) {
+                ::pause();
+            }
+        });
+    CHECK(stalled == 1);
+    CHECK(answers.size() == clients_each);
+    CHECK(std::count(answers.begin(), answers.end(), "") == 0);
+    CHECK(end == "boot failed: killed by SIGTERM");
+}
+
 TEST_CASE("fault_15_a_worker_whose_handler_does_not_return_is_isolated_and_replaced") {
     auto seen = lose_an_answer<supervised<cluster::scheduling::round_robin>>(
         "fault_15_a_worker_whose_handler_does_not_return_is_isolated_and_replaced", true);
@@ -413,7 +461,6 @@ namespace {
 struct has_client {
     std::uint16_t port = 0; // of the client
 };
-struct are_you_through {};
 
 // Stops worker 1 again and again under clients and lets it go on, when it was told as stalled
 // (`pauses` empty) or after each of the pauses.
@@ -425,6 +472,7 @@ struct interruptions {
     std::map<std::uint16_t, std::size_t> served; // in this round
     std::size_t answers = 0;
     cluster::address at;
+    std::set<std::uint32_t> answered;
     std::function<void()> next, again;
 
     static constexpr std::size_t clients = 6;
@@ -453,7 +501,17 @@ struct interruptions {
                 next = [&, count, pauses] { stop(primary, count, pauses); };
                 again = [&] { until_it_serves(primary); };
                 primary.fork(2);
-                primary.when_ready([&] { next(); });
+                primary.when_ready([&] { // and, by their answers, in their loops
+                    for (auto& each : primary.workers()) {
+                        each.template request<int>(are_you_through{},
+                                                   [&, id = each.id()](const auto&) {
+                                                       answered.insert(id);
+                                                       if (answered.size() == 2) {
+                                                           next();
+                                                       }
+                                                   });
+                    }
+                });
             },
             [](auto& self) {
                 self.on_request([](const are_you_through&) { return 1; });

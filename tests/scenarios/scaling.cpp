@@ -370,9 +370,10 @@ struct recycled {
             }
         });
     }
-    void check(std::size_t workers) const {
+    void check(std::size_t workers) {
         CHECK(code == 0);
         REQUIRE(ends.size() == workers);
+        std::sort(ends.begin(), ends.end()); // the last one does not wait for the one before
         for (std::size_t i = 0; i + 1 != workers; ++i) {
             CHECK(ends[i] == std::to_string(i + 1) + ": recycled: exit code 0");
         }

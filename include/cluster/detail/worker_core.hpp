@@ -290,7 +290,6 @@ private:
         on_window_changed();
         end();
     }
-    void start_pulse() noexcept;
     void become_ready();
     void tell_ready();
     void set_stalled(bool on);
@@ -309,6 +308,11 @@ private:
     [[nodiscard]] const char* activity() const noexcept;
     [[nodiscard]] worker_stats stats(std::chrono::steady_clock::time_point now) const;
     void look_at_pulse(std::chrono::steady_clock::time_point now, const pulse_limits& limits);
+    void start_pulse() noexcept {
+        if (beat_period_ != std::chrono::nanoseconds{0} && !pulse_.started()) {
+            pulse_.start(loop_.now(), beat_period_);
+        }
+    }
     void kill_unresponsive();
     void hand_over(connection_source& from, unique_fd accepted) {
         queue_.add(from, std::move(accepted));
@@ -393,6 +397,7 @@ inline void worker_core::on_frame(frame& arrived) {
     } else if (arrived.header.kind == frame_kind::running) {
         if (!std::exchange(running_, true)) {
             start_pulse();
+            pulse_.excuse_until(loop_.now()); // what it did before was its boot
             owner_.on_worker_up(*this);
         }
     } else if (arrived.header.kind == frame_kind::ready) {
@@ -430,15 +435,8 @@ inline void worker_core::become_ready() {
     }
 }
 
-// From when it says that it can do its work, or that its loop runs.
-inline void worker_core::start_pulse() noexcept {
-    if (beat_period_ != std::chrono::nanoseconds{0} && !pulse_.started()) {
-        pulse_.start(loop_.now(), beat_period_);
-    }
-}
-
 inline void worker_core::tell_ready() {
-    start_pulse();
+    start_pulse(); // it gets connections from now on, even if its loop never turns
     loop_.defer(owner_.alive_.guard([this] { owner_.on_worker_up(*this); })); // if a handler throws
     emit(event::ready);
 }
@@ -460,7 +458,11 @@ inline void worker_core::set_stalled(bool on) {
 }
 
 inline void worker_core::look_at_pulse(std::chrono::steady_clock::time_point now,
-                                       const pulse_limits& limits) {
+                                       const pulse_limits& bounds) {
+    auto limits = bounds;
+    if (!running_) { // it still boots, which has a limit of its own
+        limits.replaced_after = {};
+    }
     const control_page* page = queue_.page();
     if (!pulse_.started() || page == nullptr || !channel_.is_open()) {
         return;
