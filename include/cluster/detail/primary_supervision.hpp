@@ -285,11 +285,11 @@ inline void primary_core::replace(worker_core& old,
     worker_core& fresh = start(old.slot(), {asked, std::move(merged), generation}, 0, true);
     if (drain_first) {
         done = [this, slot = old.slot(), asked = std::move(asked), done = std::move(done)](
-                   const std::string& failure) mutable {
-            if (!failure.empty()) {
+                   replacements::outcome how, const std::string& failure) mutable {
+            if (how == replacements::outcome::failed) {
                 restore(slot, asked);
             }
-            done(failure);
+            done(how, failure);
         };
     }
     replacements_.begin(old, fresh, options.ready_timeout, options.drain_deadline, std::move(done));
