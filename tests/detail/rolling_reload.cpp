@@ -12,6 +12,7 @@
 #include <vector>
 
 namespace detail = cluster::detail;
+using outcome = detail::replacements::outcome;
 
 namespace {
 
@@ -73,7 +74,7 @@ public:
                  const std::shared_ptr<const detail::program_generation>& target,
                  const cluster::reload_options&,
                  bool drain_first,
-                 detail::move_only_function<void(const std::string&)> done) {
+                 detail::replacements::done_function done) {
         log += (drain_first ? "drain " : "start ") + std::to_string(old.slot()) + "; ";
         running_.push_back({&old, target, std::move(done)});
     }
@@ -81,6 +82,7 @@ public:
         return std::any_of(
             running_.begin(), running_.end(), [&](const auto& each) { return each.old == &one; });
     }
+    [[nodiscard]] bool expects_workers() const { return !workers_.empty(); }
     void cancel(const detail::program_generation& target) {
         log += "cancel " + std::to_string(target.number) + "; ";
         running_.clear();
@@ -118,10 +120,10 @@ public:
             remove(*done.old);
             add(slot, done.target);
         }
-        done.done(failure);
+        done.done(failure.empty() ? outcome::replaced : outcome::failed, failure);
     }
     /// The end of the only replacement that runs, for later.
-    [[nodiscard]] detail::move_only_function<void(const std::string&)> take_done() {
+    [[nodiscard]] detail::replacements::done_function take_done() {
         auto done = std::move(running_.at(0).done);
         running_.clear();
         return done;
@@ -150,7 +152,7 @@ private:
     struct replacement {
         detail::worker_core* old;
         std::shared_ptr<const detail::program_generation> target;
-        detail::move_only_function<void(const std::string&)> done;
+        detail::replacements::done_function done;
     };
 
     cluster::event_loop loop_;
@@ -307,7 +309,7 @@ TEST_CASE("a replacement of a reload that is over says nothing to the next one")
     tested.abandon("never mind");
     tested.ask({}, {});
     primary.take_log();
-    late("too late");
+    late(outcome::failed, "too late");
     CHECK(tested.is_running());
     CHECK(primary.take_log() == "");
 }
