@@ -243,7 +243,7 @@ void process_one(const char* name, bool reaps) {
             }
         });
     scenario::say("run " + std::to_string(code));
-    std::exit(code);
+    std::_Exit(code); // the leak checker at exit cannot look into number 1 of a namespace
 }
 
 void be_process_one(const char* name, bool reaps) {
