@@ -103,7 +103,8 @@ inline void primary_core::check_boot(worker_core& one, std::chrono::steady_clock
     using namespace std::chrono_literals;
     auto limit = supervision_.boot_timeout.value_or(policies_.replaces() ? 60s : 0s);
     bool foreign = !one.options_.executable.empty() && !one.was_online_;
-    if (limit.count() <= 0 || one.is_up() || one.exit_seen_ || one.because_ || foreign ||
+    bool is_up = one.running_ && one.is_up(); // one that listens and then hangs is not
+    if (limit.count() <= 0 || is_up || one.exit_seen_ || one.because_ || foreign ||
         now - one.booting_since_ < limit || replacements_.has_fresh(one)) {
         return;
     }
