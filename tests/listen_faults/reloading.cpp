@@ -496,6 +496,28 @@ TEST_CASE("fault_62_a_generation_that_hangs_at_boot_is_killed_and_the_old_one_se
     CHECK(seen.reports[1].replaced() == 2);
 }
 
+// It is ready, and its loop never runs.
+TEST_CASE("fault_62_a_worker_that_listens_and_then_hangs_has_not_come_up") {
+    std::vector<std::string> ends;
+    run_case<cluster::compose<cluster::restart::always>>(
+        "fault_62_a_worker_that_listens_and_then_hangs_has_not_come_up",
+        [&](auto& primary) {
+            primary.supervise({.boot_timeout = 400ms});
+            primary.on(cluster::event::exit, [&](auto&, const cluster::exit_status& status) {
+                ends.push_back(status.to_string());
+                primary.stop();
+            });
+            primary.fork();
+        },
+        [](auto& self) {
+            serve(self);
+            for (;;) {
+                ::pause();
+            }
+        });
+    CHECK(ends == std::vector<std::string>{"boot failed: killed by SIGTERM"});
+}
+
 namespace {
 
 /// Of two workers the first may drain before its successor is ready, which hangs; the other one's

@@ -79,6 +79,25 @@ bool none_is(const std::vector<std::string>& answers, const std::string& wrong) 
 
 namespace {
 
+/// Asks until each of so many workers has answered.
+template <typename Primary, typename F>
+void until_all_serve(Primary& primary,
+                     const cluster::address& at,
+                     std::size_t workers,
+                     std::vector<std::string>& answers,
+                     F done) {
+    crowd(primary, at, 10, answers, [&primary, at, workers, &answers, done] {
+        std::set<std::string> who{answers.begin(), answers.end()};
+        if (who.count("refused") != 0 || who.size() >= workers) {
+            CHECK(none_is(answers, ""));
+            answers.clear();
+            done();
+        } else {
+            until_all_serve(primary, at, workers, answers, done);
+        }
+    });
+}
+
 /// Asks until that worker has answered.
 template <typename Primary, typename F>
 void until_serves(Primary& primary,
@@ -122,13 +141,18 @@ TEST_CASE("fault_66_the_queue_of_a_stopped_worker_of_a_reuse_port_group_is_serve
                         until_serves(primary, *at, "1", afterwards, [&] { primary.shutdown(); });
                     });
             };
-            primary.when_ready([&, at, wake] {
+            auto stop = [&, at, wake] {
                 first.kill(SIGSTOP);
                 auto stopped = [&first] { return scenario::process_state(first.pid()) == 'T'; };
                 scenario::when(primary, stopped, [&, at, wake] {
                     crowd(primary, *at, clients, queued, [&, at, wake] { // waits for the watch
                         crowd(primary, *at, clients, later, wake);
                     });
+                });
+            };
+            primary.when_ready([&, at, stop] { // and the loop of each has turned more than once
+                until_all_serve(primary, *at, 3, afterwards, [&, at, stop] {
+                    until_all_serve(primary, *at, 3, afterwards, stop);
                 });
             });
         },
@@ -165,25 +189,6 @@ struct break_it {
     harm what = harm::shut_down;
 };
 struct broken {};
-
-/// Asks until each of so many workers has answered.
-template <typename Primary, typename F>
-void until_all_serve(Primary& primary,
-                     const cluster::address& at,
-                     std::size_t workers,
-                     std::vector<std::string>& answers,
-                     F done) {
-    crowd(primary, at, 10, answers, [&primary, at, workers, &answers, done] {
-        std::set<std::string> who{answers.begin(), answers.end()};
-        if (who.count("refused") != 0 || who.size() >= workers) {
-            CHECK(none_is(answers, ""));
-            answers.clear();
-            done();
-        } else {
-            until_all_serve(primary, at, workers, answers, done);
-        }
-    });
-}
 
 /// A worker breaks its listening socket; it is repaired, and every worker serves.
 template <typename Scheduling>
