@@ -317,6 +317,7 @@ public:
     }
     /// Kills one of the workers; returns when another serves.
     void crash_one() {
+        REQUIRE(last_worker_ > 0); // -1 would be everybody
         REQUIRE(::kill(last_worker_, SIGKILL) == 0);
         REQUIRE(is_news(next_line()));
     }
