@@ -34,6 +34,7 @@
 #include "cluster/result.hpp"
 #include "cluster/scheduling/reuse_port.hpp"
 #include "cluster/scheduling/round_robin.hpp"
+#include "cluster/scheduling/round_robin_kernel.hpp"
 #include "cluster/scheduling/shared_socket.hpp"
 #include "cluster/self.hpp"
 #include "cluster/serialization/binary.hpp"

@@ -308,6 +308,9 @@ private:
     [[nodiscard]] bool waits_for_one() const noexcept override {
         return detail::waits_for_one<typename Cluster::scheduling_type>();
     }
+    [[nodiscard]] kernel_steering steering() const noexcept override {
+        return detail::steering_of<typename Cluster::scheduling_type>();
+    }
     detail::launched_worker launch(const detail::launch_request& request,
                                    std::error_code& error) override {
         return Cluster::backend_type::launch(request, error);

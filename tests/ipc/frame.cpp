@@ -86,7 +86,7 @@ struct expectation {
 };
 constexpr expectation table[] = {{frame_kind::welcome, 2, -1, 64 << 20},
                                  {frame_kind::connections, 32, -1, 0},
-                                 {frame_kind::listen_result, 1, -1, 4096},
+                                 {frame_kind::listen_result, 2, -1, 4096},
                                  {frame_kind::adopt_listener, 1, -1, 0},
                                  {frame_kind::abandon_listener, 0, -1, 0},
                                  {frame_kind::disconnect, 0, -1, 0},

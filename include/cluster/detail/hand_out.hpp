@@ -29,6 +29,7 @@ public:
     virtual choice pick(const candidates& ready, const connection_info& from) = 0;
     [[nodiscard]] virtual bool needs_address() const noexcept = 0;
     [[nodiscard]] virtual bool waits_for_one() const noexcept = 0;
+    [[nodiscard]] virtual kernel_steering steering() const noexcept = 0;
 
 protected:
     ~connection_router() = default;

@@ -9,6 +9,7 @@
 #include "os/fd.hpp"
 
 #if defined(__linux__)
+#    include "os/linux/bpf.hpp"
 #    include "os/linux/cpu.hpp"
 #    include "os/linux/files.hpp"
 #    include "os/linux/memory.hpp"
@@ -21,6 +22,7 @@
 #    include "os/linux/signal_name.hpp"
 #    include "os/linux/signals.hpp"
 #    include "os/linux/socket.hpp"
+#    include "os/linux/steering.hpp"
 #endif
 
 #endif // CLUSTER_DETAIL_OS_HPP

@@ -439,7 +439,7 @@ inline void primary_core::on_listen(worker_core& from, const frame& arrived) {
     listen_message asked;
     listen_result_message result;
     std::error_code error;
-    unique_fd socket;
+    descriptor_list sockets;
     shared_listener* found = nullptr;
     if (!decode_wire(arrived.payload, asked)) {
         error = errc::bad_payload;
@@ -449,7 +449,7 @@ inline void primary_core::on_listen(worker_core& from, const frame& arrived) {
     bool becomes_ready = asked.ready && !from.ready_;
     if (found != nullptr && !error) {
         from.ready_ = from.ready_ || asked.ready; // before it joins: it is served at once
-        socket = found->join(from, error);
+        sockets = found->join(from, error);
         from.ready_ = from.ready_ && !(error && becomes_ready);
     }
     if (error) {
@@ -465,7 +465,7 @@ inline void primary_core::on_listen(worker_core& from, const frame& arrived) {
          found == nullptr ? 0 : found->key(),
          arrived.header.sequence},
         [&](byte_buffer& out) { encode_wire(result, out); },
-        descriptor_list{std::move(socket)},
+        std::move(sockets),
         {},
         true);
     if (error) {
@@ -483,7 +483,9 @@ inline shared_listener*
 primary_core::listener_for(worker_core& from, listen_message& asked, std::error_code& error) {
     auto mode = asked.own_socket ? accept_mode::own_socket : policies_.mode();
     if (mode == accept_mode::own_socket && (asked.local_path || asked.fd != -1)) {
-        mode = accept_mode::shared; // SO_REUSEPORT is for addresses of the network
+        // SO_REUSEPORT is for addresses of the network.
+        mode = policies_.steering() == kernel_steering::none ? accept_mode::shared
+                                                             : accept_mode::handed;
     }
     for (auto& each : listeners_) {
         if (each->matches(asked, from)) {

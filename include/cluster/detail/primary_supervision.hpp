@@ -92,6 +92,7 @@ inline void primary_core::tick_slowly() {
     }
     for (std::size_t i = 0; i < listeners_.size(); ++i) {
         listeners_[i]->inspect();
+        listeners_[i]->settle();
         if (listeners_[i]->take_repaired()) {
             listener_repaired_.emit(address{listeners_[i]->at()});
         }

@@ -131,8 +131,13 @@ private:
 
     void be_welcomed(const std::string& serializer);
     listen_message question(const listen_options& options, std::error_code& error) const;
-    listen_result_message
-    ask(const listen_message& asked, unique_fd& socket, std::uint32_t& key, std::error_code& error);
+    struct answer {
+        std::uint32_t key = 0;
+        listen_result_message result;
+        unique_fd socket;
+        unique_fd load; // where to tell it
+    };
+    answer ask(const listen_message& asked, std::error_code& error);
 
     inline void on_frame(frame& arrived) override;
     void on_channel_drained() override { events_.drain.emit(); }
@@ -236,15 +241,12 @@ inline listen_message self_core::question(const listen_options& options,
 }
 
 // Blocks for the primary's answer; what else arrives meanwhile is delivered later, in order.
-inline listen_result_message self_core::ask(const listen_message& asked,
-                                            unique_fd& socket,
-                                            std::uint32_t& key,
-                                            std::error_code& error) {
-    listen_result_message result;
+inline self_core::answer self_core::ask(const listen_message& asked, std::error_code& error) {
+    answer got;
     auto query = next_query_++;
     if (!is_connected()) {
         error = errc::channel_closed;
-        return result;
+        return got;
     }
     channel_.send(
         {0, frame_kind::listen, 0, 0, query},
@@ -257,21 +259,25 @@ inline listen_result_message self_core::ask(const listen_message& asked,
             return header.kind == frame_kind::listen_result && header.sequence == query;
         },
         [&](frame& arrived) {
-            key = arrived.header.type;
-            if (!decode_wire(arrived.payload, result)) {
+            got.key = arrived.header.type;
+            if (!decode_wire(arrived.payload, got.result)) {
                 error = errc::bad_frame;
-            } else if (!arrived.descriptors.empty()) {
-                socket = std::move(arrived.descriptors.front());
             } else if (arrived.truncated) {
                 error = errc::descriptor_truncated;
+            }
+            if (!arrived.descriptors.empty()) {
+                got.socket = std::move(arrived.descriptors.front());
+            }
+            if (arrived.descriptors.size() > 1) {
+                got.load = std::move(arrived.descriptors[1]);
             }
         });
     if (!answered) {
         error = errc::channel_closed;
     } else if (!error) {
-        error = error_of(result);
+        error = error_of(got.result);
     }
-    return result;
+    return got;
 }
 
 inline server& self_core::listen(const listen_options& options,
@@ -281,25 +287,27 @@ inline server& self_core::listen(const listen_options& options,
         return listen_alone(options, std::move(handler), error);
     }
     auto asked = question(options, error);
-    unique_fd socket;
-    std::uint32_t key = 0;
-    listen_result_message result;
+    answer got;
     if (!error) {
-        result = ask(asked, socket, key, error);
+        got = ask(asked, error);
     }
-    auto mode = static_cast<accept_mode>(result.mode);
-    if (!error && mode != accept_mode::handed && !socket) {
+    auto mode = static_cast<accept_mode>(got.result.mode);
+    if (!error && mode != accept_mode::handed && !got.socket) {
         error = errc::bad_frame;
     }
-    auto& made = server_set::add(key, from_wire(result.at), options, mode, std::move(handler));
+    auto& made =
+        server_set::add(got.key, from_wire(got.result.at), options, mode, std::move(handler));
+    if (got.load && !error) {
+        error = server_access::tell_load(made, slot(), got.load.get());
+    }
     if (error) {
         made.unref(); // a server that does not listen: the caller of the error_code form has it
                       // closed
         server_access::fail(made);
         return made;
     }
-    if (socket) {
-        server_access::add_socket(made, slot(), std::move(socket));
+    if (got.socket) {
+        server_access::add_socket(made, slot(), std::move(got.socket));
     }
     now_listening(made);
     return made;
@@ -385,15 +393,14 @@ inline listener self_core::open_listener(const listen_options& options, std::err
     }
     auto asked = question(options, error);
     asked.own_socket = true;
-    unique_fd socket;
-    std::uint32_t key = 0;
+    answer got;
     if (!error) {
-        ask(asked, socket, key, error);
+        got = ask(asked, error);
     }
     if (!error && asked.ready) {
         now_ready();
     }
-    return listener{error ? unique_fd{} : std::move(socket)};
+    return listener{error ? unique_fd{} : std::move(got.socket)};
 }
 
 inline void self_core::on_frame(frame& arrived) {

@@ -33,7 +33,9 @@ public:
                     listen_message asked,
                     accept_mode mode)
         : asked_{std::move(asked)},
+          asked_mode_{mode},
           mode_{mode},
+          steering_{router.steering()},
           hand_out_{loop, router, key, [this] { inspect(); }},
           sockets_{key} {}
     ~shared_listener() {
@@ -59,12 +61,18 @@ public:
         return std::find(members_.begin(), members_.end(), &one) != members_.end();
     }
 
-    /// Makes the worker a member. \returns the socket that it shall accept from, if any.
-    unique_fd join(worker_core& one, std::error_code& error);
+    /// Makes the worker a member. \returns the socket that it shall accept from, if any, and where
+    /// it shall tell its load, if that counts.
+    descriptor_list join(worker_core& one, std::error_code& error);
 
     inline void leave(worker_core& one, bool kept) override;
     /// The replacement of this place will not come.
-    void give_up_place(std::uint32_t slot) { std::erase(kept_places_, slot); }
+    void give_up_place(std::uint32_t slot) {
+        std::erase(kept_places_, slot);
+        if (!has_member_at(slot)) {
+            sockets_.give_up_place(slot);
+        }
+    }
 
     /// Whether anybody serves the address or is about to.
     [[nodiscard]] bool in_use() const noexcept {
@@ -73,6 +81,7 @@ public:
 
     /// Looks whether one who shares a socket has shut it down or made it blocking, and repairs it.
     void inspect() noexcept;
+    void settle() noexcept { sockets_.settle(); }
     /// Whether that has been so since the last call.
     [[nodiscard]] bool take_repaired() noexcept { return std::exchange(repair_untold_, false); }
     /// Closes what waits here: nobody will come for it.
@@ -101,7 +110,10 @@ private:
     bool listen_again(int socket) noexcept;
 
     listen_message asked_;
-    accept_mode mode_;
+    accept_mode asked_mode_;
+    accept_mode mode_; // another one where the kernel does not do what was asked for
+    kernel_steering steering_;
+    std::error_code not_steered_; // why
     address at_;
     unique_fd fd_;                      // none with a socket per place
     std::vector<worker_core*> members_; // two may be in one place, while one replaces the other
@@ -140,8 +152,15 @@ inline std::error_code shared_listener::open() {
     }
     if (mode_ == accept_mode::own_socket) {
         // It has proved that the address is free, which a socket with SO_REUSEPORT would not.
-        fd_.reset();
-    } else {
+        not_steered_ =
+            steering_ == kernel_steering::none ? std::error_code{} : sockets_.steer(steering_);
+        if (!not_steered_) {
+            fd_.reset();
+        } else {
+            mode_ = accept_mode::handed;
+        }
+    }
+    if (mode_ != accept_mode::own_socket) {
         hand_out_.start(fd_.get(), at_);
     }
     return {};
@@ -186,18 +205,19 @@ inline bool shared_listener::matches(const listen_message& wanted,
 
 inline bool shared_listener::has_same_options(const listen_message& wanted,
                                               accept_mode mode) const noexcept {
-    return mode == mode_ && wanted.backlog == asked_.backlog &&
+    return mode == asked_mode_ && wanted.backlog == asked_.backlog &&
            wanted.ipv6_only == asked_.ipv6_only && wanted.mode == asked_.mode &&
            wanted.no_delay == asked_.no_delay;
 }
 
-inline unique_fd shared_listener::join(worker_core& one, std::error_code& error) {
-    unique_fd socket;
+inline descriptor_list shared_listener::join(worker_core& one, std::error_code& error) {
+    descriptor_list passed;
     if (mode_ == accept_mode::own_socket) {
-        socket = sockets_.join(one, at_, binding(), error);
+        passed = sockets_.join(one, at_, binding(), error);
     } else if (mode_ == accept_mode::shared) {
-        socket = fd_.duplicate();
+        unique_fd socket = fd_.duplicate();
         error = socket ? std::error_code{} : os::last_error();
+        passed = descriptor_list{std::move(socket)};
     } else {
         hand_out_.join(one);
     }
@@ -207,7 +227,7 @@ inline unique_fd shared_listener::join(worker_core& one, std::error_code& error)
         one.memberships_.push_back(this);
         update(one);
     }
-    return socket;
+    return passed;
 }
 
 inline void shared_listener::leave(worker_core& one, bool kept) {
@@ -255,7 +275,11 @@ inline listener_stats shared_listener::stats() const {
     result.mode = mode_ == accept_mode::handed   ? "handed"
                   : mode_ == accept_mode::shared ? "shared"
                                                  : "own_socket";
+    result.steering = steering_ == kernel_steering::none ? ""
+                      : sockets_.steered()               ? "kernel"
+                                                         : "primary: " + not_steered_.message();
     result.waiting = hand_out_.waiting();
+    result.refused = hand_out_.refused();
     auto add = [&result](const unique_fd& socket) {
         auto queue = os::queue_of(socket.get());
         result.queue += queue.waiting;

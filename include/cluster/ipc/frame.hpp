@@ -91,8 +91,8 @@ constexpr frame_rule rule_for(frame_kind kind) noexcept {
         return {2, -1, any_length};
     case frame_kind::connections:
         return {batch_limit, -1, 0};
-    case frame_kind::listen_result:
-        return {1, -1, 4096};
+    case frame_kind::listen_result: // the socket, and where to tell the load
+        return {2, -1, 4096};
     case frame_kind::adopt_listener:
         return {1, -1, 0};
     case frame_kind::abandon_listener:

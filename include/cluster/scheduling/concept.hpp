@@ -14,6 +14,9 @@
 /// | `s.pick(c, i)`     | `choice`, or   | for `accept_site::primary`: once for every connection, |
 /// |                    | index into `c` | in the primary's thread; must not block                |
 /// | `S::needs_address` | `bool`         | optional; false: `i.remote` may stay empty             |
+/// | `S::steering`      | `kernel_       | optional, for `accept_site::own_socket`: how the       |
+/// |                    | steering`      | kernel chooses; where it cannot, the primary accepts   |
+/// |                    |                | and asks pick()                                        |
 /// | `S::waits_for_one` | `bool`         | optional; true: a worker that is behind stays in `c`,  |
 /// |                    |                | and what is picked for it waits                        |
 ///
@@ -39,6 +42,14 @@ enum class accept_site {
     primary,       ///< the primary, which passes each one to the worker that pick() names
     shared_socket, ///< the workers, all from one socket
     own_socket, ///< the workers, each from a socket of its own (SO_REUSEPORT), kept by the primary
+};
+
+/// By what the kernel shall choose among the sockets of `accept_site::own_socket`.
+enum class kernel_steering {
+    none,           ///< its own hash of both addresses and ports
+    round_robin,    ///< in turn, exactly
+    least_loaded,   ///< the fewest connections, ties in turn
+    client_address, ///< the client's address alone: the same worker each time
 };
 
 /// A connection that waits for a worker.
@@ -183,6 +194,15 @@ constexpr bool needs_address() {
         return S::needs_address;
     } else {
         return has_pick<S>;
+    }
+}
+
+template <typename S>
+constexpr kernel_steering steering_of() {
+    if constexpr (requires { S::steering; }) {
+        return S::steering;
+    } else {
+        return kernel_steering::none;
     }
 }
 

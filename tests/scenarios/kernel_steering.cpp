@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: MIT
+// The models that choose in the kernel; and the same without the right to.
+#include "../fixtures/scenario.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <linux/capability.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+
+using namespace std::chrono_literals;
+using cluster_test::run_case;
+
+namespace {
+
+namespace scheduling = cluster::scheduling;
+using turns_cluster = cluster::compose<scheduling::round_robin_kernel>;
+using hash_cluster = cluster::compose<scheduling::reuse_port>;
+
+/// Clients that stay. What each is told first is counted by its address.
+class crowd {
+public:
+    using tally = std::map<std::string, std::size_t>;
+
+    std::map<std::uint8_t, tally> answers; // by the last byte of the client's address
+    std::size_t answered = 0;
+    std::size_t closed = 0;
+
+    /// `count` more, some in each turn, so that no queue overflows.
+    template <typename Primary>
+    void come(Primary& primary,
+              const cluster::address& at,
+              std::size_t count,
+              std::uint8_t last,
+              std::size_t sources = 1) {
+        for (std::size_t i = 0; i != std::min<std::size_t>(count, 50); ++i) {
+            auto from = cluster::address::ipv4({127, 0, 0, last}, 0);
+            last = static_cast<std::uint8_t>(sources == 1 ? last : 1 + last % sources);
+            auto socket = scenario::connect_to(at, from);
+            REQUIRE(socket);
+            auto& client = primary.attach(cluster::connection{std::move(socket)});
+            client.on_data([this, byte = from.bytes()[3]](cluster::stream::bytes bytes) {
+                ++answers[byte][cluster_test::text_of(bytes)];
+                ++answered;
+            });
+            client.on_close([this](std::error_code) { ++closed; });
+            clients_.push_back(&client);
+        }
+        if (count > 50) {
+            primary.after(0ms,
+                          [=, this, &primary] { come(primary, at, count - 50, last, sources); });
+        }
+    }
+    [[nodiscard]] tally by_worker() const {
+        tally all;
+        for (const auto& [from, told] : answers) {
+            for (const auto& [worker, count] : told) {
+                all[worker] += count;
+            }
+        }
+        return all;
+    }
+    void forget() {
+        answers.clear();
+        answered = closed = 0;
+    }
+    void leave() {
+        for (auto* each : std::exchange(clients_, {})) {
+            each->close();
+        }
+    }
+
+private:
+    std::vector<cluster::stream*> clients_;
+};
+
+std::size_t most(const crowd::tally& of) {
+    std::size_t result = 0;
+    for (const auto& [worker, count] : of) {
+        result = std::max(result, count);
+    }
+    return result;
+}
+std::size_t fewest(const crowd::tally& of) {
+    std::size_t result = of.empty() ? 0 : of.begin()->second;
+    for (const auto& [worker, count] : of) {
+        result = std::min(result, count);
+    }
+    return result;
+}
+
+/// A worker whose connections stay open after it has told its number.
+template <typename Self>
+void stay_with_clients(Self& self) {
+    self.listen({.host = "127.0.0.1"}, [&self](cluster::connection client) {
+        auto& open = self.attach(std::move(client));
+        open.write(std::to_string(self.id()));
+        open.on_data([](cluster::stream::bytes) {}); // and so sees that it ends
+    });
+}
+
+template <typename Primary, typename F>
+void when_listening(Primary& primary, std::size_t count, F then) {
+    primary.on(cluster::event::listening,
+               [count, then = std::move(then), listening = std::size_t{0}](
+                   auto&, const cluster::address& at) mutable {
+                   if (++listening == count) {
+                       then(at);
+                   }
+               });
+}
+
+/// Room for a thousand clients beside their servers.
+void raise_descriptor_limit() {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 8192);
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// For as long as it lives this process may load no programs into the kernel.
+class no_capabilities {
+public:
+    no_capabilities() {
+        __user_cap_data_struct none[2];
+        ok_ = ::syscall(SYS_capget, &header_, before_) == 0;
+        std::copy(before_, before_ + 2, none);
+        none[0].effective = none[1].effective = 0;
+        ok_ = ok_ && ::syscall(SYS_capset, &header_, none) == 0;
+    }
+    ~no_capabilities() { ::syscall(SYS_capset, &header_, before_); }
+    no_capabilities(no_capabilities&&) = delete;
+    [[nodiscard]] explicit operator bool() const noexcept { return ok_; }
+
+private:
+    __user_cap_header_struct header_{_LINUX_CAPABILITY_VERSION_3, 0};
+    __user_cap_data_struct before_[2] = {};
+    bool ok_ = false;
+};
+
+std::string steering_of(const cluster::cluster_stats& stats) {
+    return stats.listeners.empty() ? "" : stats.listeners.front().steering;
+}
+
+/// 1,000 clients that stay, with 4 workers.
+template <typename Cluster>
+crowd::tally spread(const char* name, std::string& steering) {
+    crowd clients;
+    raise_descriptor_limit();
+    run_case<Cluster>(
+        name,
+        [&](auto& primary) {
+            when_listening(primary, 4, [&](const cluster::address& at) {
+                steering = steering_of(primary.stats());
+                clients.come(primary, at, 1000, 1);
+                scenario::when(
+                    primary,
+                    [&] { return clients.answered == 1000; },
+                    [&] {
+                        clients.leave();
+                        primary.disconnect();
+                    });
+            });
+            primary.fork(4);
+        },
+        [](auto& self) { stay_with_clients(self); });
+    return clients.by_worker();
+}
+
+} // namespace
+
+TEST_CASE("kernel steering: round robin is exact") {
+    std::string steering;
+    auto served = spread<turns_cluster>("kernel steering: round robin is exact", steering);
+    MESSAGE("steered by the " << steering);
+    CHECK(served.size() == 4);
+    CHECK(most(served) - fewest(served) <= 1);
+}
+
+TEST_CASE("kernel steering: round robin is exact without the right to it") {
+    no_capabilities without;
+    REQUIRE(without);
+    std::string steering;
+    auto served = spread<turns_cluster>(
+        "kernel steering: round robin is exact without the right to it", steering);
+    CHECK(steering.starts_with("primary: "));
+    CHECK(served.size() == 4);
+    CHECK(most(served) - fewest(served) <= 1);
+}
+
+namespace {
+
+/// A worker is stopped, clients wait in its queue, and it is killed, or its place is given up.
+template <typename Cluster>
+void queue_of_the_dead(const char* name, bool gives_up_place) {
+    constexpr std::size_t all = 400;
+    crowd clients;
+    std::uint32_t waiting = 0;
+    run_case<Cluster>(
+        name,
+        [&](auto& primary) {
+            primary.supervise({.stalled_after = 0ms}); // it keeps getting clients
+            auto end = [&] {
+                waiting = primary.stats().listeners.front().queue;
+                auto* stopped = primary.workers().find(2);
+                if (gives_up_place) {
+                    stopped->disconnect();
+                    stopped->kill(SIGCONT);
+                } else {
+                    stopped->kill(SIGKILL);
+                }
+                scenario::when(
+                    primary,
+                    [&] { return clients.answered == all; },
+                    [&] {
+                        clients.leave();
+                        primary.disconnect();
+                    });
+            };
+            auto come = [&, end](const cluster::address& at) {
+                clients.come(primary, at, all, 1);
+                // Some wait, and all the others are served.
+                scenario::when(
+                    primary,
+                    [&, last = std::size_t{0}, same = 0]() mutable {
+                        same = clients.answered == last ? same + 1 : 0;
+                        last = clients.answered;
+                        return last != 0 && same == 20 &&
+                               last + primary.stats().listeners.front().queue == all;
+                    },
+                    end);
+            };
+            when_listening(primary, 3, [&, come](const cluster::address& at) {
+                primary.workers().find(2)->kill(SIGSTOP);
+                scenario::when(
+                    primary,
+                    [&] {
+                        return scenario::process_state(primary.workers().find(2)->pid()) == 'T';
+                    },
+                    [come, at] { come(at); });
+            });
+            primary.fork(3);
+        },
+        [](auto& self) { stay_with_clients(self); });
+    CHECK(waiting > 50);
+    CHECK(clients.answered == all);
+    MESSAGE("waited in the queue of the dead: " << waiting);
+}
+
+} // namespace
+
+TEST_CASE("kernel steering: the queue of a dead worker is served by reuse_port") {
+    queue_of_the_dead<hash_cluster>(
+        "kernel steering: the queue of a dead worker is served by reuse_port", false);
+}
+
+TEST_CASE("kernel steering: the queue of a dead worker is served by round_robin_kernel") {
+    queue_of_the_dead<turns_cluster>(
+        "kernel steering: the queue of a dead worker is served by round_robin_kernel", false);
+}
+
+TEST_CASE("kernel steering: the queue of a place that is given up is served by reuse_port") {
+    queue_of_the_dead<hash_cluster>(
+        "kernel steering: the queue of a place that is given up is served by reuse_port", true);
+}
+
+TEST_CASE(
+    "kernel steering: the queue of a place that is given up is served by round_robin_kernel") {
+    queue_of_the_dead<turns_cluster>(
+        "kernel steering: the queue of a place that is given up is served by round_robin_kernel",
+        true);
+}
