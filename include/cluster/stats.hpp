@@ -64,7 +64,8 @@ struct slot_stats {
 struct listener_stats {
     std::string address{};
     std::string mode{}; ///< "handed", "shared" or "own_socket"
-    /// Of a model that steers in the kernel: "kernel", or "primary: " and why not.
+    /// Of a model that steers in the kernel: "kernel"; or "classic filter: " or "primary: " and why
+    /// it is not that.
     std::string steering{};
     std::uint64_t refused = 0;     ///< connections that the scheduling policy closed
     std::uint64_t waiting = 0;     ///< connections that the primary has accepted and no worker has

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The models that choose in the kernel; and the same without the right to.
 #include "../fixtures/scenario.hpp"
+#include "../support/no_capabilities.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -14,9 +15,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
-#include <linux/capability.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 
 using namespace std::chrono_literals;
 using cluster_test::run_case;
@@ -128,26 +127,6 @@ void raise_descriptor_limit() {
     ::setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/// For as long as it lives this process may load no programs into the kernel.
-class no_capabilities {
-public:
-    no_capabilities() {
-        __user_cap_data_struct none[2];
-        ok_ = ::syscall(SYS_capget, &header_, before_) == 0;
-        std::copy(before_, before_ + 2, none);
-        none[0].effective = none[1].effective = 0;
-        ok_ = ok_ && ::syscall(SYS_capset, &header_, none) == 0;
-    }
-    ~no_capabilities() { ::syscall(SYS_capset, &header_, before_); }
-    no_capabilities(no_capabilities&&) = delete;
-    [[nodiscard]] explicit operator bool() const noexcept { return ok_; }
-
-private:
-    __user_cap_header_struct header_{_LINUX_CAPABILITY_VERSION_3, 0};
-    __user_cap_data_struct before_[2] = {};
-    bool ok_ = false;
-};
-
 std::string steering_of(const cluster::cluster_stats& stats) {
     return stats.listeners.empty() ? "" : stats.listeners.front().steering;
 }
@@ -188,7 +167,7 @@ TEST_CASE("kernel steering: round robin is exact") {
 }
 
 TEST_CASE("kernel steering: round robin is exact without the right to it") {
-    no_capabilities without;
+    cluster_test::no_capabilities without;
     REQUIRE(without);
     std::string steering;
     auto served = spread<turns_cluster>(

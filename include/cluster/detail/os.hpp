@@ -10,6 +10,7 @@
 
 #if defined(__linux__)
 #    include "os/linux/bpf.hpp"
+#    include "os/linux/classic_steering.hpp"
 #    include "os/linux/cpu.hpp"
 #    include "os/linux/files.hpp"
 #    include "os/linux/memory.hpp"

@@ -275,9 +275,7 @@ inline listener_stats shared_listener::stats() const {
     result.mode = mode_ == accept_mode::handed   ? "handed"
                   : mode_ == accept_mode::shared ? "shared"
                                                  : "own_socket";
-    result.steering = steering_ == kernel_steering::none ? ""
-                      : sockets_.steered()               ? "kernel"
-                                                         : "primary: " + not_steered_.message();
+    result.steering = not_steered_ ? "primary: " + not_steered_.message() : sockets_.steering();
     result.waiting = hand_out_.waiting();
     result.refused = hand_out_.refused();
     auto add = [&result](const unique_fd& socket) {

@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -36,7 +37,11 @@ public:
         }
         return error;
     }
-    [[nodiscard]] bool steered() const noexcept { return steering_ != nullptr; }
+    /// Of a model that steers in the kernel: how, as listener_stats::steering tells.
+    [[nodiscard]] std::string steering() const {
+        auto why = steering_ ? steering_->why_classic() : std::error_code{};
+        return !steering_ ? "" : why ? "classic filter: " + why.message() : "kernel";
+    }
 
     /// The worker's own reference to the socket of its place, which is made when it is needed, and
     /// to where it tells its load, if that counts. `at` becomes the address as bound.
@@ -59,7 +64,7 @@ public:
         descriptor_list result{std::move(copy)};
         if (!error) {
             members_.push_back(&one);
-            if (steering_) {
+            if (steering_ && steering_->load() != nullptr) {
                 result.numbers.push_back(steering_->load_descriptor());
             }
         }
@@ -80,7 +85,7 @@ public:
     /// one goes.
     void give_up_place(std::uint32_t slot) {
         slot_socket* found = find(slot);
-        if (steering_ && found != nullptr) {
+        if (steering_ && steering_->load() != nullptr && found != nullptr) {
             steering_->turn_off(slot, true);
             abandon(*found);
             std::erase_if(sockets_, [slot](const auto& each) { return each.slot == slot; });
@@ -90,11 +95,12 @@ public:
     /// To be called now and then: forgets what was sent to a socket and never arrived in its queue
     /// (a handshake that was not finished).
     void settle() noexcept {
+        auto* load = steering_ ? steering_->load() : nullptr;
         for (auto& each : sockets_) {
-            if (!steering_) {
+            if (load == nullptr) {
                 return;
             }
-            auto& place = steering_->load().places[each.slot];
+            auto& place = load->places[each.slot];
             auto lost = place.picked.load() - place.accepted.load();
             if (lost != 0 && lost == each.missing && os::queue_of(each.fd.get()).waiting == 0) {
                 place.accepted.fetch_add(lost);
@@ -171,12 +177,13 @@ private:
 
     // What a dead worker had open nobody takes back: the others in its place tell.
     void count_active(std::uint32_t slot) noexcept {
-        if (steering_ && slot < os::steered_places) {
+        auto* load = steering_ ? steering_->load() : nullptr;
+        if (load != nullptr && slot < os::steered_places) {
             std::size_t active = 0;
             for (const auto* each : members_) {
                 active += each->slot() == slot ? each->active_connections() : 0;
             }
-            steering_->load().places[slot].active.store(static_cast<std::uint32_t>(active));
+            load->places[slot].active.store(static_cast<std::uint32_t>(active));
         }
     }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <cluster/detail/os.hpp> // first and alone: proves the header is self-contained
 
+#include "../../support/no_capabilities.hpp"
+
 #include <cluster/net/address.hpp>
 
 #include <doctest/doctest.h>
@@ -29,8 +31,9 @@ public:
     os::steering steering;
 
     /// \returns whether the system lets us.
-    bool open(steer_by what) {
+    bool open(steer_by what, bool classic = false) {
         auto error = steering.open(what);
+        error = error || classic ? error : steering.why_classic();
         if (error) {
             MESSAGE("not steered: " << error.message());
             return false;
@@ -66,7 +69,9 @@ public:
             result.push_back(0);
             while (sockets[i] && os::accept_from(sockets[i].get())) {
                 ++result.back();
-                steering.load().places[i].accepted.fetch_add(1);
+                if (auto* load = steering.load()) {
+                    load->places[i].accepted.fetch_add(1);
+                }
             }
         }
         return result;
@@ -103,13 +108,13 @@ TEST_SUITE("os/steering") {
     TEST_CASE("the least loaded socket gets the client") {
         group sockets;
         if (sockets.open(steer_by::load)) {
-            sockets.steering.load().places[0].active = 30;
+            sockets.steering.load()->places[0].active = 30;
             sockets.connect(120); // none is accepted meanwhile: those that wait count
             auto even = sockets.accept();
             even[0] += 30;
             CHECK(*std::min_element(even.begin(), even.end()) == 37);
             CHECK(*std::max_element(even.begin(), even.end()) == 38);
-            sockets.steering.load().places[3].active = 100;
+            sockets.steering.load()->places[3].active = 100;
             sockets.steering.turn_off(1, true);
             sockets.connect(50);
             auto got = sockets.accept();
@@ -133,6 +138,35 @@ TEST_SUITE("os/steering") {
                 sockets.steering.turn_off(other, false);
             }
         }
+    }
+    TEST_CASE("a client meets the same socket by the classic filter") {
+        group by_filter;
+        {
+            cluster_test::no_capabilities without;
+            REQUIRE(without);
+            REQUIRE(by_filter.open(steer_by::client, true));
+            CHECK(by_filter.steering.why_classic());
+            CHECK(by_filter.steering.load() == nullptr);
+        }
+        group by_program;
+        bool both = by_program.open(steer_by::client);
+        for (std::uint8_t last = 1; last != 20; ++last) {
+            by_filter.connect(5, last);
+            auto got = by_filter.accept();
+            CHECK(*std::max_element(got.begin(), got.end()) == 5);
+            if (both) {
+                by_program.connect(5, last);
+                CHECK(by_program.accept() == got);
+            }
+        }
+        by_filter.connect(5, 1);
+        auto got = by_filter.accept();
+        auto chosen = std::max_element(got.begin(), got.end()) - got.begin();
+        by_filter.steering.turn_off(static_cast<std::uint32_t>(chosen), true);
+        by_filter.connect(5, 1);
+        auto moved = by_filter.accept();
+        CHECK(*std::max_element(moved.begin(), moved.end()) == 5);
+        CHECK(moved[static_cast<std::size_t>(chosen)] == 0);
     }
     TEST_CASE("who waits for a socket that is closed moves to another and is not reset") {
         for (auto what : {steer_by::turns, steer_by::load, steer_by::client}) {

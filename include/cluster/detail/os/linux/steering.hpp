@@ -4,10 +4,12 @@
 
 #include "../../../unique_fd.hpp"
 #include "bpf.hpp"
+#include "classic_steering.hpp"
 #include "memory.hpp"
 #include "socket.hpp"
 
 #include <atomic>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <new>
@@ -15,7 +17,6 @@
 #include <utility>
 #include <vector>
 
-#include <linux/filter.h>
 #include <sys/socket.h>
 
 namespace cluster {
@@ -51,13 +52,6 @@ struct steering_control {
     std::uint32_t unused = 0;
     place places[steered_places];
 };
-
-/// The scoring of clients and places; scheduling/detail/rendezvous.hpp is the same in C++.
-inline constexpr std::uint32_t client_seed = 0x9e3779b9;
-inline constexpr std::uint32_t place_factor = 0x9e3779b1;
-inline constexpr std::uint32_t place_offset = 0x7f4a7c15;
-inline constexpr std::uint32_t mix_factor_1 = 0x85ebca6b;
-inline constexpr std::uint32_t mix_factor_2 = 0xc2b2ae35;
 
 /// The programs that choose, for places 0 to `count` - 1. BPF_PROG_TYPE_SK_REUSEPORT, by hand.
 class steering_program : private bpf_text {
@@ -323,16 +317,14 @@ private:
 /// Chooses, in the kernel, which socket of an SO_REUSEPORT group a client gets.
 class steering {
 public:
-    /// Makes what is needed and proves that the kernel takes a program. EPERM without CAP_BPF and
-    /// CAP_NET_ADMIN.
+    /// Makes what is needed and proves that the kernel takes a program: eBPF, or, by client only, a
+    /// classic filter. EPERM without CAP_BPF and CAP_NET_ADMIN.
     std::error_code open(steer_by what) {
         what_ = what;
         std::error_code error;
-        control_fd_ =
-            make_map(BPF_MAP_TYPE_ARRAY, sizeof(steering_control), 1, BPF_F_MMAPABLE, error);
+        control_fd_ = make_array(sizeof(steering_control), error);
         if (!error) {
-            load_fd_ =
-                make_map(BPF_MAP_TYPE_ARRAY, sizeof(steering_load), 1, BPF_F_MMAPABLE, error);
+            load_fd_ = make_array(sizeof(steering_load), error);
         }
         if (!error) {
             sockets_ = make_map(
@@ -351,13 +343,22 @@ public:
             control().places[i].constant = i * place_factor + place_offset;
             control().places[i].off.store(1, std::memory_order_relaxed);
         }
-        return error;
+        why_classic_ = error;
+        return what == steer_by::client ? std::error_code{} : error;
     }
+    /// Whether only a classic filter chooses, and why: it knows no load, and a socket that is
+    /// closed resets who waits there.
+    [[nodiscard]] std::error_code why_classic() const noexcept { return why_classic_; }
 
-    /// Clients may be sent to this socket, which listens, once turn_off(place, false) says so.
+    /// Clients may be sent to this socket, which listens, once turn_off(place, false) says so. The
+    /// group's sockets are added in the order in which they were bound.
     std::error_code add(std::uint32_t place, int socket) {
         if (place >= steered_places) {
             return std::make_error_code(std::errc::argument_out_of_domain);
+        }
+        if (why_classic_) {
+            group_.push_back({place, socket, true});
+            return {};
         }
         auto value = static_cast<std::uint64_t>(socket);
         if (!set_in_map(sockets_.get(), place, &value)) {
@@ -365,25 +366,45 @@ public:
         }
         std::error_code error;
         if (place >= count_) {
-            unique_fd loaded = program(place + 1, error);
-            if (!error && !attach(socket, loaded.get())) {
+            auto count = std::bit_ceil(place + 1); // not a new program for each
+            unique_fd loaded = program(count, error);
+            if (!error && !set_option(socket, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, loaded.get())) {
                 error = last_error();
             }
-            count_ = error ? count_ : place + 1;
+            count_ = error ? count_ : count;
         }
         return error;
     }
-    void turn_off(std::uint32_t place, bool off) noexcept {
-        control().places[place].off.store(off ? 1 : 0, std::memory_order_relaxed);
+    void turn_off(std::uint32_t place, bool off) {
+        if (!why_classic_) {
+            control().places[place].off.store(off ? 1 : 0, std::memory_order_relaxed);
+            return;
+        }
+        for (auto& each : group_) {
+            if (each.place == place && std::exchange(each.off, off) != off) {
+                attach_filter();
+            }
+        }
     }
 
-    [[nodiscard]] steering_load& load() noexcept {
-        return *std::launder(static_cast<steering_load*>(load_map_.data()));
+    /// Null without eBPF.
+    [[nodiscard]] steering_load* load() noexcept {
+        return why_classic_ ? nullptr : std::launder(static_cast<steering_load*>(load_map_.data()));
     }
-    /// What workers map to tell their load.
+    /// What workers map to tell their load; -1 without eBPF.
     [[nodiscard]] int load_descriptor() const noexcept { return load_fd_.get(); }
 
 private:
+    struct group_member {
+        std::uint32_t place;
+        int socket; // borrowed
+        bool off;
+    };
+
+    static unique_fd make_array(std::size_t size, std::error_code& error) noexcept {
+        return make_map(
+            BPF_MAP_TYPE_ARRAY, static_cast<std::uint32_t>(size), 1, BPF_F_MMAPABLE, error);
+    }
     [[nodiscard]] steering_control& control() noexcept {
         return *std::launder(static_cast<steering_control*>(control_map_.data()));
     }
@@ -391,8 +412,15 @@ private:
         return steering_program{control_fd_.get(), load_fd_.get(), sockets_.get(), count}.make(
             what_, error);
     }
-    static bool attach(int socket, int program) noexcept {
-        return set_option(socket, SOL_SOCKET, SO_ATTACH_REUSEPORT_EBPF, program);
+    // Best effort: while it fails the last filter chooses.
+    void attach_filter() {
+        client_filter filter;
+        for (std::uint32_t i = 0; i != group_.size(); ++i) {
+            if (!group_[i].off) {
+                filter.add_place(i, group_[i].place * place_factor + place_offset);
+            }
+        }
+        filter.attach(group_.front().socket);
     }
 
     steer_by what_ = steer_by::turns;
@@ -402,6 +430,8 @@ private:
     shared_mapping control_map_;
     shared_mapping load_map_;
     std::uint32_t count_ = 0;
+    std::error_code why_classic_;
+    std::vector<group_member> group_;
 };
 
 } // namespace detail::os
