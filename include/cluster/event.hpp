@@ -47,6 +47,8 @@ struct unhandled_message_info {
 /// | reload            | primary         | reload_report          | a reload has ended            |
 /// | listener_repaired | primary         | address                | a worker had broken a shared  |
 /// |                   |                 |                        | listening socket              |
+/// | backlog_clipped   | primary         | address                | the system lets fewer         |
+/// |                   |                 |                        | connections wait than asked   |
 /// | drain             | worker, self    |                        | send() may go on              |
 /// | shutdown          | self            |                        | the cluster is about to end   |
 /// | unhandled_message | worker, self    | unhandled_message_info | nobody handles this type yet  |
@@ -70,6 +72,8 @@ inline constexpr struct reload_t {
 } reload{};
 inline constexpr struct listener_repaired_t {
 } listener_repaired{};
+inline constexpr struct backlog_clipped_t {
+} backlog_clipped{};
 inline constexpr struct disconnect_t {
 } disconnect{};
 inline constexpr struct exit_t {

@@ -263,6 +263,9 @@ private:
         } else if constexpr (std::is_same_v<Event, event::listener_repaired_t>) {
             return core_.listener_repaired_.add(without_worker<address>(std::forward<F>(handler)),
                                                 once);
+        } else if constexpr (std::is_same_v<Event, event::backlog_clipped_t>) {
+            return core_.backlog_clipped_.add(without_worker<address>(std::forward<F>(handler)),
+                                              once);
         } else if constexpr (std::is_same_v<Event, event::restart_t>) {
             return core_.restart_.add(with_worker(std::forward<F>(handler)), once);
         } else if constexpr (std::is_same_v<Event, event::give_up_t>) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The models that choose in the kernel; and the same without the right to.
+#include "../fixtures/crowd.hpp"
 #include "../fixtures/scenario.hpp"
 #include "../support/no_capabilities.hpp"
 
@@ -15,73 +16,18 @@
 #include <vector>
 
 #include <doctest/doctest.h>
-#include <sys/resource.h>
 
 using namespace std::chrono_literals;
 using cluster_test::run_case;
+using scenario::crowd;
+using scenario::stay_with_clients;
+using scenario::when_listening;
 
 namespace {
 
 namespace scheduling = cluster::scheduling;
 using turns_cluster = cluster::compose<scheduling::round_robin_kernel>;
 using hash_cluster = cluster::compose<scheduling::reuse_port>;
-
-/// Clients that stay. What each is told first is counted by its address.
-class crowd {
-public:
-    using tally = std::map<std::string, std::size_t>;
-
-    std::map<std::uint8_t, tally> answers; // by the last byte of the client's address
-    std::size_t answered = 0;
-    std::size_t closed = 0;
-
-    /// `count` more, some in each turn, so that no queue overflows.
-    template <typename Primary>
-    void come(Primary& primary,
-              const cluster::address& at,
-              std::size_t count,
-              std::uint8_t last,
-              std::size_t sources = 1) {
-        for (std::size_t i = 0; i != std::min<std::size_t>(count, 50); ++i) {
-            auto from = cluster::address::ipv4({127, 0, 0, last}, 0);
-            last = static_cast<std::uint8_t>(sources == 1 ? last : 1 + last % sources);
-            auto socket = scenario::connect_to(at, from);
-            REQUIRE(socket);
-            auto& client = primary.attach(cluster::connection{std::move(socket)});
-            client.on_data([this, byte = from.bytes()[3]](cluster::stream::bytes bytes) {
-                ++answers[byte][cluster_test::text_of(bytes)];
-                ++answered;
-            });
-            client.on_close([this](std::error_code) { ++closed; });
-            clients_.push_back(&client);
-        }
-        if (count > 50) {
-            primary.after(0ms,
-                          [=, this, &primary] { come(primary, at, count - 50, last, sources); });
-        }
-    }
-    [[nodiscard]] tally by_worker() const {
-        tally all;
-        for (const auto& [from, told] : answers) {
-            for (const auto& [worker, count] : told) {
-                all[worker] += count;
-            }
-        }
-        return all;
-    }
-    void forget() {
-        answers.clear();
-        answered = closed = 0;
-    }
-    void leave() {
-        for (auto* each : std::exchange(clients_, {})) {
-            each->close();
-        }
-    }
-
-private:
-    std::vector<cluster::stream*> clients_;
-};
 
 std::size_t most(const crowd::tally& of) {
     std::size_t result = 0;
@@ -98,35 +44,6 @@ std::size_t fewest(const crowd::tally& of) {
     return result;
 }
 
-/// A worker whose connections stay open after it has told its number.
-template <typename Self>
-void stay_with_clients(Self& self) {
-    self.listen({.host = "127.0.0.1"}, [&self](cluster::connection client) {
-        auto& open = self.attach(std::move(client));
-        open.write(std::to_string(self.id()));
-        open.on_data([](cluster::stream::bytes) {}); // and so sees that it ends
-    });
-}
-
-template <typename Primary, typename F>
-void when_listening(Primary& primary, std::size_t count, F then) {
-    primary.on(cluster::event::listening,
-               [count, then = std::move(then), listening = std::size_t{0}](
-                   auto&, const cluster::address& at) mutable {
-                   if (++listening == count) {
-                       then(at);
-                   }
-               });
-}
-
-/// Room for a thousand clients beside their servers.
-void raise_descriptor_limit() {
-    rlimit limit{};
-    ::getrlimit(RLIMIT_NOFILE, &limit);
-    limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 8192);
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-}
-
 std::string steering_of(const cluster::cluster_stats& stats) {
     return stats.listeners.empty() ? "" : stats.listeners.front().steering;
 }
@@ -135,7 +52,7 @@ std::string steering_of(const cluster::cluster_stats& stats) {
 template <typename Cluster>
 crowd::tally spread(const char* name, std::string& steering) {
     crowd clients;
-    raise_descriptor_limit();
+    scenario::raise_descriptor_limit();
     run_case<Cluster>(
         name,
         [&](auto& primary) {

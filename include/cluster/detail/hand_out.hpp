@@ -60,6 +60,13 @@ public:
         at_ = at;
     }
 
+    /// The most connections that the workers may have together; the others wait in the kernel's
+    /// queue, or are closed.
+    void limit(std::uint64_t most, bool drops) noexcept {
+        most_ = most;
+        drops_beyond_most_ = drops;
+    }
+
     void join(worker_core& one) { members_.push_back({&one}); }
     void leave(worker_core& one) noexcept {
         if (member* leaving = find(one)) {
@@ -79,7 +86,7 @@ public:
 
     /// Connections that were accepted and wait here.
     [[nodiscard]] std::size_t waiting() const noexcept { return held_.size() + (blocked_ ? 1 : 0); }
-    /// Connections that the policy did not want.
+    /// Connections that were closed: the policy did not want them, or there were too many.
     [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
     /// Closes what waits here: nobody will come for it.
     void drop_waiting() noexcept {
@@ -104,7 +111,7 @@ public:
     }
 
 private:
-    static constexpr std::chrono::milliseconds patience_of_policy{20};
+    static constexpr std::chrono::milliseconds patience{20};
 
     struct member {
         worker_core* worker;
@@ -120,6 +127,14 @@ private:
         }
         return nullptr;
     }
+    [[nodiscard]] bool is_full() const noexcept {
+        constexpr auto unlimited = static_cast<std::uint64_t>(-1);
+        std::uint64_t all = 0;
+        for (std::size_t i = 0; most_ != unlimited && i != members_.size(); ++i) {
+            all += members_[i].worker->connections();
+        }
+        return all >= most_;
+    }
     [[nodiscard]] bool takes_more() const noexcept {
         return !ready_.empty() && blocked_on_ == nullptr && !retry_.active();
     }
@@ -128,6 +143,7 @@ private:
     void watch(bool on);
     void on_ready(os::io what);
     void pause_for_resources();
+    void ask_again_later();
     void dispatch(unique_fd accepted, const address& remote);
     void give(worker_core& to, unique_fd accepted);
     void refuse(refusal why, unique_fd accepted, const connection_info& from);
@@ -145,6 +161,8 @@ private:
     unique_fd blocked_;          // picked for `blocked_on_`, whose window is full for the moment
     worker_core* blocked_on_ = nullptr;
     scheduling::round_robin in_turn_; // where the policy has no opinion
+    std::uint64_t most_ = static_cast<std::uint64_t>(-1);
+    bool drops_beyond_most_ = false;
     std::uint64_t refused_ = 0;
     accept_pressure pressure_;
     timer pause_;
@@ -204,12 +222,17 @@ inline void hand_out::watch(bool on) {
 inline void hand_out::on_ready(os::io) {
     constexpr int accepts_per_wake = 128;
     for (int i = 0; i != accepts_per_wake && takes_more(); ++i) {
+        bool full = is_full();
+        if (full && !drops_beyond_most_) {
+            ask_again_later();
+            return;
+        }
         address remote;
         unique_fd accepted =
             router_.needs_address() ? os::accept_from(socket_, remote) : os::accept_from(socket_);
         if (accepted) {
             pressure_.succeeded();
-            dispatch(std::move(accepted), remote);
+            full ? ++refused_, void() : dispatch(std::move(accepted), remote);
             continue;
         }
         switch (os::classify_accept_error(errno)) {
@@ -235,6 +258,13 @@ inline void hand_out::on_ready(os::io) {
 inline void hand_out::pause_for_resources() {
     watch_.stop();
     pause_ = loop_.after(pressure_.next_pause(), [this] { watch(takes_more()); });
+}
+
+// What a worker's connections do nobody tells us.
+inline void hand_out::ask_again_later() {
+    retry_ = loop_.after(patience, [this] { go_on(); });
+    retry_.unref();
+    watch(false);
 }
 
 inline void hand_out::dispatch(unique_fd accepted, const address& remote) {
@@ -268,9 +298,7 @@ inline void hand_out::refuse(refusal why, unique_fd accepted, const connection_i
         break;
     case refusal::hold:
         held_.push_front(std::move(accepted));
-        retry_ = loop_.after(patience_of_policy, [this] { go_on(); });
-        retry_.unref();
-        watch(false);
+        ask_again_later();
         break;
     case refusal::fallback: {
         const candidate* next = ready_[in_turn_.pick(candidates{ready_}, from)];

@@ -9,6 +9,7 @@
 #include "os/fd.hpp"
 
 #if defined(__linux__)
+#    include "os/linux/activation.hpp"
 #    include "os/linux/bpf.hpp"
 #    include "os/linux/classic_steering.hpp"
 #    include "os/linux/cpu.hpp"

@@ -84,6 +84,7 @@ public:
     emitter<worker_core&, const exit_report&> give_up_;
     emitter<const reload_report&> reloaded_;
     emitter<const address&> listener_repaired_;
+    emitter<const address&> backlog_clipped_;
     stream_set streams_;
 
     void setup(const fork_options& options) {
@@ -155,6 +156,7 @@ private:
     void not_started(worker_core& one, std::error_code error);
     void on_listen(worker_core& from, const frame& arrived);
     shared_listener* listener_for(worker_core& from, listen_message& asked, std::error_code& error);
+    [[nodiscard]] int activated(const std::string& name);
     void close_unused_listeners();
     [[nodiscard]] bool holds_when_empty() const noexcept {
         return !shutting_down() && (paused_ || (supervision_.hold_when_empty && !hold_over_));
@@ -227,6 +229,8 @@ private:
     std::vector<owned_worker> workers_;
     std::deque<owned_worker> departed_; // so that a reference that somebody kept stays good a while
     std::vector<std::unique_ptr<shared_listener>> listeners_;
+    std::vector<os::activated_socket> activated_;
+    bool activated_taken_ = false;
     restart_queue restarts_{loop_,
                             [this] { return may_boot(); },
                             [this](returning_worker one) {
@@ -482,6 +486,16 @@ inline void primary_core::on_listen(worker_core& from, const frame& arrived) {
 inline shared_listener*
 primary_core::listener_for(worker_core& from, listen_message& asked, std::error_code& error) {
     auto mode = asked.own_socket ? accept_mode::own_socket : policies_.mode();
+    if (!asked.activated.empty()) {
+        asked.fd = activated(asked.activated);
+        if (asked.fd == -1) {
+            error = std::make_error_code(std::errc::no_such_file_or_directory);
+            return nullptr;
+        }
+    }
+    if (asked.most != static_cast<std::uint64_t>(-1)) {
+        mode = accept_mode::handed; // somebody has to count
+    }
     if (mode == accept_mode::own_socket && (asked.local_path || asked.fd != -1)) {
         // SO_REUSEPORT is for addresses of the network.
         mode = policies_.steering() == kernel_steering::none ? accept_mode::shared
@@ -504,7 +518,23 @@ primary_core::listener_for(worker_core& from, listen_message& asked, std::error_
         return nullptr;
     }
     ++next_key_;
+    if (made->is_clipped()) {
+        loop_.defer(alive_.guard([this, at = made->at()] { backlog_clipped_.emit(at); }));
+    }
     return listeners_.emplace_back(std::move(made)).get();
+}
+
+// The descriptor of what the service manager calls so; -1.
+inline int primary_core::activated(const std::string& name) {
+    if (!std::exchange(activated_taken_, true)) {
+        activated_ = os::take_activated_sockets();
+    }
+    for (const auto& each : activated_) {
+        if (each.name == name) {
+            return each.descriptor;
+        }
+    }
+    return -1;
 }
 
 inline void primary_core::close_unused_listeners() {

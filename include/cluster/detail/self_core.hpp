@@ -223,16 +223,17 @@ inline listen_message self_core::question(const listen_options& options,
     asked.fd = options.fd;
     asked.local_path = !options.path.empty();
     asked.any_host = options.host.empty() && !asked.local_path;
-    asked.backlog = options.backlog;
-    asked.ipv6_only = options.ipv6_only;
-    asked.no_delay = options.no_delay;
     asked.own_socket = options.reuse_port;
-    asked.mode = options.mode;
+    asked.activated = options.activated;
+    asked.most = options.max_cluster_connections;
+    asked.drops_beyond_most = options.drop_beyond_max;
+    asked.how = binding_of(options);
+    asked.how.reuse_port = false; // that is the primary's business
     asked.ready = listening_makes_ready();
     error.clear();
     if (asked.local_path) {
-        asked.path = os::absolute_path(options.path);
-    } else if (options.fd == -1) {
+        asked.path = socket_name(options);
+    } else if (options.fd == -1 && options.activated.empty()) {
         for (const auto& each : addresses_of(options, error)) {
             asked.candidates.push_back(to_wire(each));
         }

@@ -38,7 +38,7 @@ public:
         auto at = socket.address();
         auto& made = add(0, at, options, accept_mode::own_socket, std::move(handler));
         server_access::add_socket(made, 0, socket.release(io::nonblocking));
-        if (!options.path.empty()) {
+        if (!options.path.empty() && !options.abstract) {
             server_access::own_file(made, os::absolute_path(options.path));
         }
         return made;
@@ -59,14 +59,7 @@ public:
             return {};
         }
         cluster::address at;
-        return listener{bind_first(wanted,
-                                   {options.backlog,
-                                    options.ipv6_only,
-                                    options.reuse_port,
-                                    options.no_delay,
-                                    options.mode},
-                                   at,
-                                   error)};
+        return listener{bind_first(wanted, binding_of(options), at, error)};
     }
 
     [[nodiscard]] server* find(std::uint32_t key) noexcept {

@@ -37,7 +37,9 @@ public:
           mode_{mode},
           steering_{router.steering()},
           hand_out_{loop, router, key, [this] { inspect(); }},
-          sockets_{key} {}
+          sockets_{key} {
+        hand_out_.limit(asked_.most, asked_.drops_beyond_most);
+    }
     ~shared_listener() {
         if (owns_path_) {
             os::remove_if_same(asked_.path, identity_);
@@ -59,6 +61,12 @@ public:
                                         accept_mode mode) const noexcept;
     [[nodiscard]] bool has_member(const worker_core& one) const noexcept {
         return std::find(members_.begin(), members_.end(), &one) != members_.end();
+    }
+
+    /// Whether fewer connections may wait than was asked for.
+    [[nodiscard]] bool is_clipped() const noexcept {
+        int most = os::most_backlog();
+        return most != 0 && asked_.how.backlog > most;
     }
 
     /// Makes the worker a member. \returns the socket that it shall accept from, if any, and where
@@ -101,9 +109,6 @@ private:
             return each->slot() == slot;
         });
     }
-    [[nodiscard]] bind_options binding() const noexcept {
-        return {asked_.backlog, asked_.ipv6_only, false, asked_.no_delay, asked_.mode};
-    }
 
     std::error_code open_given();
     bool repair(const unique_fd& socket) noexcept;
@@ -135,19 +140,19 @@ inline std::error_code shared_listener::open() {
         wanted.push_back(from_wire(each));
     }
     if (asked_.local_path) {
-        auto shortest = address::local(os::shortest_path(asked_.path));
+        auto shortest = address::local(shortest_name(asked_.path));
         if (shortest.family() == address_family::none) {
             return std::make_error_code(std::errc::filename_too_long);
         }
         wanted = {shortest};
     }
     std::error_code error;
-    fd_ = bind_first(wanted, binding(), at_, error);
+    fd_ = bind_first(wanted, asked_.how, at_, error);
     if (error) {
         return error;
     }
     if (asked_.local_path) {
-        owns_path_ = os::identify(asked_.path, identity_);
+        owns_path_ = !asked_.path.starts_with('\0') && os::identify(asked_.path, identity_);
         at_ = wanted.front();
     }
     if (mode_ == accept_mode::own_socket) {
@@ -174,7 +179,7 @@ inline std::error_code shared_listener::open_given() {
     if (!os::is_stream_socket(fd_.get())) {
         return std::make_error_code(std::errc::invalid_argument);
     }
-    if (!os::is_listening(fd_.get()) && !os::listen_on(fd_.get(), asked_.backlog)) {
+    if (!os::is_listening(fd_.get()) && !os::listen_on(fd_.get(), asked_.how.backlog)) {
         return os::last_error();
     }
     os::set_nonblocking(fd_.get(), true);
@@ -205,15 +210,14 @@ inline bool shared_listener::matches(const listen_message& wanted,
 
 inline bool shared_listener::has_same_options(const listen_message& wanted,
                                               accept_mode mode) const noexcept {
-    return mode == asked_mode_ && wanted.backlog == asked_.backlog &&
-           wanted.ipv6_only == asked_.ipv6_only && wanted.mode == asked_.mode &&
-           wanted.no_delay == asked_.no_delay;
+    return mode == asked_mode_ && wanted.how == asked_.how && wanted.most == asked_.most &&
+           wanted.drops_beyond_most == asked_.drops_beyond_most;
 }
 
 inline descriptor_list shared_listener::join(worker_core& one, std::error_code& error) {
     descriptor_list passed;
     if (mode_ == accept_mode::own_socket) {
-        passed = sockets_.join(one, at_, binding(), error);
+        passed = sockets_.join(one, at_, asked_.how, error);
     } else if (mode_ == accept_mode::shared) {
         unique_fd socket = fd_.duplicate();
         error = socket ? std::error_code{} : os::last_error();
@@ -259,7 +263,7 @@ inline bool shared_listener::repair(const unique_fd& socket) noexcept {
 inline bool shared_listener::listen_again(int socket) noexcept {
     bool bound =
         os::bind_to(socket, at_) || os::last_error() == std::errc::invalid_argument; // it is still
-    return bound && os::listen_on(socket, asked_.backlog);
+    return bound && os::listen_on(socket, asked_.how.backlog);
 }
 
 inline void shared_listener::inspect() noexcept {
@@ -285,7 +289,7 @@ inline listener_stats shared_listener::stats() const {
     };
     add(fd_);
     sockets_.each(add);
-    result.backlog = static_cast<std::uint32_t>(asked_.backlog);
+    result.backlog = static_cast<std::uint32_t>(asked_.how.backlog);
     result.repaired = repaired_;
     return result;
 }

@@ -3,6 +3,7 @@
 #define CLUSTER_IPC_WIRE_HPP
 
 #include "../net/address.hpp"
+#include "../net/listener.hpp"
 #include "../net/server.hpp"
 #include "../serialization/binary.hpp"
 
@@ -86,14 +87,14 @@ struct listen_message {
     std::vector<wire_address> candidates; // in the order of preference
     bool any_host = false;
     bool local_path = false;
-    std::string path; // absolute
-    std::int32_t backlog = 0;
-    bool ipv6_only = false;
-    bool no_delay = true;
+    std::string path;        // absolute; a leading NUL: a name without a file
     bool own_socket = false; // whatever the policy says
     std::int32_t fd = -1;
-    std::uint32_t mode = 0;
-    bool ready = false; // with this address the worker is ready
+    std::string activated; // a socket of the service manager's, instead of all that
+    bool ready = false;    // with this address the worker is ready
+    std::uint64_t most = static_cast<std::uint64_t>(-1); // connections of all workers
+    bool drops_beyond_most = false;
+    bind_options how{};
 };
 
 /// The answer; with a socket unless the primary accepts.

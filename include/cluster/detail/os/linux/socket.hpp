@@ -148,6 +148,18 @@ inline bool set_no_delay(int fd) noexcept {
     return set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
+/// Inherited in the same way. Seconds of silence before the peer is probed.
+inline bool set_keep_alive(int fd, int seconds) noexcept {
+    return set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
+           set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+}
+inline bool set_defer_accept(int fd, int seconds) noexcept {
+    return set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, seconds);
+}
+inline bool set_fast_open(int fd, int queue) noexcept {
+    return set_option(fd, IPPROTO_TCP, TCP_FASTOPEN, queue);
+}
+
 inline bool is_listening(int fd) noexcept {
     return option(fd, SOL_SOCKET, SO_ACCEPTCONN, 0) == 1;
 }
