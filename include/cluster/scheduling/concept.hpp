@@ -16,6 +16,15 @@
 /// | `S::needs_address` | `bool`         | optional; false: `i.remote` may stay empty             |
 /// | `S::waits_for_one` | `bool`         | optional; true: a worker that is behind stays in `c`,  |
 /// |                    |                | and what is picked for it waits                        |
+/// | `S::peeks`         | `std::size_t`  | optional, `most_peeked` at most: how many of the first |
+/// |                    |                | bytes `i.first_bytes` may show                         |
+/// | `S::name`          | `string_view`  | optional: what from_environment calls it               |
+///
+/// Each of the optional ones but the name may also be a const member function, as `accepts_in`.
+///
+/// A policy that peeks and needs more bytes than there are returns `refusal::more_bytes` while
+/// `i.more_may_come`. The connection then waits, in nobody's way, for a second at most; 1,024 may
+/// wait. Nothing is consumed: the worker reads all of it.
 ///
 /// `c` has `size()`, never zero, and `operator[]`, which gives a `const candidate&`. No stalled,
 /// draining or not ready worker is ever in it. An index beyond the end counts modulo the size. The
@@ -29,6 +38,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <type_traits>
 
 namespace cluster {
@@ -45,7 +55,14 @@ enum class accept_site {
 struct connection_info {
     address remote; ///< of the client; none for UNIX sockets
     address local;  ///< of the listening socket
+    /// What the client has sent so far, for policies that peek; good during pick().
+    std::span<const std::byte> first_bytes{};
+    /// Whether refusal::more_bytes will be heard.
+    bool more_may_come = false;
 };
+
+/// The largest `peeks` of a scheduling policy, in bytes.
+inline constexpr std::size_t most_peeked = 16 * 1024;
 
 /// A worker that can take a connection now, with what is known of its load.
 class candidate {
@@ -92,7 +109,8 @@ enum class refusal {
     close, ///< nobody shall have it: the connection is closed
     hold,  ///< nobody now: it waits, and pick() is asked again when a worker's state changes, and
            ///< every 20 ms; connections behind it wait in the kernel's queue
-    fallback, ///< no opinion: the next worker in turn
+    fallback,   ///< no opinion: the next worker in turn
+    more_bytes, ///< not before the client has sent more; else as fallback
 };
 
 /// What pick() returns: an index into the candidates, or a refusal.
@@ -143,6 +161,26 @@ concept picks_if_needed = [] {
     }
 }();
 
+template <typename S>
+constexpr bool peeks_sensibly() {
+    if constexpr (requires {
+                      { S::peeks } -> std::convertible_to<std::size_t>;
+                  }) {
+        return S::peeks <= most_peeked;
+    } else if constexpr (requires(const S& s) { s.peeks(); }) {
+        return requires(const S& s) {
+            { s.peeks() } -> std::same_as<std::size_t>;
+        };
+    } else {
+        return !requires { S::peeks; };
+    }
+}
+
+template <typename S>
+concept has_policy_name = requires {
+    { S::name } -> std::convertible_to<std::string_view>;
+};
+
 } // namespace detail
 
 /// Satisfied by every type that meets the table at the top of this file.
@@ -161,6 +199,8 @@ struct checked_scheduling {
     static_assert(says_where_it_accepts<S>,
                   "Scheduling needs `static constexpr auto accepts_in = "
                   "cluster::accept_site::primary;` (or shared_socket, own_socket).");
+    static_assert(peeks_sensibly<S>(),
+                  "Scheduling: `peeks` must be a std::size_t of cluster::most_peeked at most.");
     static_assert(!says_where_it_accepts<S> || picks_if_needed<S>,
                   "Scheduling that accepts in the primary needs a member template `std::size_t "
                   "pick(const Candidates& ready, const cluster::connection_info& from)`, or one "
@@ -178,8 +218,10 @@ template <typename S>
 }
 
 template <typename S>
-constexpr bool needs_address() {
-    if constexpr (requires { S::needs_address; }) {
+[[nodiscard]] constexpr bool needs_address(const S& policy) {
+    if constexpr (requires { policy.needs_address(); }) {
+        return policy.needs_address();
+    } else if constexpr (requires { S::needs_address; }) {
         return S::needs_address;
     } else {
         return has_pick<S>;
@@ -187,11 +229,24 @@ constexpr bool needs_address() {
 }
 
 template <typename S>
-constexpr bool waits_for_one() {
-    if constexpr (requires { S::waits_for_one; }) {
+[[nodiscard]] constexpr bool waits_for_one(const S& policy) {
+    if constexpr (requires { policy.waits_for_one(); }) {
+        return policy.waits_for_one();
+    } else if constexpr (requires { S::waits_for_one; }) {
         return S::waits_for_one;
     } else {
         return false;
+    }
+}
+
+template <typename S>
+[[nodiscard]] constexpr std::size_t peeks(const S& policy) {
+    if constexpr (requires { policy.peeks(); }) {
+        return policy.peeks();
+    } else if constexpr (requires { S::peeks; }) {
+        return S::peeks;
+    } else {
+        return 0;
     }
 }
 
