@@ -240,13 +240,29 @@ template <typename S>
 }
 
 template <typename S>
-[[nodiscard]] constexpr std::size_t peeks(const S& policy) {
-    if constexpr (requires { policy.peeks(); }) {
-        return policy.peeks();
-    } else if constexpr (requires { S::peeks; }) {
+[[nodiscard]] constexpr std::size_t constant_peeks() {
+    if constexpr (requires { S::peeks; }) {
         return S::peeks;
     } else {
         return 0;
+    }
+}
+template <typename S>
+[[nodiscard]] constexpr std::size_t peeks(const S& policy) {
+    if constexpr (requires { policy.peeks(); }) {
+        return policy.peeks();
+    } else {
+        return constant_peeks<S>();
+    }
+}
+
+/// What from_environment calls it; `otherwise` for a policy without a name.
+template <typename S>
+[[nodiscard]] constexpr std::string_view policy_name(std::string_view otherwise = {}) {
+    if constexpr (has_policy_name<S>) {
+        return S::name;
+    } else {
+        return otherwise;
     }
 }
 

@@ -38,9 +38,9 @@ constexpr bool check_choices() {
                   "scheduling::from_environment: every policy needs `static constexpr "
                   "std::string_view name`.");
     if constexpr (named) {
-        static_assert(
-            are_distinct(std::array<std::string_view, sizeof...(Policies)>{Policies::name...}),
-            "scheduling::from_environment: two policies have the same name.");
+        static_assert(are_distinct(std::array<std::string_view, sizeof...(Policies)>{
+                          policy_name<Policies>()...}),
+                      "scheduling::from_environment: two policies have the same name.");
     }
     return ((sizeof(typename checked_scheduling<Policies>::type) != 0) && ...);
 }
@@ -59,7 +59,8 @@ class from_environment {
 
 public:
     static constexpr const char* variable = "CLUSTER_SCHED_POLICY";
-    static constexpr std::array<std::string_view, sizeof...(Policies)> names{Policies::name...};
+    static constexpr std::array<std::string_view, sizeof...(Policies)> names{
+        detail::policy_name<Policies>()...};
 
     /// \throws std::invalid_argument, which lists the names, when the variable has another one.
     from_environment() {
@@ -111,7 +112,7 @@ private:
                                   : name == "none" ? "shared_socket"
                                                    : name;
         auto choose_if = [&]<typename Policy>(std::type_identity<Policy>) {
-            bool meant = wanted == Policy::name;
+            bool meant = wanted == detail::policy_name<Policy>();
             if (meant) {
                 chosen_.template emplace<Policy>();
             }

@@ -14,11 +14,24 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string_view>
 #include <type_traits>
 
 namespace cluster {
 inline namespace v0 {
+namespace detail {
+
+template <unsigned IPv4Bits, unsigned IPv6Bits>
+constexpr bool check_network() {
+    static_assert(IPv4Bits >= 1 && IPv4Bits <= 32 && IPv6Bits >= 1 && IPv6Bits <= 128,
+                  "sticky_key::client_network: a network has 1 to 32 bits of an IPv4 address and 1 "
+                  "to 128 of an IPv6 one.");
+    return true;
+}
+
+} // namespace detail
+
 namespace scheduling {
 
 /// Keys: what two connections have in common when they belong together. A key of one's own is a
@@ -42,8 +55,9 @@ inline constexpr auto none = unknown::none;
 class value {
 public:
     constexpr value(std::uint32_t hash) noexcept : hash_{hash}, known_{true} {}
-    constexpr value(std::string_view text) noexcept : hash_{0x811c9dc5U}, known_{true} {
-        for (char each : text) { // FNV-1a
+    template <std::convertible_to<std::string_view> Text>
+    constexpr value(const Text& text) noexcept : hash_{0x811c9dc5U}, known_{true} {
+        for (char each : std::string_view{text}) { // FNV-1a
             hash_ = (hash_ ^ static_cast<unsigned char>(each)) * 0x01000193U;
         }
     }
@@ -71,9 +85,7 @@ struct client_address {
 /// The first bits of it: clients of one network come together.
 template <unsigned IPv4Bits, unsigned IPv6Bits>
 struct client_network {
-    static_assert(IPv4Bits >= 1 && IPv4Bits <= 32 && IPv6Bits >= 1 && IPv6Bits <= 128,
-                  "sticky_key::client_network: a network has 1 to 32 bits of an IPv4 address and 1 "
-                  "to 128 of an IPv6 one.");
+    static_assert(detail::check_network<IPv4Bits, IPv6Bits>());
     static constexpr std::string_view name = "sticky_network";
 
     constexpr value operator()(const connection_info& from) const noexcept {
@@ -122,6 +134,22 @@ concept sticky_key_function =
         { key(from) } -> std::convertible_to<sticky_key::value>;
     };
 
+} // namespace scheduling
+
+namespace detail {
+
+template <typename Key>
+constexpr bool check_sticky() {
+    static_assert(scheduling::sticky_key_function<Key>,
+                  "scheduling::sticky: the key must be a default constructible type with "
+                  "`sticky_key::value operator()(const cluster::connection_info& from) const`.");
+    return true;
+}
+
+} // namespace detail
+
+namespace scheduling {
+
 /// A `scheduling_policy`: the primary accepts and connections with the same key always meet the
 /// same worker, however it got to its place: a replacement inherits the clients. Which place, says
 /// a rendezvous hash (detail/rendezvous.hpp): when a worker dies, stalls or goes, its clients, and
@@ -132,27 +160,13 @@ concept sticky_key_function =
 /// next in turn. A worker that is behind keeps its clients waiting, up to 1,024 of them.
 template <typename Key>
 class sticky {
-    static_assert(sticky_key_function<Key>,
-                  "scheduling::sticky: the key must be a default constructible type with "
-                  "`sticky_key::value operator()(const cluster::connection_info& from) const`.");
+    static_assert(detail::check_sticky<Key>());
 
 public:
-    static constexpr std::string_view name = [] {
-        if constexpr (detail::has_policy_name<Key>) {
-            return std::string_view{Key::name};
-        } else {
-            return std::string_view{"sticky"};
-        }
-    }();
+    static constexpr std::string_view name = detail::policy_name<Key>("sticky");
     static constexpr auto accepts_in = accept_site::primary;
     static constexpr bool waits_for_one = true;
-    static constexpr std::size_t peeks = [] {
-        if constexpr (requires { Key::peeks; }) {
-            return std::size_t{Key::peeks};
-        } else {
-            return std::size_t{0};
-        }
-    }();
+    static constexpr std::size_t peeks = detail::constant_peeks<Key>();
 
     template <typename Candidates>
     choice pick(const Candidates& ready, const connection_info& from) const {
