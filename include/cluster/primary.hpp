@@ -306,14 +306,15 @@ private:
         return detail::pick_by(scheduling_, ready, from);
     }
     [[nodiscard]] bool needs_address() const noexcept override {
-        return detail::needs_address<typename Cluster::scheduling_type>();
+        return detail::needs_address(scheduling_);
     }
     [[nodiscard]] bool waits_for_one() const noexcept override {
-        return detail::waits_for_one<typename Cluster::scheduling_type>();
+        return detail::waits_for_one(scheduling_);
     }
     [[nodiscard]] kernel_steering steering() const noexcept override {
-        return detail::steering_of<typename Cluster::scheduling_type>();
+        return detail::steering_of(scheduling_);
     }
+    [[nodiscard]] std::size_t peeks() const noexcept override { return detail::peeks(scheduling_); }
     detail::launched_worker launch(const detail::launch_request& request,
                                    std::error_code& error) override {
         return Cluster::backend_type::launch(request, error);

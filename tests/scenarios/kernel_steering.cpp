@@ -27,6 +27,8 @@ namespace {
 
 namespace scheduling = cluster::scheduling;
 using turns_cluster = cluster::compose<scheduling::round_robin_kernel>;
+using load_cluster = cluster::compose<scheduling::least_loaded_kernel>;
+using client_cluster = cluster::compose<scheduling::sticky_kernel>;
 using hash_cluster = cluster::compose<scheduling::reuse_port>;
 
 std::size_t most(const crowd::tally& of) {
@@ -92,6 +94,106 @@ TEST_CASE("kernel steering: round robin is exact without the right to it") {
     CHECK(steering.starts_with("primary: "));
     CHECK(served.size() == 4);
     CHECK(most(served) - fewest(served) <= 1);
+}
+
+TEST_CASE("kernel steering: the least loaded worker gets the client") {
+    std::string steering;
+    auto served =
+        spread<load_cluster>("kernel steering: the least loaded worker gets the client", steering);
+    CHECK(served.size() == 4);
+    CHECK(most(served) <= 262); // max/mean <= 1.05
+}
+
+TEST_CASE("kernel steering: the least loaded worker gets the client without the right to it") {
+    cluster_test::no_capabilities without;
+    REQUIRE(without);
+    std::string steering;
+    auto served = spread<load_cluster>(
+        "kernel steering: the least loaded worker gets the client without the right to it",
+        steering);
+    CHECK(steering.starts_with("primary: "));
+    CHECK(served.size() == 4);
+    CHECK(most(served) - fewest(served) <= 1);
+}
+
+namespace {
+
+/// 200 clients from five addresses; a worker dies and they come again.
+template <typename Cluster>
+void clients_and_their_workers(const char* name, std::string& steering) {
+    constexpr std::size_t all = 200;
+    crowd clients;
+    std::map<std::uint8_t, std::string> home;
+    std::map<std::uint8_t, std::string> after;
+    std::string dead;
+    run_case<Cluster>(
+        name,
+        [&](auto& primary) {
+            auto end = [&] {
+                for (auto& [from, told] : clients.answers) {
+                    CHECK(told.size() == 1);
+                    after[from] = told.begin()->first;
+                }
+                clients.leave();
+                primary.disconnect();
+            };
+            auto again = [&, end](const cluster::address& at) {
+                clients.leave();
+                clients.forget();
+                clients.come(primary, at, all, 1, 5);
+                scenario::when(
+                    primary, [&] { return clients.answered == all; }, end);
+            };
+            auto one_dies = [&, again](const cluster::address& at) {
+                for (auto& [from, told] : clients.answers) {
+                    CHECK(told.size() == 1);
+                    home[from] = told.begin()->first;
+                }
+                dead = home.begin()->second;
+                primary.once(cluster::event::exit, [again, at] { again(at); });
+                primary.workers().find(static_cast<std::uint32_t>(std::stoul(dead)))->kill(SIGKILL);
+            };
+            when_listening(primary, 4, [&, one_dies](const cluster::address& at) {
+                steering = steering_of(primary.stats());
+                clients.come(primary, at, all, 1, 5);
+                scenario::when(
+                    primary,
+                    [&] { return clients.answered == all; },
+                    [one_dies, at] { one_dies(at); });
+            });
+            primary.fork(4);
+        },
+        [](auto& self) { stay_with_clients(self); });
+    CHECK(home.size() == 5);
+    CHECK(after.size() == 5);
+    for (const auto& [from, worker] : home) {
+        CHECK((after[from] == worker) == (worker != dead));
+    }
+}
+
+} // namespace
+
+TEST_CASE("kernel steering: a client keeps its worker and only those of a dead one move") {
+    std::string steering;
+    clients_and_their_workers<client_cluster>(
+        "kernel steering: a client keeps its worker and only those of a dead one move", steering);
+    MESSAGE("steered by the " << steering);
+}
+
+TEST_CASE("kernel steering: a client keeps its worker without any right") {
+    cluster_test::no_capabilities without;
+    REQUIRE(without);
+    std::string steering;
+    clients_and_their_workers<client_cluster>(
+        "kernel steering: a client keeps its worker without any right", steering);
+    CHECK(steering.starts_with("classic filter: "));
+}
+
+TEST_CASE("kernel steering: a client keeps its worker when the primary picks") {
+    std::string steering;
+    clients_and_their_workers<cluster::compose<scheduling::sticky<>>>(
+        "kernel steering: a client keeps its worker when the primary picks", steering);
+    CHECK(steering.empty());
 }
 
 namespace {
@@ -175,4 +277,14 @@ TEST_CASE(
     queue_of_the_dead<turns_cluster>(
         "kernel steering: the queue of a place that is given up is served by round_robin_kernel",
         true);
+}
+
+TEST_CASE("kernel steering: the queue of a dead worker is served by least_loaded_kernel") {
+    queue_of_the_dead<load_cluster>(
+        "kernel steering: the queue of a dead worker is served by least_loaded_kernel", false);
+}
+
+TEST_CASE("kernel steering: the queue of a given up place is served by least_loaded_kernel") {
+    queue_of_the_dead<load_cluster>(
+        "kernel steering: the queue of a given up place is served by least_loaded_kernel", true);
 }

@@ -20,6 +20,7 @@
 #    include "os/linux/process.hpp"
 #    include "os/linux/process_info.hpp"
 #    include "os/linux/process_title.hpp"
+#    include "os/linux/random.hpp"
 #    include "os/linux/resolve.hpp"
 #    include "os/linux/signal_name.hpp"
 #    include "os/linux/signals.hpp"

@@ -5,6 +5,8 @@
 #include "concept.hpp"
 #include "round_robin.hpp"
 
+#include <string_view>
+
 namespace cluster {
 inline namespace v0 {
 namespace scheduling {
@@ -16,6 +18,7 @@ namespace scheduling {
 struct round_robin_kernel : round_robin {
     static constexpr auto accepts_in = accept_site::own_socket;
     static constexpr auto steering = kernel_steering::round_robin;
+    static constexpr std::string_view name = "round_robin_kernel";
 };
 
 static_assert(scheduling_policy<round_robin_kernel>);

@@ -159,6 +159,10 @@ inline bool set_defer_accept(int fd, int seconds) noexcept {
 inline bool set_fast_open(int fd, int queue) noexcept {
     return set_option(fd, IPPROTO_TCP, TCP_FASTOPEN, queue);
 }
+/// How many bytes must be there for a TCP socket to be readable.
+inline bool set_receive_low_water(int fd, int bytes) noexcept {
+    return set_option(fd, SOL_SOCKET, SO_RCVLOWAT, bytes);
+}
 
 inline bool is_listening(int fd) noexcept {
     return option(fd, SOL_SOCKET, SO_ACCEPTCONN, 0) == 1;
@@ -342,6 +346,12 @@ inline transfer receive_with_descriptors(int fd,
         }
     }
     return result;
+}
+
+/// Whether the peer will send nothing more: it has ended its side, or is gone.
+inline bool has_peer_ended(int fd) noexcept {
+    pollfd each{fd, POLLRDHUP, 0};
+    return retry([&] { return ::poll(&each, 1, 0); }) > 0;
 }
 
 /// Blocks until the descriptor can be read (or written), has failed, or `milliseconds` have passed
