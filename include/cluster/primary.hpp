@@ -9,6 +9,8 @@
 #include "fwd.hpp"
 #include "messaging.hpp"
 #include "net/connection.hpp"
+#include "net/datagram_options.hpp"
+#include "net/datagram_socket.hpp"
 #include "net/listener.hpp"
 #include "net/server.hpp"
 #include "net/stream.hpp"
@@ -241,6 +243,25 @@ public:
     template <std::same_as<listener> Listener> // `{}` means the options
     server& listen(Listener socket, server::connection_handler handler) {
         return core_.servers().add(std::move(socket), {}, std::move(handler));
+    }
+
+    /// Binds a datagram socket of the primary itself; without a handler it only sends.
+    /// \throws std::system_error with the address
+    datagram_socket& bind(const datagram_options& options,
+                          datagram_socket::message_handler handler = {}) {
+        std::error_code error;
+        auto& made = bind(options, std::move(handler), error);
+        if (error) {
+            throw std::system_error(error, detail::describe(options));
+        }
+        return made;
+    }
+    /// The same without exceptions; with an error the socket is closed and soon gone.
+    datagram_socket& bind(const datagram_options& options,
+                          datagram_socket::message_handler handler,
+                          std::error_code& error) {
+        auto socket = detail::bind_datagram(options, error);
+        return core_.datagrams().add(0, std::move(socket), options, std::move(handler));
     }
 
     /// Reads and writes a connection in this role's loop. The role owns the stream.

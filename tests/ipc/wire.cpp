@@ -52,6 +52,7 @@ listen_message full_question() {
     asked.own_socket = true;
     asked.fd = 5;
     asked.mode = 0660;
+    asked.datagram = {true, true, true, 1000, 2000};
     return asked;
 }
 

@@ -13,6 +13,7 @@
 #    include "os/linux/bpf.hpp"
 #    include "os/linux/classic_steering.hpp"
 #    include "os/linux/cpu.hpp"
+#    include "os/linux/datagram.hpp"
 #    include "os/linux/files.hpp"
 #    include "os/linux/memory.hpp"
 #    include "os/linux/pipe.hpp"

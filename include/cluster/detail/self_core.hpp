@@ -10,6 +10,7 @@
 #include "../net/server.hpp"
 #include "../net/stream.hpp"
 #include "control_page.hpp"
+#include "datagram_set.hpp"
 #include "flush_at_exit.hpp"
 #include "lifetime.hpp"
 #include "server_set.hpp"
@@ -50,6 +51,20 @@ inline auto& emitter_for(self_events& of, event::unhandled_message_t) {
     return of.unhandled_message;
 }
 
+class self_core;
+
+/// The datagram sockets of a worker.
+class self_datagrams final : public datagram_set {
+public:
+    self_datagrams(event_loop& loop, self_core& self) noexcept : datagram_set{loop}, self_{self} {}
+
+private:
+    inline void on_datagram_closed(datagram_socket& which) noexcept override;
+    inline void on_datagram_finished(datagram_socket& which) noexcept override;
+
+    self_core& self_;
+};
+
 /// A worker, in the worker, without the types of its messages.
 class self_core : private channel_owner, private server_set {
 public:
@@ -89,6 +104,9 @@ public:
                          server::connection_handler handler,
                          std::error_code& error);
     listener open_listener(const listen_options& options, std::error_code& error);
+    datagram_socket& bind_datagram(const datagram_options& options,
+                                   datagram_socket::message_handler handler,
+                                   std::error_code& error);
     server&
     serve(listener socket, const listen_options& options, server::connection_handler handler) {
         auto& made = server_set::add(std::move(socket), options, std::move(handler));
@@ -127,10 +145,13 @@ protected:
     virtual void on_gone() = 0;
 
 private:
+    friend class self_datagrams;
+
     static constexpr std::chrono::seconds flush_limit{30};
 
     void be_welcomed(const std::string& serializer);
     listen_message question(const listen_options& options, std::error_code& error) const;
+    listen_message question(const datagram_options& options, std::error_code& error) const;
     struct answer {
         std::uint32_t key = 0;
         listen_result_message result;
@@ -158,6 +179,15 @@ private:
     void start_beating();
 
     void begin_to_leave();
+    void close_sockets() noexcept {
+        close_all();
+        datagrams_.close_all();
+    }
+    void tell_closed(std::uint32_t key) noexcept {
+        if (key != 0 && channel_.can_send()) {
+            channel_.send_control({0, frame_kind::close_listener, 0, key, 0});
+        }
+    }
     void leave_when_drained();
     void take_connections(frame& arrived);
     void go_on_taking();
@@ -175,6 +205,7 @@ private:
     os::file_identity boot_stderr_;
     timer heart_;
     time_point next_beat_{};
+    self_datagrams datagrams_{loop_, *this};
     std::deque<incoming> incoming_;
     turn_hook taking_hook_ = turn_hook::for_member<self_core, &self_core::go_on_taking>(*this);
     std::uint32_t next_query_ = 1;
@@ -329,6 +360,7 @@ inline void self_core::ready() {
     if (!ready_) {
         now_ready();
         hold_back_all(false);
+        datagrams_.hold_back_all(false);
         channel_.send_control({0, frame_kind::ready, 0, 0, 0});
     }
 }
@@ -421,6 +453,11 @@ inline void self_core::on_frame(frame& arrived) {
             server_access::remove_socket(*found, arrived.header.sequence);
         }
         break;
+    case frame_kind::recheck_datagrams:
+        if (datagram_socket* found = datagrams_.find(arrived.header.type)) {
+            datagram_access::recheck(*found);
+        }
+        break;
     case frame_kind::disconnect:
         after_disconnect_ = true;
         announced_ = true;
@@ -467,7 +504,7 @@ inline void self_core::disconnect() {
         return;
     }
     leaving_ = after_disconnect_ = true;
-    close_all();
+    close_sockets();
     channel_.send_control({0, frame_kind::announce, 0, 0, 0});
 }
 
@@ -493,7 +530,7 @@ inline void self_core::begin_to_leave() {
     struct go_on { // also when a handler throws
         self_core& self;
         ~go_on() {
-            self.close_all();
+            self.close_sockets();
             self.streams_.drain();
             self.loop_.defer(self.alive_.guard([&owner = self] { owner.leave_when_drained(); }));
         }
@@ -503,7 +540,7 @@ inline void self_core::begin_to_leave() {
 
 // Every server is closed and its last connection has ended: nothing to tell the primary any more.
 inline void self_core::leave_when_drained() {
-    if (!drain_told_ || !empty() || !channel_.is_open()) {
+    if (!drain_told_ || !empty() || !datagrams_.empty() || !channel_.is_open()) {
         return;
     }
     if (channel_.queued() != 0) {
@@ -556,9 +593,7 @@ inline void self_core::go_on_taking() {
 }
 
 inline void self_core::on_server_closed(server& which) noexcept {
-    if (auto key = server_access::key(which); key != 0 && channel_.can_send()) {
-        channel_.send_control({0, frame_kind::close_listener, 0, key, 0});
-    }
+    tell_closed(server_access::key(which));
 }
 
 inline void self_core::on_server_finished(server& which) noexcept {
@@ -575,5 +610,7 @@ inline void self_core::on_server_ready(server& which) noexcept {
 } // namespace detail
 } // namespace v0
 } // namespace cluster
+
+#include "self_datagrams.hpp"
 
 #endif // CLUSTER_DETAIL_SELF_CORE_HPP

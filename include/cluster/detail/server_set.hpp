@@ -5,14 +5,12 @@
 #include "../event_loop.hpp"
 #include "../net/listener.hpp"
 #include "../net/server.hpp"
+#include "remembered.hpp"
 
-#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 namespace cluster {
 inline namespace v0 {
@@ -28,7 +26,7 @@ public:
                 const listen_options& options,
                 accept_mode mode,
                 server::connection_handler handler) {
-        return *servers_.emplace_back(
+        return servers_.add(
             std::make_unique<server>(*this, loop_, key, at, options, mode, std::move(handler)));
     }
 
@@ -63,7 +61,7 @@ public:
     }
 
     [[nodiscard]] server* find(std::uint32_t key) noexcept {
-        for (auto& each : servers_) {
+        for (auto& each : servers_.active()) {
             if (server_access::key(*each) == key && each->is_listening()) {
                 return each.get();
             }
@@ -72,13 +70,13 @@ public:
     }
 
     void hold_back_all(bool on) {
-        for (auto& each : servers_) {
+        for (auto& each : servers_.active()) {
             server_access::hold_back(*each, on);
         }
     }
 
     void close_all() noexcept {
-        for (auto& each : servers_) {
+        for (auto& each : servers_.active()) {
             each->close();
         }
     }
@@ -91,27 +89,12 @@ protected:
     void on_server_closed(server&) noexcept override {}
     void on_server_ready(server&) noexcept override {}
     std::shared_ptr<load_counters> load() noexcept override { return {}; }
-    void on_server_finished(server& which) noexcept override {
-        for (std::size_t i = 0; i != servers_.size(); ++i) {
-            if (servers_[i].get() == &which) { // a reference that somebody kept stays good a while
-                finished_.push_back(std::move(servers_[i]));
-                servers_.erase(servers_.begin() + static_cast<std::ptrdiff_t>(i));
-                break;
-            }
-        }
-        if (finished_.size() > remembered) {
-            loop_.defer([dying = std::move(finished_.front())] {});
-            finished_.pop_front();
-        }
-    }
+    void on_server_finished(server& which) noexcept override { servers_.finished(loop_, which); }
 
     event_loop& loop_;
 
 private:
-    static constexpr std::size_t remembered = 64;
-
-    std::vector<std::unique_ptr<server>> servers_;
-    std::deque<std::unique_ptr<server>> finished_;
+    remembered<server> servers_;
 };
 
 /// The servers of a role that asks nobody.

@@ -30,7 +30,7 @@ namespace detail {
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
 /// The version of everything in this file; both sides must agree.
-inline constexpr std::uint32_t protocol_version = 2;
+inline constexpr std::uint32_t protocol_version = 3;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
@@ -40,9 +40,10 @@ enum class frame_kind : std::uint8_t {
     listen_result, // the answer to `listen`: an error, or an address and perhaps a socket
     adopt_listener, // another socket of the same listener, whose slot has no worker now
     abandon_listener,
-    disconnect,      // finish and go
-    shutdown,        // the cluster is about to end
-    announce_result, // the primary knows that this worker leaves on purpose
+    recheck_datagrams, // one who shares the socket is gone: what it was woken for is still there
+    disconnect,        // finish and go
+    shutdown,          // the cluster is about to end
+    announce_result,   // the primary knows that this worker leaves on purpose
     // worker to primary
     online,
     listen,
@@ -96,6 +97,7 @@ constexpr frame_rule rule_for(frame_kind kind) noexcept {
     case frame_kind::adopt_listener:
         return {1, -1, 0};
     case frame_kind::abandon_listener:
+    case frame_kind::recheck_datagrams:
     case frame_kind::disconnect:
     case frame_kind::shutdown:
     case frame_kind::announce_result:

@@ -82,7 +82,18 @@ struct online_message {
     std::string serializer;
 };
 
-/// A worker asks for a listening address.
+/// What a question for the address of a datagram socket has besides.
+struct wire_datagram {
+    bool wanted = false; // else it is about connections
+    bool reuse_address = false;
+    bool broadcast = false;
+    std::uint32_t receive_buffer = 0;
+    std::uint32_t send_buffer = 0;
+
+    friend bool operator==(const wire_datagram&, const wire_datagram&) = default;
+};
+
+/// A worker asks for a listening address, or for that of a datagram socket.
 struct listen_message {
     std::vector<wire_address> candidates; // in the order of preference
     bool any_host = false;
@@ -95,9 +106,10 @@ struct listen_message {
     std::uint64_t most = static_cast<std::uint64_t>(-1); // connections of all workers
     bool drops_beyond_most = false;
     bind_options how{};
+    wire_datagram datagram{};
 };
 
-/// The answer; with a socket unless the primary accepts.
+/// The answer; with a socket unless the primary accepts connections.
 struct listen_result_message {
     std::int32_t system_error = 0;
     std::int32_t library_error = 0;

@@ -146,14 +146,13 @@ bind_once(const address& wanted, const bind_options& options, address& at, std::
     return fd;
 }
 
-/// The same for the first address of a list that works; the error is the last one's.
-inline unique_fd bind_first(const std::vector<address>& candidates,
-                            const bind_options& options,
-                            address& at,
-                            std::error_code& error) {
+/// `open(address, error)` for the first address of a list that works; the error is the last one's.
+template <typename Open>
+unique_fd
+open_first(const std::vector<address>& candidates, std::error_code& error, const Open& open) {
     error = std::make_error_code(std::errc::address_not_available);
     for (const auto& each : candidates) {
-        if (unique_fd fd = bind_once(each, options, at, error)) {
+        if (unique_fd fd = open(each, error)) {
             return fd;
         }
         bool no_ipv6 = error == std::errc::address_family_not_supported ||
@@ -165,6 +164,15 @@ inline unique_fd bind_first(const std::vector<address>& candidates,
     return {};
 }
 
+inline unique_fd bind_first(const std::vector<address>& candidates,
+                            const bind_options& options,
+                            address& at,
+                            std::error_code& error) {
+    return open_first(candidates, error, [&](const address& each, std::error_code& failed) {
+        return bind_once(each, options, at, failed);
+    });
+}
+
 /// The name of a UNIX socket, from the root; with a leading NUL when it is no file's.
 inline std::string socket_name(const listen_options& options) {
     return options.abstract ? '\0' + options.path : os::absolute_path(options.path);
@@ -174,39 +182,45 @@ inline std::string shortest_name(const std::string& name) {
     return name.starts_with('\0') ? name : os::shortest_path(name);
 }
 
-/// The addresses that options ask for; several when the host is empty or a name.
-inline std::vector<address> addresses_of(const listen_options& options, std::error_code& error) {
+/// The addresses that a host and a port stand for; several when the host is empty or a name.
+inline std::vector<address>
+addresses_of(const std::string& host, std::uint16_t port, std::error_code& error) {
     error.clear();
-    if (!options.path.empty()) {
-        auto at = address::local(shortest_name(socket_name(options)));
-        if (at.family() == address_family::none) {
-            error = std::make_error_code(std::errc::filename_too_long);
-        }
-        return {at};
+    if (host.empty()) {
+        return {address::ipv6({}, port), address::ipv4({}, port)};
     }
-    if (options.host.empty()) {
-        return {address::ipv6({}, options.port), address::ipv4({}, options.port)};
-    }
-    return os::resolve(options.host, options.port, error);
+    return os::resolve(host, port, error);
 }
 
-/// "listen on 127.0.0.1:80", for the text of an error.
+inline std::vector<address> addresses_of(const listen_options& options, std::error_code& error) {
+    if (options.path.empty()) {
+        return addresses_of(options.host, options.port, error);
+    }
+    error.clear();
+    auto at = address::local(shortest_name(socket_name(options)));
+    if (at.family() == address_family::none) {
+        error = std::make_error_code(std::errc::filename_too_long);
+    }
+    return {at};
+}
+
+/// "127.0.0.1:80", "[::1]:80", "*:80" or "descriptor 5", for the text of an error.
+inline std::string describe(const std::string& host, std::uint16_t port, int fd) {
+    if (fd != -1) {
+        return "descriptor " + std::to_string(fd);
+    }
+    bool six = host.find(':') != std::string::npos;
+    return (six ? '[' + host + ']' : host.empty() ? "*" : host) + ':' + std::to_string(port);
+}
+
+/// "listen on 127.0.0.1:80".
 inline std::string describe(const listen_options& options) {
-    if (options.fd != -1) {
-        return "listen on descriptor " + std::to_string(options.fd);
+    if (options.fd != -1 || options.path.empty()) {
+        return "listen on " + (options.activated.empty()
+                                   ? describe(options.host, options.port, options.fd)
+                                   : "the activated socket " + options.activated);
     }
-    if (!options.activated.empty()) {
-        return "listen on the activated socket " + options.activated;
-    }
-    if (!options.path.empty()) {
-        return "listen on " + (options.abstract ? "@" + options.path : options.path);
-    }
-    bool six = options.host.find(':') != std::string::npos;
-    return "listen on " +
-           (six                    ? '[' + options.host + ']'
-            : options.host.empty() ? "*"
-                                   : options.host) +
-           ':' + std::to_string(options.port);
+    return "listen on " + (options.abstract ? '@' + options.path : options.path);
 }
 
 } // namespace detail
