@@ -29,10 +29,13 @@ using cluster::unique_fd;
 using cluster::detail::bind_datagram;
 using cluster::detail::datagram_access;
 using cluster_test::loopback_udp;
-using cluster_test::text_of;
 using cluster_test::udp_client;
 
 struct oops {};
+
+std::string text_of(datagram_socket::bytes bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 datagram_options on_loopback() {
     datagram_options options;

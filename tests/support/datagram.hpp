@@ -9,10 +9,8 @@
 #include <cluster/net/address.hpp>
 #include <cluster/unique_fd.hpp>
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,10 +23,6 @@ namespace cluster_test {
 
 inline cluster::address loopback_udp(std::uint16_t port = 0) {
     return cluster::address::ipv4({127, 0, 0, 1}, port);
-}
-
-inline std::string text_of(std::span<const std::byte> bytes) {
-    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 /// A UDP socket of a program that knows nothing of this library; on 127.0.0.1 unless told.
