@@ -42,9 +42,7 @@ public:
         return wanted.how.ipv6_only == asked_.how.ipv6_only && wanted.datagram == asked_.datagram;
     }
     [[nodiscard]] bool has_member(const worker_core& one) const noexcept {
-        return std::any_of(members_.begin(), members_.end(), [&one](const member& each) {
-            return each.worker == &one;
-        });
+        return std::find(members_.begin(), members_.end(), &one) != members_.end();
     }
     /// Whether anybody receives from it or is about to.
     [[nodiscard]] bool in_use() const noexcept { return !members_.empty() || !kept_.empty(); }
@@ -54,21 +52,16 @@ public:
     inline void leave(worker_core& one, bool kept) override;
     /// The replacement of this place will not come.
     void give_up_place(std::uint32_t slot) noexcept { std::erase(kept_, slot); }
-    inline void update(worker_core& one) override;
+    void update(worker_core&) override {} // the system wakes nobody who does not wait
 
 private:
-    struct member {
-        worker_core* worker;
-        bool serving = true; // when we looked last
-    };
-
-    inline void wake_others();
+    inline void wake_members();
 
     std::uint32_t key_;
     listen_message asked_;
     address at_;
     unique_fd fd_;
-    std::vector<member> members_;
+    std::vector<worker_core*> members_;
     std::vector<std::uint32_t> kept_; // slots for which a replacement is on its way
 };
 
@@ -120,40 +113,29 @@ inline descriptor_list shared_datagram::join(worker_core& one, std::error_code& 
         return {};
     }
     std::erase(kept_, one.slot());
-    members_.push_back({&one});
+    members_.push_back(&one);
     one.memberships_.push_back(this);
     return descriptor_list{std::move(copy)};
 }
 
 inline void shared_datagram::leave(worker_core& one, bool kept) {
     std::erase(one.memberships_, this);
-    std::erase_if(members_, [&one](const member& each) { return each.worker == &one; });
-    bool served = std::any_of(members_.begin(), members_.end(), [&one](const member& each) {
-        return each.worker->slot() == one.slot();
+    std::erase(members_, &one);
+    bool served = std::any_of(members_.begin(), members_.end(), [&one](const worker_core* each) {
+        return each->slot() == one.slot();
     });
     if (kept && !served) {
         kept_.push_back(one.slot());
     }
-    wake_others();
+    wake_members();
 }
 
-// The system wakes one of those who wait for a datagram. When that one stops before it has read,
+// The system wakes one of those who wait for a datagram. When that one ends before it has read,
 // nobody else would be woken until the next comes.
-inline void shared_datagram::wake_others() {
-    for (auto& each : members_) {
-        if (each.worker->channel_.can_send()) {
-            each.worker->channel_.send_control({0, frame_kind::recheck_datagrams, 0, key_, 0});
-        }
-    }
-}
-
-inline void shared_datagram::update(worker_core& one) {
-    for (auto& each : members_) {
-        if (each.worker == &one) {
-            bool before = std::exchange(each.serving, one.is_serving());
-            if (before && !each.serving) {
-                wake_others();
-            }
+inline void shared_datagram::wake_members() {
+    for (worker_core* each : members_) {
+        if (each->channel_.can_send()) {
+            each->channel_.send_control({0, frame_kind::recheck_datagrams, 0, key_, 0});
         }
     }
 }
