@@ -32,7 +32,8 @@ struct unhandled_message_info {
 /// | setup             | primary         | fork_options           | after each setup() and fork() |
 /// | fork              | primary, worker |                        | after fork(), first of all    |
 /// | online            | primary, worker |                        | its program reached its role  |
-/// | listening         | primary, worker | address                | a server of it listens        |
+/// | listening         | primary, worker | address                | a server of it listens, or a  |
+/// |                   |                 |                        | datagram socket is bound      |
 /// | ready             | primary, worker |                        | it can do its work            |
 /// | stalled           | primary, worker |                        | it has not answered for a     |
 /// |                   |                 |                        | while and gets no connections |

@@ -63,10 +63,10 @@ public:
     using core::exited_after_disconnect;
 
     /// Says that the worker can do its work: the primary counts it as up, and a reload goes on. The
-    /// first listen() says it by itself, unless defer_ready() came before. Idempotent.
+    /// first listen() or bind() says it by itself, unless defer_ready() came before. Idempotent.
     void ready() { core::ready(); }
-    /// For a worker that has something to prepare: listen() does not mean ready, and servers accept
-    /// nothing until ready() is called.
+    /// For a worker that has something to prepare: listen() and bind() do not mean ready, and nothing
+    /// is accepted or received until ready() is called.
     using core::defer_ready;
     using core::is_ready;
 

@@ -194,11 +194,31 @@ def if_else(program):
         time.sleep(0.01)
 
 
+def udp_echo(program):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.1)
+        client.connect(("127.0.0.1", 9001))
+        deadline = time.monotonic() + PATIENCE
+        answers = 0
+        while answers != 20:
+            assert time.monotonic() < deadline, "no answer"
+            try:
+                client.send(b"hello")
+                answer = client.recv(100)
+            except (ConnectionRefusedError, TimeoutError):
+                continue  # the program is starting
+            assert answer.startswith(b"worker ") and answer.endswith(b": hello"), answer
+            answers += 1
+    program.send_signal(signal.SIGTERM)
+    assert program.wait(PATIENCE) == 0
+    assert "udp_echo is bound to " in program.stdout.read()
+
+
 CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, None),
           "03_restart_strategies": (restart_strategies, None),
           "04_zero_downtime": (zero_downtime, 8000),
           "05_scheduling": (scheduling, 8000), "http_server": (http_server, None),
-          "09_handles": (handles, 9000), "12_if_else": (if_else, 8000)}
+          "09_handles": (handles, 9000), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
 
 
 def main():

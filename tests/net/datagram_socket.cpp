@@ -445,6 +445,21 @@ TEST_SUITE("net/datagram_socket") {
         CHECK(raw::run_until(g.loop, [&] { return got == 1; }));
     }
 
+    TEST_CASE("a socket that only sends and waits for room receives nothing meanwhile") {
+        unix_pair ends;
+        fixture owner;
+        datagram_socket sends{owner, owner.loop, 0, std::move(ends.ours), {}, false, {}};
+        while (sends.send_to("x", {}) == send_result::ok) {
+            owner.loop.poll();
+        }
+        REQUIRE(::send(ends.theirs.get(), "y", 1, 0) == 1);
+        CHECK(owner.settle());
+        ends.theirs.reset(); // a hang-up, and nobody to send to
+        CHECK(owner.settle());
+        CHECK(sends.is_open());
+        CHECK(sends.counters().received == 0);
+    }
+
     TEST_CASE("held back it receives nothing until it is let go") {
         fixture f;
         udp_client client;
