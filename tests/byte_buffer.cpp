@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <cluster/byte_buffer.hpp> // first and alone: proves the header is self-contained
 
+#include "support/sanitized.hpp"
+
 #include <doctest/doctest.h>
 
 #include <array>
@@ -11,16 +13,6 @@
 #include <string_view>
 #include <type_traits>
 #include <utility>
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#    define CLUSTER_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#    define CLUSTER_TEST_SANITIZED                                                                 \
-        (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                    \
-         __has_feature(memory_sanitizer))
-#else
-#    define CLUSTER_TEST_SANITIZED 0
-#endif
 
 namespace {
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Faults 6, 7, 8 and 29: the channel and the process of a worker do not end together.
 #include "../fixtures/scenario.hpp"
+#include "../support/sanitized.hpp"
 
 #include <cstdint>
 #include <map>
@@ -27,13 +28,7 @@ struct child_of_mine {
 };
 struct crash {};
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool sanitized = true;
-#elif defined(__has_feature)
-constexpr bool sanitized = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer);
-#else
-constexpr bool sanitized = false;
-#endif
+constexpr bool sanitized = CLUSTER_TEST_SANITIZED;
 
 } // namespace
 

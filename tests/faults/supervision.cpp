@@ -87,16 +87,16 @@ TEST_CASE("fault_09_a_crash_loop_ends_where_the_policy_says") {
                 CHECK(report.restarts == 5);
                 CHECK_FALSE(report.was_ready);
                 // Nothing happens from now on, and it costs nothing.
-                auto keeps = primary.every(1h, [] {});
-                primary.after(100ms, [&, keeps] {
-                    primary.after(
-                        2s, [&, keeps, at = clock_type::now(), cpu = cpu_time(), so_far = forks] {
-                            idle = clock_type::now() - at;
-                            used = cpu_time() - cpu;
-                            idle_forks = forks - so_far;
-                            refused = primary.workers().size();
-                            primary.stop();
-                        });
+                primary.every(1h, [] {});
+                primary.after(100ms, [&] {
+                    primary.after(2s,
+                                  [&, at = clock_type::now(), cpu = cpu_time(), so_far = forks] {
+                                      idle = clock_type::now() - at;
+                                      used = cpu_time() - cpu;
+                                      idle_forks = forks - so_far;
+                                      refused = primary.workers().size();
+                                      primary.stop();
+                                  });
                 });
             });
             primary.fork();
@@ -415,7 +415,6 @@ TEST_CASE("fault_13_a_worker_that_listens_and_then_hangs_is_isolated_and_replace
         "fault_13_a_worker_that_listens_and_then_hangs_is_isolated_and_replaced",
         [&](auto& primary) {
             primary.supervise({.stalled_after = 600ms, .replaced_after = 4s, .boot_timeout = 5s});
-            cluster::address at;
             primary.once(cluster::event::listening, [&](auto&, const cluster::address& where) {
                 primary.when_ready([&, where] {
                     for (std::size_t i = 0; i != clients_each; ++i) {

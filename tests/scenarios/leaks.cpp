@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Acceptance scenario 52: many workers and many connections leave nothing behind.
 #include "../fixtures/scenario.hpp"
+#include "../support/sanitized.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -24,7 +25,7 @@ struct held {
 
 /// Resident memory in KiB; 0 where a sanitizer holds freed memory back.
 std::size_t resident_kib() {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if CLUSTER_TEST_SANITIZED
     return 0;
 #else
     unsigned long size = 0;

@@ -89,7 +89,6 @@ shrunk lose_one(const char* name, cluster::victim which) {
     seen.code = run_case<replacing>(
         name,
         [&](auto& primary) {
-            cluster::address at;
             primary.once(cluster::event::listening, [&](auto&, const cluster::address& where) {
                 primary.when_ready([&, where] {
                     for (int i = 0; i != 5; ++i) {
@@ -324,7 +323,6 @@ TEST_CASE("nobody waits for a worker longer than hold_timeout") {
         "nobody waits for a worker longer than hold_timeout",
         [&](auto& primary) {
             primary.supervise({.hold_when_empty = true, .hold_timeout = 400ms});
-            cluster::address at;
             primary.on(cluster::event::listening, [&](auto&, const cluster::address& where) {
                 primary.on(cluster::event::exit, [&, where] {
                     scenario::ask(primary, where, "?", [&, where](const std::string& text) {
@@ -516,7 +514,6 @@ TEST_CASE("the statistics of a place survive a crash and a reload") {
     run_case<replacing>(
         "the statistics of a place survive a crash and a reload",
         [&](auto& primary) {
-            cluster::address at;
             primary.on(cluster::event::listening, [&](auto&, const cluster::address& where) {
                 serve = [&, where](std::uint32_t, std::size_t count) {
                     scenario::ask_in_turn(primary, where, count, [&](const auto& answers) {

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_TESTS_SUPPORT_SANITIZED_HPP
+#define CLUSTER_TESTS_SUPPORT_SANITIZED_HPP
+
+/// 1 where a sanitizer replaces the allocator: it holds freed memory back, and ends the program
+/// instead of throwing std::bad_alloc.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#    define CLUSTER_TEST_SANITIZED 1
+#elif defined(__has_feature)
+#    define CLUSTER_TEST_SANITIZED                                                                 \
+        (__has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                    \
+         __has_feature(memory_sanitizer))
+#else
+#    define CLUSTER_TEST_SANITIZED 0
+#endif
+
+#endif // CLUSTER_TESTS_SUPPORT_SANITIZED_HPP
