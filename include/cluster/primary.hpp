@@ -179,8 +179,9 @@ public:
         }
     }
 
-    /// Asks every worker to finish (worker::disconnect). `done` is called once, later, after the
-    /// last of them has exited; also when there is none.
+    /// Asks every worker to finish (worker::disconnect); nobody replaces those that have died
+    /// already. `done` is called once, later, after the last of them has exited; also when there is
+    /// none.
     template <typename F>
     void disconnect(F&& done) {
         core_.disconnect(std::forward<F>(done));

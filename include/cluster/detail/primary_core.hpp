@@ -584,7 +584,7 @@ inline void primary_core::on_worker_dead(worker_core& one) {
     bool companion = restarts_.expects(one.id());
     bool covered = has_other(one);
     replacements_.on_dead(one); // may end a reload, whose callback comes later
-    if (!companion && !covered && !one.after_disconnect_ && !shutting_down()) {
+    if (!companion && !covered && one.may_return() && !shutting_down()) {
         decision = policies_.decide(one.report_);
     }
     bool comes_back = companion || decision.what == restart_decision::action::restart;
@@ -633,7 +633,7 @@ inline void primary_core::follow(worker_core& dead,
     }
     bool companion = restarts_.expects(dead.id()); // it had to go because another one died
     bool returns = companion || decision.what == restart_decision::action::restart;
-    if (returns && shutting_down()) {
+    if (returns && (shutting_down() || dead.dismissed_)) { // since its exit
         free_place(dead.slot());
         return;
     }
@@ -680,9 +680,15 @@ inline void primary_core::free_place(std::uint32_t slot) {
     close_unused_listeners();
 }
 
+// Nor does anybody come for those who have died just now: the cluster would never be over.
 inline void primary_core::disconnect(move_only_function<void()> done) {
     departure leaving{{}, std::move(done)};
+    restarts_.clear([this](std::uint32_t slot) { free_place(slot); });
+    for (auto& each : departed_) {
+        each->dismissed_ = true;
+    }
     for (std::size_t i = workers_.size(); i-- != 0;) { // the last one started is asked first
+        workers_[i]->dismissed_ = true;
         workers_[i]->disconnect();
         leaving.waiting.push_back(workers_[i]->id());
     }

@@ -299,6 +299,8 @@ private:
     [[nodiscard]] bool takes_connections() const noexcept {
         return is_serving() && !queue_.is_behind();
     }
+    // Whether its place is not meant to stay empty.
+    [[nodiscard]] bool may_return() const noexcept { return !after_disconnect_ && !dismissed_; }
     // Its main function has returned to the loop, or it has said that it is ready.
     [[nodiscard]] bool is_up() const noexcept { return ready_ || (running_ && !defers_ready_); }
     // The end of what it said on standard error while it booted, if that was listened to.
@@ -360,6 +362,7 @@ private:
     bool stalled_ = false;
     bool leaving_ = false; // told to go, or says so
     bool after_disconnect_ = false;
+    bool dismissed_ = false; // by primary.disconnect(), which it may be too dead to follow
     bool channel_ended_ = false;
     bool disconnect_told_ = false;
     bool exit_seen_ = false;
