@@ -98,6 +98,9 @@ struct fork_options {
     /// A session of its own: the worker does not get the terminal's signals.
     std::optional<bool> detached{};
     std::optional<recycle_limits> recycle{};
+    /// Its share of the connections, relative to the others' (scheduling::weighted_round_robin, and
+    /// policies of one's own: candidate::weight()). 1 by default; 0: none while others can.
+    std::optional<unsigned> weight{};
     /// When the primary dies: the worker is not killed, but finishes what it has begun, for this
     /// long at most (event::disconnect). For workers that cannot hang.
     std::optional<std::chrono::nanoseconds> outlive_primary{};
@@ -136,6 +139,7 @@ inline fork_options merge(fork_options settings, const fork_options& options) {
     pick(settings.detached, options.detached, options.detached.has_value());
     pick(settings.outlive_primary, options.outlive_primary, options.outlive_primary.has_value());
     pick(settings.recycle, options.recycle, options.recycle.has_value());
+    pick(settings.weight, options.weight, options.weight.has_value());
     return settings;
 }
 

@@ -300,15 +300,14 @@ private:
     }
 
     // cluster_policies
-    std::size_t pick(const candidates& ready, const connection_info& from) override {
-        if constexpr (Cluster::scheduling_type::accepts_in == accept_site::primary) {
-            return static_cast<std::size_t>(scheduling_.pick(ready, from));
-        } else {
-            return 0;
-        }
+    choice pick(const candidates& ready, const connection_info& from) override {
+        return detail::pick_by(scheduling_, ready, from);
     }
     [[nodiscard]] bool needs_address() const noexcept override {
         return detail::needs_address<typename Cluster::scheduling_type>();
+    }
+    [[nodiscard]] bool waits_for_one() const noexcept override {
+        return detail::waits_for_one<typename Cluster::scheduling_type>();
     }
     detail::launched_worker launch(const detail::launch_request& request,
                                    std::error_code& error) override {
@@ -323,7 +322,7 @@ private:
         return detail::replaces<typename Cluster::restart_type>();
     }
     [[nodiscard]] detail::accept_mode mode() const noexcept override {
-        switch (Cluster::scheduling_type::accepts_in) {
+        switch (detail::site_of(scheduling_)) {
         case accept_site::primary:
             return detail::accept_mode::handed;
         case accept_site::own_socket:

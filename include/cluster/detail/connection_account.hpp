@@ -31,19 +31,27 @@ public:
         open_.fetch_add(1);
         if (load_) {
             load_->accepted.fetch_add(1, std::memory_order_relaxed);
-            load_->active.fetch_add(1, std::memory_order_relaxed);
         }
     }
-    void refused() noexcept {
+    /// One that the primary does not know of is about to be opened.
+    void found_one() noexcept {
+        if (load_) {
+            load_->surplus.fetch_add(1, std::memory_order_relaxed);
+        }
+    }
+    void refused(bool handed) noexcept {
         if (load_) {
             load_->refused.fetch_add(1, std::memory_order_relaxed);
+            if (handed) {
+                load_->surplus.fetch_sub(1, std::memory_order_relaxed);
+            }
         }
     }
 
     void closed() noexcept {
         open_.fetch_sub(1);
         if (load_) {
-            load_->active.fetch_sub(1, std::memory_order_relaxed);
+            load_->ended.fetch_add(1, std::memory_order_release);
         }
         if (waited_for_.load()) {
             std::lock_guard lock{mutex_};

@@ -5,6 +5,7 @@
 #include "os.hpp"
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <new>
 #include <system_error>
@@ -20,9 +21,17 @@ inline constexpr std::uint32_t hand_over_window = 32;
 /// What a worker's servers have to do; written by any thread of the worker.
 struct load_counters {
     std::atomic<std::uint64_t> accepted{0}; // given to a handler
+    std::atomic<std::uint64_t> ended{0};    // of those
     std::atomic<std::uint64_t> refused{0};  // beyond max_connections
-    std::atomic<std::uint32_t> active{0};
+    // Accepted without the primary, less those that it handed over and that were refused: so that
+    // its own count of what it handed over, plus this, less `ended`, is exact at every instant.
+    std::atomic<std::uint64_t> surplus{0};
     std::atomic<std::uint64_t> requests{0}; // as the program counts them
+
+    [[nodiscard]] std::size_t active() const noexcept {
+        auto gone = ended.load(std::memory_order_acquire); // first, so that it is never the greater
+        return static_cast<std::size_t>(accepted.load(std::memory_order_relaxed) - gone);
+    }
 };
 
 /// What a worker tells its primary without a system call, and what survives its death at any

@@ -60,26 +60,29 @@ public:
         return error;
     }
 
-    [[nodiscard]] std::size_t size() const noexcept { return waiting_.size(); }
+    [[nodiscard]] std::size_t size() const noexcept { return waiting_.size() + parked_.size(); }
+    /// Handed over since the beginning, less those that came back.
+    [[nodiscard]] std::uint64_t handed() const noexcept { return handed_; }
     [[nodiscard]] bool has_room() const noexcept { return waiting_.size() < hand_over_window; }
     /// The window has been full for so long that others should get the connections.
     [[nodiscard]] bool is_behind() const noexcept { return behind_; }
 
     /// \pre has_room()
     void add(connection_source& from, unique_fd accepted) {
-        if (batch_from_ != &from || batch_.size() == static_cast<std::size_t>(batch_limit)) {
-            send_batch();
+        ++handed_;
+        send(from, std::move(accepted));
+    }
+
+    /// For a connection that nobody else shall have: it waits for room. \returns false, and leaves
+    /// it alone, when too many do.
+    bool park(connection_source& from, unique_fd& accepted) {
+        constexpr std::size_t most_parked = 1024;
+        if (parked_.size() == most_parked) {
+            return false;
         }
-        batch_from_ = &from;
-        batch_.push_back(accepted.get());
-        waiting_.push_back({&from, std::move(accepted)});
-        loop_.at_turn_end(hook_);
-        if (!has_room()) {
-            late_ = loop_.after(patience, [this] {
-                behind_ = true;
-                owner_.on_window_changed();
-            });
-        }
+        ++handed_;
+        parked_.push_back({&from, std::move(accepted)});
+        return true;
     }
 
     /// Lets go of what the worker has taken. \returns false when it claims what it never got.
@@ -90,7 +93,7 @@ public:
     /// Takes back what the worker, which does not answer, has not claimed: its copies are void.
     /// \returns false when it claims what it never got.
     [[nodiscard]] bool revoke() {
-        if (!page_ || waiting_.empty() || !channel_.keep_descriptors()) {
+        if (!page_ || size() == 0 || !channel_.keep_descriptors()) {
             return true;
         }
         auto end = first_ + static_cast<std::uint32_t>(waiting_.size() - batch_.size());
@@ -121,9 +124,9 @@ public:
 
     /// The source is gone: its connections that come back are closed.
     void forget(const connection_source& source) noexcept {
-        for (auto& each : waiting_) {
-            if (each.from == &source) {
-                each.from = nullptr;
+        for (auto* all : {&waiting_, &parked_}) {
+            for (auto& each : *all) {
+                each.from = each.from == &source ? nullptr : each.from;
             }
         }
         if (batch_from_ == &source) {
@@ -140,6 +143,22 @@ private:
         unique_fd fd;
     };
 
+    void send(connection_source& from, unique_fd accepted) {
+        if (batch_from_ != &from || batch_.size() == static_cast<std::size_t>(batch_limit)) {
+            send_batch();
+        }
+        batch_from_ = &from;
+        batch_.push_back(accepted.get());
+        waiting_.push_back({&from, std::move(accepted)});
+        loop_.at_turn_end(hook_);
+        if (!has_room()) {
+            late_ = loop_.after(patience, [this] {
+                behind_ = true;
+                owner_.on_window_changed();
+            });
+        }
+    }
+
     bool release(std::uint32_t taken) {
         auto refused = page_->refused.load(std::memory_order_acquire);
         if (taken - first_ > waiting_.size() - batch_.size()) {
@@ -151,6 +170,7 @@ private:
             waiting_.pop_front();
             bool back = (refused & control_page::bit(first_)) != 0;
             page_->refused.fetch_and(~control_page::bit(first_++));
+            handed_ -= back ? 1 : 0;
             if (back && done.from != nullptr) {
                 done.from->take_refused(*this, std::move(done.fd));
             }
@@ -162,9 +182,12 @@ private:
     }
 
     void return_all() {
-        for (auto& each : std::exchange(waiting_, {})) {
-            if (each.from != nullptr) {
-                each.from->take_back(std::move(each.fd));
+        handed_ -= size();
+        for (auto* all : {&waiting_, &parked_}) {
+            for (auto& each : std::exchange(*all, {})) {
+                if (each.from != nullptr) {
+                    each.from->take_back(std::move(each.fd));
+                }
             }
         }
     }
@@ -172,6 +195,15 @@ private:
     void has_room_again() {
         late_.cancel();
         behind_ = false;
+        while (has_room() && !parked_.empty()) {
+            auto next = std::move(parked_.front());
+            parked_.pop_front();
+            if (next.from != nullptr) {
+                send(*next.from, std::move(next.fd));
+            } else {
+                --handed_;
+            }
+        }
         owner_.on_window_changed();
     }
 
@@ -190,6 +222,8 @@ private:
     hand_over_owner& owner_;
     control_mapping page_;
     std::deque<waiting_connection> waiting_;
+    std::deque<waiting_connection> parked_;
+    std::uint64_t handed_ = 0;
     std::uint32_t first_ = 0; // sequence number of waiting_.front()
     std::vector<int> batch_;  // the last ones of waiting_, not sent yet
     connection_source* batch_from_ = nullptr;

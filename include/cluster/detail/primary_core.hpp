@@ -11,6 +11,7 @@
 #include "../shutdown_options.hpp"
 #include "../stats.hpp"
 #include "../supervision.hpp"
+#include "hand_out.hpp"
 #include "replacements.hpp"
 #include "restart_queue.hpp"
 #include "rolling_reload.hpp"
@@ -510,7 +511,7 @@ inline void primary_core::close_unused_listeners() {
             return false;
         }
         for (auto& worker : workers_) {
-            worker->queue_.forget(*each);
+            worker->queue_.forget(each->source());
         }
         return true;
     });

@@ -143,7 +143,7 @@ public:
     [[nodiscard]] const std::string& name() const noexcept { return options_.name; }
     [[nodiscard]] worker_state state() const noexcept { return state_; }
     /// 1, 2, …: which of the cluster's reloads has started it.
-    [[nodiscard]] std::uint32_t generation() const noexcept { return generation_->number; }
+    [[nodiscard]] std::uint32_t generation() const noexcept override { return generation_->number; }
     /// It can do its work: it listens, or has said so.
     [[nodiscard]] bool is_ready() const noexcept { return ready_; }
     /// It has not answered for a while; it gets no connections.
@@ -164,7 +164,22 @@ public:
     /// Connections that its servers have open now; what it says itself.
     [[nodiscard]] std::size_t active_connections() const noexcept {
         const control_page* page = queue_.page();
-        return page == nullptr ? 0 : page->load.active.load(std::memory_order_relaxed);
+        return page == nullptr ? 0 : page->load.active();
+    }
+    /// Those, and the ones that are on their way to it.
+    [[nodiscard]] std::size_t connections() const noexcept override {
+        const control_page* page = queue_.page();
+        if (page == nullptr) {
+            return in_flight_;
+        }
+        auto gone = page->load.ended.load(std::memory_order_acquire);
+        auto all = queue_.handed() + page->load.surplus.load(std::memory_order_relaxed);
+        return static_cast<std::int64_t>(all - gone) < 0 ? 0 : static_cast<std::size_t>(all - gone);
+    }
+    [[nodiscard]] std::chrono::microseconds lag() const noexcept override {
+        const control_page* page = queue_.page();
+        return std::chrono::microseconds{
+            page == nullptr ? 0 : page->lag.load(std::memory_order_relaxed)};
     }
 
     /// Sends a signal to the process, by its pidfd: never to a stranger. `kill(0)` only asks.
@@ -221,6 +236,7 @@ protected:
           queue_{loop_, channel_, *this} {
         id_ = id;
         slot_ = slot;
+        weight_ = options_.weight.value_or(1);
     }
     ~worker_core() {
         patience_.cancel();
@@ -256,7 +272,9 @@ protected:
 
 private:
     friend class primary_core;
+    friend class hand_out;
     friend class shared_listener;
+    friend class slot_sockets;
     friend class replacements;
 
     inline void on_frame(frame& arrived) override;
@@ -319,6 +337,11 @@ private:
     void hand_over(connection_source& from, unique_fd accepted) {
         queue_.add(from, std::move(accepted));
         in_flight_ = queue_.size();
+    }
+    bool park(connection_source& from, unique_fd& accepted) {
+        bool parked = queue_.park(from, accepted);
+        in_flight_ = queue_.size();
+        return parked;
     }
     [[nodiscard]] bool collect_taken() {
         bool honest = queue_.collect();

@@ -130,7 +130,9 @@ public:
     }
 
     /// Treats a connection from elsewhere (a message) as one of this server's own.
-    void inject(connection client) { take(detail::connection_access::take_descriptor(client)); }
+    void inject(connection client) {
+        take(detail::connection_access::take_descriptor(client), false);
+    }
 
     server(detail::server_owner& owner,
            event_loop& loop,
@@ -230,7 +232,7 @@ private:
                 from.watch.stop();
                 listen_to(from);
             }
-            take(std::move(accepted));
+            take(std::move(accepted), false);
         }
     }
 
@@ -245,15 +247,19 @@ private:
         return failure == this_connection && !waiting_;
     }
 
-    // May throw what the handler throws; nothing of ours is left undone then.
-    void take(unique_fd accepted) {
+    // May throw what the handler throws; nothing of ours is left undone then. `handed`: by the
+    // primary, which has counted it.
+    void take(unique_fd accepted, bool handed) {
         if (finished_ || account_->open() >= limit_) {
-            account_->refused();
+            account_->refused(handed);
             connection dropped{std::move(accepted)};
             if (on_drop_) {
                 on_drop_(std::move(dropped));
             }
             return;
+        }
+        if (!handed) {
+            account_->found_one();
         }
         auto client = detail::connection_access::make(std::move(accepted), account_);
         if (account_->open() >= limit_ && !drops_) {
@@ -383,7 +389,7 @@ struct server_access {
     static void hold_back(server& which, bool on) { which.hold_back(on); }
     static void own_file(server& of, std::string path) { of.own_file(std::move(path)); }
     static bool welcomes(const server& of) noexcept { return of.welcomes_handed(); }
-    static void take(server& by, unique_fd accepted) { by.take(std::move(accepted)); }
+    static void take(server& by, unique_fd accepted) { by.take(std::move(accepted), true); }
     static void pause_for_resources(server& of) { of.pause_for_resources(); }
 };
 

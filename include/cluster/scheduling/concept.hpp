@@ -10,18 +10,21 @@
 ///
 /// | expression         | type           | meaning                                                |
 /// |--------------------|----------------|--------------------------------------------------------|
-/// | `S::accepts_in`    | `accept_site`  | a constant: who accepts                                |
-/// | `s.pick(c, i)`     | index into `c` | for `accept_site::primary`: once for every connection, |
-/// |                    |                | in the primary's thread; must not block                |
+/// | `S::accepts_in`    | `accept_site`  | a constant, or a const member function: who accepts    |
+/// | `s.pick(c, i)`     | `choice`, or   | for `accept_site::primary`: once for every connection, |
+/// |                    | index into `c` | in the primary's thread; must not block                |
 /// | `S::needs_address` | `bool`         | optional; false: `i.remote` may stay empty             |
+/// | `S::waits_for_one` | `bool`         | optional; true: a worker that is behind stays in `c`,  |
+/// |                    |                | and what is picked for it waits                        |
 ///
-/// `c` has `size()`, never zero, and `operator[]`, which gives a `const candidate&`. An index
-/// beyond the end counts modulo the size. The policy is default constructible, owned by one cluster
-/// and never called from two threads at once. Smallest model: `tests/archetypes/scheduling.hpp`.
-/// Models shipped: `round_robin`, `shared_socket`, `reuse_port`.
+/// `c` has `size()`, never zero, and `operator[]`, which gives a `const candidate&`. No stalled,
+/// draining or not ready worker is ever in it. An index beyond the end counts modulo the size. The
+/// policy is default constructible, owned by one cluster and never called from two threads at once.
+/// Smallest model: `tests/archetypes/scheduling.hpp`.
 
 #include "../net/address.hpp"
 
+#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -44,18 +47,30 @@ struct connection_info {
     address local;  ///< of the listening socket
 };
 
-/// A worker that can take a connection now.
+/// A worker that can take a connection now, with what is known of its load.
 class candidate {
 public:
     [[nodiscard]] std::uint32_t id() const noexcept { return id_; }
     /// The worker's place, which its replacement inherits: 0, 1, 2, …
     [[nodiscard]] std::uint32_t slot() const noexcept { return slot_; }
+    /// 1, 2, …: which reload has started it.
+    [[nodiscard]] virtual std::uint32_t generation() const noexcept { return 1; }
+    /// fork_options::weight.
+    [[nodiscard]] std::uint32_t weight() const noexcept { return weight_; }
     /// Connections handed to it that it has not taken yet.
     [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
+    /// Connections that it has: in flight, or open in one of its servers. Exact for those that the
+    /// primary has handed over.
+    [[nodiscard]] virtual std::size_t connections() const noexcept { return in_flight_; }
+    /// How late its loop was when it answered last; grows with what keeps it busy.
+    [[nodiscard]] virtual std::chrono::microseconds lag() const noexcept { return {}; }
 
 protected:
+    ~candidate() = default;
+
     std::uint32_t id_ = 0;
     std::uint32_t slot_ = 0;
+    std::uint32_t weight_ = 1;
     std::size_t in_flight_ = 0;
 };
 
@@ -72,27 +87,59 @@ private:
     std::span<const candidate* const> all_;
 };
 
+/// What pick() may say instead of an index.
+enum class refusal {
+    close, ///< nobody shall have it: the connection is closed
+    hold,  ///< nobody now: it waits, and pick() is asked again when a worker's state changes, and
+           ///< every 20 ms; connections behind it wait in the kernel's queue
+    fallback, ///< no opinion: the next worker in turn
+};
+
+/// What pick() returns: an index into the candidates, or a refusal.
+class choice {
+public:
+    constexpr choice(std::size_t index) noexcept : index_{index} {}
+    constexpr choice(refusal why) noexcept : refused_{true}, why_{why} {}
+
+    [[nodiscard]] constexpr bool refused() const noexcept { return refused_; }
+    /// \pre !refused()
+    [[nodiscard]] constexpr std::size_t index() const noexcept { return index_; }
+    /// \pre refused()
+    [[nodiscard]] constexpr refusal why() const noexcept { return why_; }
+
+private:
+    std::size_t index_ = 0;
+    bool refused_ = false;
+    refusal why_ = refusal::fallback;
+};
+
 namespace detail {
 
 template <typename S>
-concept says_where_it_accepts = requires {
+concept has_constant_site = requires {
     { S::accepts_in } -> std::convertible_to<accept_site>;
 };
+template <typename S>
+concept has_chosen_site = requires(const S& s) {
+    { s.accepts_in() } -> std::same_as<accept_site>;
+};
+template <typename S>
+concept says_where_it_accepts = has_constant_site<S> || has_chosen_site<S>;
 
 template <typename S>
 concept has_pick = requires(S& s, const candidates& c, const connection_info& i) { s.pick(c, i); };
 
 template <typename S>
-concept pick_returns_index = requires(S& s, const candidates& c, const connection_info& i) {
-    { s.pick(c, i) } -> std::convertible_to<std::size_t>;
+concept pick_returns_choice = requires(S& s, const candidates& c, const connection_info& i) {
+    { s.pick(c, i) } -> std::convertible_to<choice>;
 };
 
 template <typename S>
 concept picks_if_needed = [] {
-    if constexpr (says_where_it_accepts<S>) {
-        return S::accepts_in != accept_site::primary || pick_returns_index<S>;
+    if constexpr (has_constant_site<S>) {
+        return S::accepts_in != accept_site::primary || pick_returns_choice<S>;
     } else {
-        return false;
+        return has_chosen_site<S> && pick_returns_choice<S>;
     }
 }();
 
@@ -116,16 +163,50 @@ struct checked_scheduling {
                   "cluster::accept_site::primary;` (or shared_socket, own_socket).");
     static_assert(!says_where_it_accepts<S> || picks_if_needed<S>,
                   "Scheduling that accepts in the primary needs a member template `std::size_t "
-                  "pick(const Candidates& ready, const cluster::connection_info& from)`.");
+                  "pick(const Candidates& ready, const cluster::connection_info& from)`, or one "
+                  "that returns a cluster::choice.");
     using type = std::conditional_t<scheduling_policy<S>, S, any_scheduling>;
 };
+
+template <typename S>
+[[nodiscard]] accept_site site_of(const S& policy) {
+    if constexpr (has_constant_site<S>) {
+        return S::accepts_in;
+    } else {
+        return policy.accepts_in();
+    }
+}
 
 template <typename S>
 constexpr bool needs_address() {
     if constexpr (requires { S::needs_address; }) {
         return S::needs_address;
     } else {
-        return S::accepts_in == accept_site::primary;
+        return has_pick<S>;
+    }
+}
+
+template <typename S>
+constexpr bool waits_for_one() {
+    if constexpr (requires { S::waits_for_one; }) {
+        return S::waits_for_one;
+    } else {
+        return false;
+    }
+}
+
+/// By the policy; in turn where it leaves that to the kernel and we have to choose all the same.
+template <typename S>
+choice pick_by(S& policy, const candidates& ready, const connection_info& from) {
+    if constexpr (has_pick<S>) {
+        auto picked = policy.pick(ready, from);
+        if constexpr (std::is_integral_v<decltype(picked)>) {
+            return static_cast<std::size_t>(picked);
+        } else {
+            return picked;
+        }
+    } else {
+        return refusal::fallback;
     }
 }
 
