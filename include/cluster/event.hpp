@@ -23,6 +23,15 @@ struct unhandled_message_info {
     std::size_t size;   ///< bytes
 };
 
+/// accept() fails for want of a descriptor or of memory; listen_options::under_pressure says what
+/// becomes of the clients.
+struct fd_pressure_info {
+    cluster::address address; ///< of the server
+    /// EMFILE, ENFILE, ENOBUFS or ENOMEM; `errc::descriptor_truncated` in a worker that could not
+    /// take what the primary gave it, and another one gets.
+    std::error_code cause;
+};
+
 /// \file
 /// What on() and once() can be given. On a primary the handler's first argument is the worker that
 /// the event is about; a handler may leave out what it does not need.
@@ -47,6 +56,9 @@ struct unhandled_message_info {
 /// | reload            | primary         | reload_report          | a reload has ended            |
 /// | listener_repaired | primary         | address                | a worker had broken a shared  |
 /// |                   |                 |                        | listening socket              |
+/// | fd_pressure       | primary, self   | fd_pressure_info       | accept() found no descriptor, |
+/// |                   |                 |                        | at most once a second for an  |
+/// |                   |                 |                        | address; in who accepts       |
 /// | drain             | worker, self    |                        | send() may go on              |
 /// | shutdown          | self            |                        | the cluster is about to end   |
 /// | unhandled_message | worker, self    | unhandled_message_info | nobody handles this type yet  |
@@ -70,6 +82,8 @@ inline constexpr struct reload_t {
 } reload{};
 inline constexpr struct listener_repaired_t {
 } listener_repaired{};
+inline constexpr struct fd_pressure_t {
+} fd_pressure{};
 inline constexpr struct disconnect_t {
 } disconnect{};
 inline constexpr struct exit_t {

@@ -264,6 +264,9 @@ private:
         } else if constexpr (std::is_same_v<Event, event::listener_repaired_t>) {
             return core_.listener_repaired_.add(without_worker<address>(std::forward<F>(handler)),
                                                 once);
+        } else if constexpr (std::is_same_v<Event, event::fd_pressure_t>) {
+            return core_.servers().fd_pressure_.add(
+                without_worker<fd_pressure_info>(std::forward<F>(handler)), once);
         } else if constexpr (std::is_same_v<Event, event::restart_t>) {
             return core_.restart_.add(with_worker(std::forward<F>(handler)), once);
         } else if constexpr (std::is_same_v<Event, event::give_up_t>) {

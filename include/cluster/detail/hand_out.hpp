@@ -7,15 +7,16 @@
 #include "../net/server.hpp"
 #include "../scheduling/concept.hpp"
 #include "../scheduling/round_robin.hpp"
+#include "accept_pressure.hpp"
 #include "hand_over.hpp"
 #include "os.hpp"
 #include "worker_core.hpp"
 
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -54,9 +55,12 @@ public:
     hand_out& operator=(hand_out&&) = delete;
 
     /// Borrows the socket. Nothing is accepted before a worker can take it.
-    void start(int listening, const address& at) noexcept {
+    void start(int listening, const address& at, bool sheds) noexcept {
         socket_ = listening;
         at_ = at;
+        if (sheds) {
+            pressure_.keep_reserve();
+        }
     }
 
     void join(worker_core& one) { members_.push_back({&one}); }
@@ -78,7 +82,11 @@ public:
 
     /// Connections that were accepted and wait here.
     [[nodiscard]] std::size_t waiting() const noexcept { return held_.size() + (blocked_ ? 1 : 0); }
-    /// Connections that the policy did not want.
+    /// Why accept() has lately found no resources; none when it has not since the last call.
+    [[nodiscard]] std::error_code take_pressure() noexcept {
+        return std::exchange(untold_pressure_, {});
+    }
+    /// Connections that the policy did not want, or that were shed.
     [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
     /// Closes what waits here: nobody will come for it.
     void drop_waiting() noexcept {
@@ -126,7 +134,8 @@ private:
     void go_on();
     void watch(bool on);
     void on_ready(os::io what);
-    void pause_for_resources();
+    void pause();
+    void relieve(const std::error_code& cause);
     void dispatch(unique_fd accepted, const address& remote);
     void give(worker_core& to, unique_fd accepted);
     void refuse(refusal why, unique_fd accepted, const connection_info& from);
@@ -146,6 +155,7 @@ private:
     scheduling::round_robin in_turn_; // where the policy has no opinion
     std::uint64_t refused_ = 0;
     accept_pressure pressure_;
+    std::error_code untold_pressure_;
     timer pause_;
     timer retry_; // the policy wants to be asked again
 };
@@ -211,10 +221,11 @@ inline void hand_out::on_ready(os::io) {
             dispatch(std::move(accepted), remote);
             continue;
         }
-        switch (os::classify_accept_error(errno)) {
+        auto cause = os::last_error();
+        switch (os::classify_accept_error(cause.value())) {
         case os::accept_failure::this_connection:
             if (pressure_.failed()) {
-                pause_for_resources();
+                pause();
                 return;
             }
             continue;
@@ -222,18 +233,28 @@ inline void hand_out::on_ready(os::io) {
             return;
         case os::accept_failure::listener_broken:
             broken_();
-            [[fallthrough]];
+            pause();
+            return;
         case os::accept_failure::out_of_resources:
-            pause_for_resources();
+            relieve(cause);
             return;
         }
     }
 }
 
 // A listener that stays readable while accept fails would keep the CPU busy.
-inline void hand_out::pause_for_resources() {
+inline void hand_out::pause() {
     watch_.stop();
     pause_ = loop_.after(pressure_.next_pause(), [this] { watch(takes_more()); });
+}
+
+inline void hand_out::relieve(const std::error_code& cause) {
+    untold_pressure_ = cause;
+    if (auto shed = pressure_.shed(socket_, cause)) {
+        refused_ += shed;
+    } else {
+        pause();
+    }
 }
 
 inline void hand_out::dispatch(unique_fd accepted, const address& remote) {

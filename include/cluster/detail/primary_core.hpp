@@ -175,6 +175,7 @@ private:
     void start_ticking();
     void tick();
     void tick_slowly();
+    void look_at_listeners();
     void check_boot(worker_core& one, std::chrono::steady_clock::time_point now);
     void set_recycle_limits(worker_core& one);
     [[nodiscard]] bool is_worn_out(const worker_core& one,

@@ -90,10 +90,19 @@ inline void primary_core::tick_slowly() {
             });
         });
     }
-    for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    look_at_listeners();
+}
+
+inline void primary_core::look_at_listeners() {
+    for (std::size_t i = 0; i < listeners_.size(); ++i) { // handlers may close some
         listeners_[i]->inspect();
+        auto at = listeners_[i]->at();
+        auto pressure = listeners_[i]->take_pressure();
         if (listeners_[i]->take_repaired()) {
-            listener_repaired_.emit(address{listeners_[i]->at()});
+            listener_repaired_.emit(at);
+        }
+        if (pressure) {
+            servers_.fd_pressure_.emit({at, pressure});
         }
     }
 }

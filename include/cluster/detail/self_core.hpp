@@ -33,6 +33,7 @@ struct self_events {
     emitter<> disconnect, shutdown, drain;
     emitter<const unhandled_message_info&> unhandled_message;
     emitter<const std::error_code&> error;
+    emitter<const fd_pressure_info&> fd_pressure;
 };
 inline auto& emitter_for(self_events& of, event::disconnect_t) {
     return of.disconnect;
@@ -45,6 +46,9 @@ inline auto& emitter_for(self_events& of, event::drain_t) {
 }
 inline auto& emitter_for(self_events& of, event::error_t) {
     return of.error;
+}
+inline auto& emitter_for(self_events& of, event::fd_pressure_t) {
+    return of.fd_pressure;
 }
 inline auto& emitter_for(self_events& of, event::unhandled_message_t) {
     return of.unhandled_message;
@@ -142,6 +146,9 @@ private:
     inline void on_server_closed(server& which) noexcept override;
     inline void on_server_finished(server& which) noexcept override;
     inline void on_server_ready(server& which) noexcept override;
+    void on_server_pressure(server& which, const std::error_code& cause) override {
+        events_.fd_pressure.emit({which.address(), cause});
+    }
     std::shared_ptr<load_counters> load() noexcept override { return {page_, &(*page_)->load}; }
 
     [[nodiscard]] bool listening_makes_ready() const noexcept {
@@ -224,6 +231,7 @@ inline listen_message self_core::question(const listen_options& options,
     asked.own_socket = options.reuse_port;
     asked.mode = options.mode;
     asked.ready = listening_makes_ready();
+    asked.sheds = options.under_pressure == pressure::shed;
     error.clear();
     if (asked.local_path) {
         asked.path = os::absolute_path(options.path);
@@ -537,7 +545,8 @@ inline void self_core::go_on_taking() {
                 continue;
             }
             if (found != nullptr && lost) {
-                server_access::pause_for_resources(*found);
+                server_access::pause_for_resources(*found,
+                                                   make_error_code(errc::descriptor_truncated));
             }
             continue;
         }

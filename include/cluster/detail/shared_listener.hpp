@@ -75,6 +75,7 @@ public:
     void inspect() noexcept;
     /// Whether that has been so since the last call.
     [[nodiscard]] bool take_repaired() noexcept { return std::exchange(repair_untold_, false); }
+    [[nodiscard]] std::error_code take_pressure() noexcept { return hand_out_.take_pressure(); }
     /// Closes what waits here: nobody will come for it.
     void drop_waiting() noexcept { hand_out_.drop_waiting(); }
     /// The figures; `waiting` are those that wait here, `queue` those in the kernel's.
@@ -142,7 +143,7 @@ inline std::error_code shared_listener::open() {
         // It has proved that the address is free, which a socket with SO_REUSEPORT would not.
         fd_.reset();
     } else {
-        hand_out_.start(fd_.get(), at_);
+        hand_out_.start(fd_.get(), at_, asked_.sheds && mode_ == accept_mode::handed);
     }
     return {};
 }
@@ -160,7 +161,7 @@ inline std::error_code shared_listener::open_given() {
     }
     os::set_nonblocking(fd_.get(), true);
     at_ = os::local_address(fd_.get());
-    hand_out_.start(fd_.get(), at_);
+    hand_out_.start(fd_.get(), at_, asked_.sheds && mode_ == accept_mode::handed);
     return {};
 }
 
@@ -188,7 +189,7 @@ inline bool shared_listener::has_same_options(const listen_message& wanted,
                                               accept_mode mode) const noexcept {
     return mode == mode_ && wanted.backlog == asked_.backlog &&
            wanted.ipv6_only == asked_.ipv6_only && wanted.mode == asked_.mode &&
-           wanted.no_delay == asked_.no_delay;
+           wanted.no_delay == asked_.no_delay && wanted.sheds == asked_.sheds;
 }
 
 inline unique_fd shared_listener::join(worker_core& one, std::error_code& error) {

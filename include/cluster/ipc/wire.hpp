@@ -94,6 +94,7 @@ struct listen_message {
     std::int32_t fd = -1;
     std::uint32_t mode = 0;
     bool ready = false; // with this address the worker is ready
+    bool sheds = false; // listen_options::under_pressure
 };
 
 /// The answer; with a socket unless the primary accepts.
