@@ -133,7 +133,8 @@ inline bool primary_core::may_boot() const noexcept {
     auto now = std::chrono::steady_clock::now();
     std::size_t booting = 0;
     for (const auto& each : workers_) {
-        bool boots = !each->is_up() && !each->exit_seen_ && now - each->started_ < patience;
+        bool over = each->exit_seen_ || each->leaving_;
+        bool boots = !each->is_up() && !over && now - each->started_ < patience;
         booting += boots ? 1U : 0U;
     }
     std::size_t most = supervision_.max_booting;

@@ -114,6 +114,7 @@ public:
     void disconnect();
     void kill();
     void close() {
+        say_goodbye();
         channel_.flush_blocking(std::chrono::seconds{1});
         channel_.close();
         loop_.stop(0);
@@ -126,7 +127,10 @@ public:
     channel channel_;
 
 protected:
-    ~self_core() { heart_.cancel(); }
+    ~self_core() {
+        heart_.cancel();
+        say_goodbye();
+    }
     virtual void on_user_frame(frame& arrived) = 0;
     virtual void on_gone() = 0;
 
@@ -158,6 +162,8 @@ private:
     void now_ready();
     void restore_stderr() noexcept;
     void start_beating();
+    // So that the primary does not take the channel's end for its loss while main() does the rest.
+    void say_goodbye() { channel_.send_control({0, frame_kind::running, 0, 1, 0}); }
 
     void begin_to_leave();
     void leave_when_drained();
