@@ -200,7 +200,8 @@ public:
     /// Replaces every worker by a fresh one of the next generation, which runs the program file as
     /// it is on disk now and the settings as they are now: each starts beside its predecessor, and
     /// when it is ready (self.ready(), listen()) that one drains. When one does not come up, the
-    /// reload ends and the old workers serve on. Returns at once; event::reload and `done`, called
+    /// reload ends and the old workers serve on; so it does while the cluster is scaled to 0, since
+    /// an unproven program would start then. Returns at once; event::reload and `done`, called
     /// with a `const reload_report&`, tell how it ended. Calls during a reload make one more behind
     /// it, with the last call's options.
     template <typename F>

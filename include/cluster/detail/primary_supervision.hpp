@@ -343,7 +343,9 @@ inline bool primary_core::has_room_for_generation(const reload_options& options)
 inline std::shared_ptr<const program_generation> primary_core::new_generation(std::string& error) {
     auto made = std::make_shared<program_generation>();
     made->number = ++last_generation_;
-    if (!program_path_.empty()) {
+    if (paused_) {
+        error = "scaled to nothing: no worker could prove the program";
+    } else if (!program_path_.empty()) {
         made->program = os::open_program(program_path_);
         if (!made->program) {
             error = program_path_ + ": " + os::last_error().message();
