@@ -23,6 +23,15 @@ struct unhandled_message_info {
     std::size_t size;   ///< bytes
 };
 
+/// accept() fails for want of a descriptor or of memory; listen_options::under_pressure says what
+/// becomes of the clients.
+struct fd_pressure_info {
+    cluster::address address; ///< of the server
+    /// EMFILE, ENFILE, ENOBUFS or ENOMEM; `errc::descriptor_truncated` in a worker that could not
+    /// take what the primary gave it, and another one gets.
+    std::error_code cause;
+};
+
 /// \file
 /// What on() and once() can be given. On a primary the handler's first argument is the worker that
 /// the event is about; a handler may leave out what it does not need.
@@ -50,6 +59,9 @@ struct unhandled_message_info {
 /// |                   |                 |                        | listening socket              |
 /// | backlog_clipped   | primary         | address                | the system lets fewer         |
 /// |                   |                 |                        | connections wait than asked   |
+/// | fd_pressure       | primary, self   | fd_pressure_info       | accept() found no descriptor, |
+/// |                   |                 |                        | at most once a second for an  |
+/// |                   |                 |                        | address; in who accepts       |
 /// | drain             | worker, self    |                        | send() may go on              |
 /// | shutdown          | self            |                        | the cluster is about to end   |
 /// | unhandled_message | worker, self    | unhandled_message_info | nobody handles this type yet  |
@@ -75,6 +87,8 @@ inline constexpr struct listener_repaired_t {
 } listener_repaired{};
 inline constexpr struct backlog_clipped_t {
 } backlog_clipped{};
+inline constexpr struct fd_pressure_t {
+} fd_pressure{};
 inline constexpr struct disconnect_t {
 } disconnect{};
 inline constexpr struct exit_t {

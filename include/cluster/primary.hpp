@@ -181,8 +181,9 @@ public:
         }
     }
 
-    /// Asks every worker to finish (worker::disconnect). `done` is called once, later, after the
-    /// last of them has exited; also when there is none.
+    /// Asks every worker to finish (worker::disconnect); nobody replaces those that have died
+    /// already. `done` is called once, later, after the last of them has exited; also when there is
+    /// none.
     template <typename F>
     void disconnect(F&& done) {
         core_.disconnect(std::forward<F>(done));
@@ -201,7 +202,8 @@ public:
     /// Replaces every worker by a fresh one of the next generation, which runs the program file as
     /// it is on disk now and the settings as they are now: each starts beside its predecessor, and
     /// when it is ready (self.ready(), listen()) that one drains. When one does not come up, the
-    /// reload ends and the old workers serve on. Returns at once; event::reload and `done`, called
+    /// reload ends and the old workers serve on; so it does while the cluster is scaled to 0, since
+    /// an unproven program would start then. Returns at once; event::reload and `done`, called
     /// with a `const reload_report&`, tell how it ended. Calls during a reload make one more behind
     /// it, with the last call's options.
     template <typename F>
@@ -287,6 +289,9 @@ private:
         } else if constexpr (std::is_same_v<Event, event::backlog_clipped_t>) {
             return core_.backlog_clipped_.add(without_worker<address>(std::forward<F>(handler)),
                                               once);
+        } else if constexpr (std::is_same_v<Event, event::fd_pressure_t>) {
+            return core_.servers().fd_pressure_.add(
+                without_worker<fd_pressure_info>(std::forward<F>(handler)), once);
         } else if constexpr (std::is_same_v<Event, event::restart_t>) {
             return core_.restart_.add(with_worker(std::forward<F>(handler)), once);
         } else if constexpr (std::is_same_v<Event, event::give_up_t>) {

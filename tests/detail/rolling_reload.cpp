@@ -24,6 +24,7 @@ public:
 private:
     void on_worker_frame(detail::worker_core&, detail::frame&) override {}
     void on_worker_up(detail::worker_core&) override {}
+    void on_worker_lost(detail::worker_core&) override {}
     void on_worker_over(detail::worker_core&) override {}
     void on_worker_dead(detail::worker_core&) override {}
     [[nodiscard]] std::string serializer_name() const override { return "none"; }

@@ -286,3 +286,41 @@ TEST_CASE("fault_32_disconnect_races_with_the_exit_and_no_error_escapes") {
         CHECK(count == 1);
     }
 }
+
+namespace {
+
+/// A worker dies, and the cluster is told to finish at one moment of its end.
+template <typename Moment>
+void finish_at(const char* name, Moment moment) {
+    std::size_t forks = 0, exits = 0, exits_when_done = 0;
+    run_case<replacing>(
+        name,
+        [&](auto& primary) {
+            primary.on(cluster::event::fork, [&] { ++forks; });
+            primary.on(cluster::event::exit, [&] { ++exits; });
+            primary.once(moment, [&] { primary.disconnect([&] { exits_when_done = exits; }); });
+            primary.fork(3);
+            primary.workers().find(2)->on(cluster::event::online,
+                                          [](auto& worker) { worker.kill(SIGKILL); });
+        },
+        [](auto& self) { self.listen({.host = "127.0.0.1"}, [](cluster::connection) {}); });
+    CHECK(forks == 3);
+    CHECK(exits == 3);
+    CHECK(exits_when_done == 3);
+}
+
+} // namespace
+
+// A replacement that comes afterwards would run on for ever.
+TEST_CASE("fault_32_disconnect_before_the_exit_of_a_dead_worker_is_the_end_of_its_place") {
+    finish_at("fault_32_disconnect_before_the_exit_of_a_dead_worker_is_the_end_of_its_place",
+              cluster::event::disconnect);
+}
+TEST_CASE("fault_32_disconnect_at_the_exit_of_a_worker_is_the_end_of_its_place") {
+    finish_at("fault_32_disconnect_at_the_exit_of_a_worker_is_the_end_of_its_place",
+              cluster::event::exit);
+}
+TEST_CASE("fault_32_disconnect_before_a_replacement_starts_is_the_end_of_its_place") {
+    finish_at("fault_32_disconnect_before_a_replacement_starts_is_the_end_of_its_place",
+              cluster::event::restart);
+}

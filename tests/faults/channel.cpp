@@ -83,11 +83,9 @@ TEST_CASE("fault_06_what_a_dead_worker_sent_is_delivered_before_its_exit") {
     }
 }
 
-// The place is filled again when the old process is gone, not at once: a worker without a channel
-// that lives on would else hold what its replacement needs.
 TEST_CASE("fault_07_a_worker_without_its_channel_is_not_dead_and_is_ended_and_replaced") {
     std::map<std::string, std::vector<std::string>> seen;
-    std::size_t replaced = 0;
+    std::size_t replaced = 0, ended = 0;
     run_case<replacing>(
         "fault_07_a_worker_without_its_channel_is_not_dead_and_is_ended_and_replaced",
         [&](auto& primary) {
@@ -100,11 +98,18 @@ TEST_CASE("fault_07_a_worker_without_its_channel_is_not_dead_and_is_ended_and_re
             });
             primary.on(cluster::event::exit, [&](auto& worker, const cluster::exit_status& status) {
                 seen[worker.name()].push_back(status.to_string());
+                if (++ended == 2) {
+                    CHECK(replaced == 2);
+                    primary.stop();
+                }
+            });
+            primary.on(cluster::event::restart, [&](auto& worker) {
+                CHECK(worker.report().status.reason() == cluster::exit_reason::unknown);
             });
             primary.on(cluster::event::listening, [&](auto& worker) {
-                seen[worker.name()].push_back("replacement " + std::to_string(worker.slot()));
-                if (++replaced == 2) {
-                    primary.stop();
+                ++replaced;
+                if (worker.slot() == 1) {
+                    seen[worker.name()].push_back("replacement");
                 }
             });
             primary.fork({.name = "polite"});
@@ -124,8 +129,42 @@ TEST_CASE("fault_07_a_worker_without_its_channel_is_not_dead_and_is_ended_and_re
             }
         });
     CHECK(seen == std::map<std::string, std::vector<std::string>>{
-                      {"polite", {"disconnect", "killed by SIGTERM", "replacement 0"}},
-                      {"stubborn", {"disconnect", "killed by SIGKILL", "replacement 1"}}});
+                      {"polite", {"disconnect", "killed by SIGTERM"}},
+                      {"stubborn", {"disconnect", "replacement", "killed by SIGKILL"}}});
+}
+
+namespace {
+
+struct notes_reports {
+    std::vector<std::string> seen;
+    cluster::restart_decision decide(const cluster::exit_report& report) {
+        seen.push_back(report.status.to_string());
+        return report.status.success() ? cluster::leave_dead : cluster::restart_now;
+    }
+};
+
+} // namespace
+
+// It has not lost its channel: the cluster is gone, and main() is not over.
+TEST_CASE("fault_07_a_worker_that_cleans_up_behind_its_cluster_has_not_lost_its_channel") {
+    const char* name =
+        "fault_07_a_worker_that_cleans_up_behind_its_cluster_has_not_lost_its_channel";
+    auto app = std::make_unique<cluster::compose<notes_reports>>(program::argc, program::argv);
+    if (app->is_worker()) {
+        std::signal(SIGTERM, SIG_IGN); // on a machine so slow that it would get one
+        app->run([](auto&) {}, [](auto& self) { self.stop(); });
+        app.reset();
+        ::usleep(700'000); // the primary waits a quarter of a second for the end
+        std::exit(0);
+    }
+    auto& primary = app->primary();
+    bool late = false;
+    primary.after(patience(), [&] { late = true, primary.stop(-1); }).unref();
+    primary.setup({.arguments = {"--worker-case", name}});
+    primary.fork();
+    app->run();
+    CHECK_FALSE(late);
+    CHECK(primary.restart().seen == std::vector<std::string>{"exit code 0"});
 }
 
 TEST_CASE("fault_08_a_channel_that_a_grandchild_holds_open_does_not_hide_the_worker's_death") {

@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <map>
+#include <memory>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -78,8 +79,7 @@ void survives_pressure(const std::string& mode, int error, long shortest_pause_m
 
 } // namespace
 
-// The matrix' event `fd_pressure` and its policy `shed` do not exist here: connections wait, and
-// nobody is told. The primary pauses 50 ms, doubled up to 500 ms; a worker pauses 100 ms.
+// Whoever accepts pauses 50 ms, doubled up to 500 ms.
 TEST_CASE("fault_55_the_primary_pauses_while_accept_finds_no_resources") {
     survives_pressure("handed", EMFILE, 400);
     survives_pressure("handed", ENOBUFS, 400);
@@ -90,6 +90,12 @@ TEST_CASE("fault_55_a_worker_with_a_shared_socket_pauses_while_accept_finds_no_r
 }
 TEST_CASE("fault_55_a_worker_with_its_own_socket_pauses_while_accept_finds_no_resources") {
     survives_pressure("own", EMFILE, 100);
+}
+TEST_CASE("fault_55_the_primary_pauses_where_even_its_reserve_is_of_no_use") {
+    survives_pressure("handed_shed", EMFILE, 200); // it tries twice each time
+}
+TEST_CASE("fault_55_a_worker_pauses_where_even_its_reserve_is_of_no_use") {
+    survives_pressure("shared_shed", EMFILE, 50);
 }
 
 namespace {
@@ -138,8 +144,20 @@ void hold_connections(Primary& primary, const cluster::address& at, std::size_t 
     }
 }
 
+struct pressed {
+    int cause = 0;
+};
+
+/// Tells come once a second at most, and come.
+void check_rate(std::size_t told, std::chrono::steady_clock::duration within) {
+    CHECK(told > 0);
+    CHECK(told <= 2 + static_cast<std::size_t>(within / 1s));
+}
+
 /// A worker that may have 32 descriptors meets 60 clients who stay.
-void worker_out_of_descriptors(const char* name, bool own_socket) {
+void worker_out_of_descriptors(const char* name,
+                               bool own_socket,
+                               cluster::pressure what_then = cluster::pressure::wait) {
     constexpr std::size_t clients = 60;
     constexpr std::size_t descriptors = 32;
     crowd all;
@@ -147,9 +165,13 @@ void worker_out_of_descriptors(const char* name, bool own_socket) {
     long used = -1;
     std::chrono::steady_clock::duration window{};
     std::vector<std::string> ends;
+    std::vector<int> told;
+    bool sheds = what_then == cluster::pressure::shed;
+    auto began = std::chrono::steady_clock::now();
     run_case<cluster::process_cluster>(
         name,
         [&](auto& primary) {
+            primary.on_message([&](const pressed& what) { told.push_back(what.cause); });
             auto& worker = primary.fork({.environment = {{"OWN_SOCKET", own_socket ? "yes" : "no"}},
                                          .limits = {{RLIMIT_NOFILE, descriptors, descriptors}}});
             auto let_go = [&] {
@@ -172,24 +194,35 @@ void worker_out_of_descriptors(const char* name, bool own_socket) {
             };
             worker.on(cluster::event::listening, [&, measure](const cluster::address& at) {
                 hold_connections(primary, at, clients, all);
-                scenario::when(
-                    primary, [&] { return all.answered >= 8; }, measure);
+                auto under_pressure = [&] {
+                    return sheds ? all.answered + all.ended == clients : all.answered >= 8;
+                };
+                scenario::when(primary, under_pressure, measure);
             });
             worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
                 ends.push_back(status.to_string());
             });
         },
-        [](auto& self) {
+        [&](auto& self) {
             bool own = std::string{std::getenv("OWN_SOCKET")} == "yes";
-            self.listen({.host = "127.0.0.1", .reuse_port = own}, [&self](cluster::connection one) {
+            self.on(cluster::event::fd_pressure, [&self](const cluster::fd_pressure_info& what) {
+                self.send(pressed{what.cause.value()});
+            });
+            auto answer = [&self](cluster::connection one) {
                 auto& client = self.attach(std::move(one));
                 client.on_data([](cluster::stream::bytes) {});
                 client.write("!");
-            });
+            };
+            self.listen({.host = "127.0.0.1", .reuse_port = own, .under_pressure = what_then},
+                        answer);
         });
+    check_rate(told.size(), std::chrono::steady_clock::now() - began);
+    bool handed = !own_socket; // the primary accepts, and the kernel drops the descriptor
+    CHECK(told.front() == (handed ? static_cast<int>(cluster::errc::descriptor_truncated)
+                                  : static_cast<int>(EMFILE)));
     CHECK(answered_under_pressure >= 8);
     CHECK(answered_under_pressure < descriptors);
-    CHECK(all.answered == clients);
+    CHECK(all.answered == (sheds ? answered_under_pressure : clients));
     CHECK(used >= 0);
     CHECK(used * 4 < std::chrono::duration_cast<std::chrono::microseconds>(window).count());
     CHECK(ends == std::vector<std::string>{"exit code 0"});
@@ -204,6 +237,119 @@ TEST_CASE("fault_55_clients_wait_for_a_worker_that_is_out_of_descriptors") {
 TEST_CASE("fault_55_clients_wait_for_a_worker_that_accepts_and_is_out_of_descriptors") {
     worker_out_of_descriptors(
         "fault_55_clients_wait_for_a_worker_that_accepts_and_is_out_of_descriptors", true);
+}
+TEST_CASE("fault_55_clients_of_a_worker_that_sheds_and_is_out_of_descriptors_are_closed") {
+    worker_out_of_descriptors(
+        "fault_55_clients_of_a_worker_that_sheds_and_is_out_of_descriptors_are_closed",
+        true,
+        cluster::pressure::shed);
+}
+
+namespace {
+
+/// Takes the last descriptor that this process may have, until it goes.
+class full_table {
+public:
+    full_table() {
+        ::getrlimit(RLIMIT_NOFILE, &before_);
+        cluster::unique_fd lowest{::fcntl(0, F_DUPFD_CLOEXEC, 0)};
+        auto full = before_;
+        full.rlim_cur = static_cast<rlim_t>(lowest.get());
+        ::setrlimit(RLIMIT_NOFILE, &full);
+    }
+    full_table(full_table&&) = delete;
+    ~full_table() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+private:
+    rlimit before_{};
+};
+
+/// What those of the clients have read who are not waiting any more; "" is the end.
+std::vector<std::string> heard_by(const std::vector<cluster::unique_fd>& clients) {
+    std::vector<std::string> heard;
+    for (const auto& each : clients) {
+        char text[16] = "";
+        auto got = ::recv(each.get(), text, sizeof text - 1, MSG_DONTWAIT | MSG_PEEK);
+        if (got >= 0 || errno != EAGAIN) {
+            heard.emplace_back(text);
+        }
+    }
+    return heard;
+}
+
+/// The primary hands out and has no descriptor left when 20 clients come.
+std::vector<std::string> primary_out_of_descriptors(const char* name, cluster::pressure what_then) {
+    std::vector<std::string> heard, heard_under_pressure;
+    std::vector<std::string> told;
+    std::chrono::steady_clock::duration within{};
+    run_case<cluster::process_cluster>(
+        name,
+        [&](auto& primary) {
+            struct state_type {
+                std::vector<cluster::unique_fd> clients;
+                std::unique_ptr<full_table> full;
+                std::chrono::steady_clock::time_point since;
+                cluster::address at;
+            };
+            auto state = std::make_shared<state_type>();
+            primary.on(cluster::event::fd_pressure,
+                       [&, state](const cluster::fd_pressure_info& what) {
+                           CHECK(what.address == state->at);
+                           CHECK(what.cause == std::errc::too_many_files_open);
+                           told.push_back(what.cause.message());
+                       });
+            auto relieve = [&, state] {
+                heard_under_pressure = heard_by(state->clients);
+                within = std::chrono::steady_clock::now() - state->since;
+                state->full.reset();
+                auto all = [state] {
+                    return heard_by(state->clients).size() == state->clients.size();
+                };
+                scenario::when(primary, all, [&, state] {
+                    heard = heard_by(state->clients);
+                    state->clients.clear();
+                    primary.shutdown();
+                });
+            };
+            primary.on(cluster::event::listening, [&, state, relieve](const cluster::address& at) {
+                state->at = at;
+                while (state->clients.size() != 20) {
+                    state->clients.push_back(scenario::connect_to(at));
+                    REQUIRE(state->clients.back());
+                }
+                state->since = std::chrono::steady_clock::now();
+                state->full = std::make_unique<full_table>();
+                auto enough = [&, state] {
+                    return what_then == cluster::pressure::wait
+                               ? told.size() >= 2
+                               : !told.empty() && heard_by(state->clients).size() == 20;
+                };
+                scenario::when(primary, enough, relieve);
+            });
+            primary.fork();
+        },
+        [&](auto& self) {
+            self.listen({.host = "127.0.0.1", .under_pressure = what_then},
+                        scenario::answer_with_id(self));
+        });
+    check_rate(told.size(), within);
+    CHECK(heard_under_pressure.size() == (what_then == cluster::pressure::wait ? 0 : 20));
+    CHECK(heard.size() == 20);
+    return heard;
+}
+
+} // namespace
+
+TEST_CASE("fault_55_clients_wait_for_a_primary_that_is_out_of_descriptors") {
+    auto heard = primary_out_of_descriptors(
+        "fault_55_clients_wait_for_a_primary_that_is_out_of_descriptors", cluster::pressure::wait);
+    CHECK(heard == std::vector<std::string>(20, "1"));
+}
+TEST_CASE("fault_55_clients_of_a_primary_that_sheds_and_is_out_of_descriptors_are_closed") {
+    auto heard = primary_out_of_descriptors(
+        "fault_55_clients_of_a_primary_that_sheds_and_is_out_of_descriptors_are_closed",
+        cluster::pressure::shed);
+    CHECK(heard == std::vector<std::string>(20, ""));
 }
 
 TEST_CASE("fault_56_errors_of_one_connection_never_stop_the_listener") {

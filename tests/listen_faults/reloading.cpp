@@ -439,7 +439,7 @@ TEST_CASE("fault_61_an_empty_file_in_place_of_the_program_changes_nothing") {
                         [](deployment& server) { server.put(""); });
 }
 TEST_CASE("fault_61_a_script_in_place_of_the_program_changes_nothing") {
-    survives_bad_deploy("ended before it was ready: ", [](deployment& server) {
+    survives_bad_deploy("spawn failed: the program file is a script", [](deployment& server) {
         server.put("#!/bin/sh\necho no such interpreter >&2\nexit 5\n");
     });
 }

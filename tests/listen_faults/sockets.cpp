@@ -207,6 +207,7 @@ TEST_CASE("fault_65_a_reuse_port_group_that_shrinks_loses_no_queued_connection")
     run_case<cluster::process_cluster>(
         "fault_65_a_reuse_port_group_that_shrinks_loses_no_queued_connection",
         [&](auto& primary) {
+            primary.supervise({.stalled_after = 0s}); // nor is a queue served before the death
             auto shrink = [&] {
                 waiting = waiting_connections().connections;
                 primary.workers().find(2)->kill(SIGKILL);
@@ -254,6 +255,54 @@ TEST_CASE("fault_65_a_reuse_port_group_that_shrinks_loses_no_queued_connection")
     for (const auto& each : answers) {
         CHECK((each == "1" || each == "3" || each == "4"));
     }
+}
+
+TEST_CASE("fault_65_others_serve_the_queue_of_a_dead_worker") {
+    constexpr std::size_t clients = 60;
+    std::vector<std::string> answers;
+    std::size_t waiting = 0;
+    run_case<replacing>(
+        "fault_65_others_serve_the_queue_of_a_dead_worker",
+        [&](auto& primary) {
+            primary.supervise({.stalled_after = 0s}); // nor is a queue served before the death
+            auto go = [&](const cluster::address& at) {
+                for (std::size_t i = 0; i != clients; ++i) {
+                    scenario::ask(primary, at, "?", [&](const std::string& text) {
+                        answers.push_back(text);
+                    });
+                }
+                auto only_the_stopped_has_some = [&] {
+                    return only_stopped_have_some(answers.size(), clients, 1);
+                };
+                scenario::when(primary, only_the_stopped_has_some, [&] {
+                    waiting = waiting_connections().connections;
+                    primary.workers().find(2)->kill(SIGKILL);
+                    scenario::when(
+                        primary,
+                        [&] { return answers.size() == clients; },
+                        [&] { primary.disconnect(); });
+                });
+            };
+            primary.on(cluster::event::listening,
+                       [&, go, listening = 0](const cluster::address& at) mutable {
+                           if (++listening != 3) {
+                               return;
+                           }
+                           auto& second = *primary.workers().find(2);
+                           second.kill(SIGSTOP);
+                           auto stopped = [&second] {
+                               return scenario::process_state(second.pid()) == 'T';
+                           };
+                           scenario::when(primary, stopped, [go, at] { go(at); });
+                       });
+            primary.fork(3);
+        },
+        [](auto& self) {
+            self.listen({.host = "127.0.0.1", .reuse_port = true}, scenario::answer_with_id(self));
+        });
+    CHECK(waiting > 0);
+    CHECK(answers.size() == clients);
+    CHECK(std::count(answers.begin(), answers.end(), "2") == 0);
 }
 
 namespace {

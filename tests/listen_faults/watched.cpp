@@ -192,8 +192,9 @@ struct broken {};
 
 /// A worker breaks its listening socket; it is repaired, and every worker serves.
 template <typename Scheduling>
-void breaks_listener(const char* name, harm what) {
+void breaks_listener(const char* name, harm what, bool local = false) {
     constexpr std::size_t workers = 3;
+    scenario::temporary_directory directory;
     std::vector<std::string> answers;
     std::string repaired_at, at_text;
     std::uint64_t repaired = 0;
@@ -215,6 +216,9 @@ void breaks_listener(const char* name, harm what) {
                     primary.shutdown();
                 });
             });
+            if (local) {
+                primary.setup({.environment = {{"SOCKET_PATH", directory / "server"}}});
+            }
             auto& first = primary.fork();
             primary.fork(workers - 1);
             primary.when_ready([&, at, what] { // not while a worker still makes it ready for itself
@@ -224,7 +228,9 @@ void breaks_listener(const char* name, harm what) {
         },
         [](auto& self) {
             self.on_message([](const break_it& order) { do_harm(order.what); });
-            self.listen({.host = "127.0.0.1"}, scenario::answer_with_id(self));
+            const char* path = std::getenv("SOCKET_PATH");
+            self.listen({.host = "127.0.0.1", .path = path == nullptr ? "" : path},
+                        scenario::answer_with_id(self));
         });
     CHECK(repaired_at == at_text);
     CHECK_FALSE(at_text.empty());
@@ -251,6 +257,19 @@ TEST_CASE("fault_72_a_socket_of_a_group_that_its_worker_makes_blocking_is_repair
     breaks_listener<cluster::scheduling::reuse_port>(
         "fault_72_a_socket_of_a_group_that_its_worker_makes_blocking_is_repaired",
         harm::make_blocking);
+}
+
+TEST_CASE("fault_72_a_shared_unix_socket_that_a_worker_shuts_down_is_replaced") {
+    breaks_listener<cluster::scheduling::shared_socket>(
+        "fault_72_a_shared_unix_socket_that_a_worker_shuts_down_is_replaced",
+        harm::shut_down,
+        true);
+}
+TEST_CASE("fault_72_a_shared_unix_socket_that_a_worker_makes_blocking_is_repaired") {
+    breaks_listener<cluster::scheduling::shared_socket>(
+        "fault_72_a_shared_unix_socket_that_a_worker_makes_blocking_is_repaired",
+        harm::make_blocking,
+        true);
 }
 
 // Under round robin no worker has the socket.

@@ -73,6 +73,7 @@ struct fixture final : cluster::detail::server_owner {
     void on_server_closed(server&) noexcept override { ++told_closed; }
     void on_server_finished(server&) noexcept override { ++told_finished; }
     void on_server_ready(server&) noexcept override { ++told_ready; }
+    void on_server_pressure(server&, const std::error_code&) override {}
     std::shared_ptr<cluster::detail::load_counters> load() noexcept override { return counters; }
 
     std::shared_ptr<cluster::detail::load_counters> counters =

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -152,6 +153,21 @@ TEST_SUITE("restart/backoff") {
             equal += now == pause(other, death(restarts)) ? 1U : 0U;
         }
         CHECK(equal < 20);
+    }
+
+    TEST_CASE("after a death for want of memory the pause is twice as long up to the limit") {
+        for (unsigned restarts = 0; restarts != 10; ++restarts) {
+            CAPTURE(restarts);
+            doubling policy;
+            auto report = death(restarts);
+            report.out_of_memory = true;
+            auto longest = std::min(milliseconds{200 << restarts}, milliseconds{5000});
+            check_between(longest / 2, pause(policy, report), longest);
+        }
+        doubling policy; // it had lived long
+        auto report = death(3, 1h);
+        report.out_of_memory = true;
+        check_between(100ms, pause(policy, report), 200ms);
     }
 
     TEST_CASE("two clusters that start together do not pause together") {

@@ -346,3 +346,39 @@ TEST_CASE("reloads leave no descriptor behind in the primary") {
         [](auto& self) { serve(self); });
     CHECK(open.size() == 5); // else it waited for one that never closed
 }
+
+TEST_CASE("a reload while the cluster is scaled to nothing fails and leaves the program as it is") {
+    cluster::reload_report while_empty, later;
+    std::vector<std::uint32_t> generations;
+    int code = run_case<cluster::process_cluster>(
+        "a reload while the cluster is scaled to nothing fails and leaves the program as it is",
+        [&](auto& primary) {
+            auto reload_again = [&](const cluster::reload_report& report) {
+                while_empty = report;
+                primary.scale(1);
+                primary.when_ready([&] {
+                    primary.reload({}, [&](const cluster::reload_report& second) {
+                        later = second;
+                        primary.shutdown();
+                    });
+                });
+            };
+            primary.on(cluster::event::ready,
+                       [&](auto& worker) { generations.push_back(worker.generation()); });
+            primary.fork();
+            primary.when_ready([&, reload_again] {
+                primary.scale(0);
+                scenario::when(
+                    primary,
+                    [&] { return primary.workers().empty(); },
+                    [&, reload_again] { primary.reload({}, reload_again); });
+            });
+        },
+        [](auto& self) { self.ready(); });
+    CHECK(code == 0);
+    CHECK_FALSE(while_empty.ok());
+    CHECK(while_empty.reason().find("scaled to nothing") != std::string::npos);
+    CHECK(later.ok());
+    CHECK(later.replaced() == 1);
+    CHECK(generations == std::vector<std::uint32_t>{1, 1, later.generation()});
+}

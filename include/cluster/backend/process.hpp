@@ -3,6 +3,7 @@
 #define CLUSTER_BACKEND_PROCESS_HPP
 
 #include "../detail/os.hpp"
+#include "../error.hpp"
 #include "../fork_options.hpp"
 #include "concept.hpp"
 
@@ -166,6 +167,11 @@ struct process {
         }
         detail::launched_worker result;
         result.child = detail::os::spawn(spawn, error);
+        // The interpreter does not find what it shall read behind a descriptor that is closed.
+        if (error == std::errc::no_such_file_or_directory && spawn.executable != -1 &&
+            detail::os::is_script(spawn.executable)) {
+            error = errc::program_is_script;
+        }
         result.pipes = std::move(table.pipes);
         return result;
     }

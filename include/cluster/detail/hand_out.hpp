@@ -7,17 +7,18 @@
 #include "../net/server.hpp"
 #include "../scheduling/concept.hpp"
 #include "../scheduling/round_robin.hpp"
+#include "accept_pressure.hpp"
 #include "first_bytes.hpp"
 #include "hand_over.hpp"
 #include "os.hpp"
 #include "worker_core.hpp"
 
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <span>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -62,9 +63,12 @@ public:
     hand_out& operator=(hand_out&&) = delete;
 
     /// Borrows the socket. Nothing is accepted before a worker can take it.
-    void start(int listening, const address& at) noexcept {
+    void start(int listening, const address& at, bool sheds) noexcept {
         socket_ = listening;
         at_ = at;
+        if (sheds) {
+            pressure_.keep_reserve();
+        }
     }
 
     /// The most connections that the workers may have together; the others wait in the kernel's
@@ -95,7 +99,12 @@ public:
     [[nodiscard]] std::size_t waiting() const noexcept {
         return held_.size() + first_bytes_.size() + (blocked_ ? 1 : 0);
     }
-    /// Connections that were closed: the policy did not want them, or there were too many.
+    /// Why accept() has lately found no resources; none when it has not since the last call.
+    [[nodiscard]] std::error_code take_pressure() noexcept {
+        return std::exchange(untold_pressure_, {});
+    }
+    /// Connections that were closed: the policy did not want them, there were too many, or they
+    /// were shed.
     [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
     /// Closes what waits here: nobody will come for it.
     void drop_waiting() noexcept {
@@ -152,7 +161,8 @@ private:
     void go_on();
     void watch(bool on);
     void on_ready(os::io what);
-    void pause_for_resources();
+    void pause();
+    void relieve(const std::error_code& cause);
     void ask_again_later();
     void dispatch(arrival one, const address& remote);
     bool look(const arrival& one, connection_info& from);
@@ -181,6 +191,7 @@ private:
     bool drops_beyond_most_ = false;
     std::uint64_t refused_ = 0;
     accept_pressure pressure_;
+    std::error_code untold_pressure_;
     timer pause_;
     timer retry_; // the policy wants to be asked again
 };
@@ -251,10 +262,11 @@ inline void hand_out::on_ready(os::io) {
             full ? ++refused_, void() : dispatch({std::move(accepted)}, remote);
             continue;
         }
-        switch (os::classify_accept_error(errno)) {
+        auto cause = os::last_error();
+        switch (os::classify_accept_error(cause.value())) {
         case os::accept_failure::this_connection:
             if (pressure_.failed()) {
-                pause_for_resources();
+                pause();
                 return;
             }
             continue;
@@ -262,18 +274,28 @@ inline void hand_out::on_ready(os::io) {
             return;
         case os::accept_failure::listener_broken:
             broken_();
-            [[fallthrough]];
+            pause();
+            return;
         case os::accept_failure::out_of_resources:
-            pause_for_resources();
+            relieve(cause);
             return;
         }
     }
 }
 
 // A listener that stays readable while accept fails would keep the CPU busy.
-inline void hand_out::pause_for_resources() {
+inline void hand_out::pause() {
     watch_.stop();
     pause_ = loop_.after(pressure_.next_pause(), [this] { watch(takes_more()); });
+}
+
+inline void hand_out::relieve(const std::error_code& cause) {
+    untold_pressure_ = cause;
+    if (auto shed = pressure_.shed(socket_, cause)) {
+        refused_ += shed;
+    } else {
+        pause();
+    }
 }
 
 // What a worker's connections do nobody tells us.

@@ -146,6 +146,8 @@ private:
     inline void on_worker_up(worker_core& one) override;
     void on_worker_over(worker_core& one) override { count_end(one); }
     inline void on_worker_dead(worker_core& one) override;
+    inline void on_worker_lost(worker_core& one) override;
+    void come_back(worker_core& dead, worker_plan plan, const restart_decision& decision);
     [[nodiscard]] std::string serializer_name() const override { return policies_.serializer(); }
 
     void release_memberships(worker_core& one, bool kept);
@@ -187,6 +189,7 @@ private:
     void start_ticking();
     void tick();
     void tick_slowly();
+    void look_at_listeners();
     void check_boot(worker_core& one, std::chrono::steady_clock::time_point now);
     void set_recycle_limits(worker_core& one);
     [[nodiscard]] bool is_worn_out(const worker_core& one,
@@ -636,14 +639,31 @@ inline exit_report primary_core::make_report(worker_core& one) {
     return report;
 }
 
+// It is being ended, and its place does not wait for that: the policy is asked now, not at its exit.
+inline void primary_core::on_worker_lost(worker_core& one) {
+    if (has_other(one) || is_being_replaced(one) || restarts_.expects(one.id()) ||
+        !one.may_return() || shutting_down()) {
+        return;
+    }
+    one.report_ = make_report(one);
+    one.decided_ = policies_.decide(one.report_);
+    if (one.decided_->what == restart_decision::action::restart) {
+        release_memberships(one, true);
+        come_back(one, {one.asked_, one.options_, one.generation_}, *one.decided_);
+    }
+}
+
 // Decides what follows, takes the worker out of the list, and tells.
 inline void primary_core::on_worker_dead(worker_core& one) {
     one.report_ = make_report(one);
     restart_decision decision;
     bool companion = restarts_.expects(one.id());
-    bool covered = has_other(one);
+    bool covered = has_other(one) || restarts_.holds(one.slot());
     replacements_.on_dead(one); // may end a reload, whose callback comes later
-    if (!companion && !covered && !one.after_disconnect_ && !shutting_down()) {
+    if (one.decided_) {         // and perhaps followed
+        bool gave_up = one.decided_->what == restart_decision::action::give_up;
+        decision = gave_up ? *one.decided_ : decision;
+    } else if (!companion && !covered && one.may_return() && !shutting_down()) {
         decision = policies_.decide(one.report_);
     }
     bool comes_back = companion || decision.what == restart_decision::action::restart;
@@ -692,7 +712,7 @@ inline void primary_core::follow(worker_core& dead,
     }
     bool companion = restarts_.expects(dead.id()); // it had to go because another one died
     bool returns = companion || decision.what == restart_decision::action::restart;
-    if (returns && shutting_down()) {
+    if (returns && (shutting_down() || dead.dismissed_)) { // since its exit
         free_place(dead.slot());
         return;
     }
@@ -700,11 +720,16 @@ inline void primary_core::follow(worker_core& dead,
     if (companion) {
         restarts_.returned(dead.id(), {dead.slot(), std::move(plan), dead.restarts_});
     } else if (returns) {
-        restarts_.add({dead.slot(), std::move(plan), dead.restarts_ + 1},
-                      decision.delay,
-                      end_companions(dead, decision.affects));
-        restart_.emit(dead, decision);
+        come_back(dead, std::move(plan), decision);
     }
+}
+
+inline void
+primary_core::come_back(worker_core& dead, worker_plan plan, const restart_decision& decision) {
+    restarts_.add({dead.slot(), std::move(plan), dead.restarts_ + 1},
+                  decision.delay,
+                  end_companions(dead, decision.affects));
+    restart_.emit(dead, decision);
 }
 
 // one_for_all and rest_for_one: ends those who shall start anew together with the dead one, the last
@@ -718,7 +743,7 @@ inline std::vector<std::uint32_t> primary_core::end_companions(const worker_core
     for (std::size_t i = workers_.size(); i-- != 0;) {
         worker_core& one = *workers_[i];
         bool affected = affects == restart_decision::scope::all || one.slot() > dead.slot();
-        if (affected && !one.after_disconnect_ && !restarts_.expects(one.id())) {
+        if (affected && &one != &dead && !one.after_disconnect_ && !restarts_.expects(one.id())) {
             ids.push_back(one.id());
             one.end();
         }
@@ -740,9 +765,15 @@ inline void primary_core::free_place(std::uint32_t slot) {
     close_unused_listeners();
 }
 
+// Nor does anybody come for those who have died just now: the cluster would never be over.
 inline void primary_core::disconnect(move_only_function<void()> done) {
     departure leaving{{}, std::move(done)};
+    restarts_.clear([this](std::uint32_t slot) { free_place(slot); });
+    for (auto& each : departed_) {
+        each->dismissed_ = true;
+    }
     for (std::size_t i = workers_.size(); i-- != 0;) { // the last one started is asked first
+        workers_[i]->dismissed_ = true;
         workers_[i]->disconnect();
         leaving.waiting.push_back(workers_[i]->id());
     }

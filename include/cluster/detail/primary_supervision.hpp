@@ -90,11 +90,20 @@ inline void primary_core::tick_slowly() {
             });
         });
     }
-    for (std::size_t i = 0; i < listeners_.size(); ++i) {
+    look_at_listeners();
+}
+
+inline void primary_core::look_at_listeners() {
+    for (std::size_t i = 0; i < listeners_.size(); ++i) { // handlers may close some
         listeners_[i]->inspect();
         listeners_[i]->settle();
+        auto at = listeners_[i]->at();
+        auto pressure = listeners_[i]->take_pressure();
         if (listeners_[i]->take_repaired()) {
-            listener_repaired_.emit(address{listeners_[i]->at()});
+            listener_repaired_.emit(at);
+        }
+        if (pressure) {
+            servers_.fd_pressure_.emit({at, pressure});
         }
     }
 }
@@ -125,7 +134,8 @@ inline bool primary_core::may_boot() const noexcept {
     auto now = std::chrono::steady_clock::now();
     std::size_t booting = 0;
     for (const auto& each : workers_) {
-        bool boots = !each->is_up() && !each->exit_seen_ && now - each->started_ < patience;
+        bool over = each->exit_seen_ || each->leaving_;
+        bool boots = !each->is_up() && !over && now - each->started_ < patience;
         booting += boots ? 1U : 0U;
     }
     std::size_t most = supervision_.max_booting;
@@ -334,7 +344,9 @@ inline bool primary_core::has_room_for_generation(const reload_options& options)
 inline std::shared_ptr<const program_generation> primary_core::new_generation(std::string& error) {
     auto made = std::make_shared<program_generation>();
     made->number = ++last_generation_;
-    if (!program_path_.empty()) {
+    if (paused_) {
+        error = "scaled to nothing: no worker could prove the program";
+    } else if (!program_path_.empty()) {
         made->program = os::open_program(program_path_);
         if (!made->program) {
             error = program_path_ + ": " + os::last_error().message();

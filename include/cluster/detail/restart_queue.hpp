@@ -6,6 +6,7 @@
 #include "move_only_function.hpp"
 #include "worker_core.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -74,6 +75,15 @@ public:
                 return;
             }
         }
+    }
+
+    /// Whether a replacement for this place is on its way, and not waiting for a death.
+    [[nodiscard]] bool holds(std::uint32_t slot) const noexcept {
+        auto is_it = [slot](const returning_worker& each) { return each.slot == slot; };
+        return std::any_of(due_.begin(), due_.end(), is_it) ||
+               std::any_of(groups_.begin(), groups_.end(), [is_it](const auto& each) {
+                   return std::any_of(each->members.begin(), each->members.end(), is_it);
+               });
     }
 
     /// How many places wait for their replacement.

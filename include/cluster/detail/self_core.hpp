@@ -34,6 +34,7 @@ struct self_events {
     emitter<> disconnect, shutdown, drain;
     emitter<const unhandled_message_info&> unhandled_message;
     emitter<const std::error_code&> error;
+    emitter<const fd_pressure_info&> fd_pressure;
 };
 inline auto& emitter_for(self_events& of, event::disconnect_t) {
     return of.disconnect;
@@ -46,6 +47,9 @@ inline auto& emitter_for(self_events& of, event::drain_t) {
 }
 inline auto& emitter_for(self_events& of, event::error_t) {
     return of.error;
+}
+inline auto& emitter_for(self_events& of, event::fd_pressure_t) {
+    return of.fd_pressure;
 }
 inline auto& emitter_for(self_events& of, event::unhandled_message_t) {
     return of.unhandled_message;
@@ -128,6 +132,7 @@ public:
     void disconnect();
     void kill();
     void close() {
+        say_goodbye();
         channel_.flush_blocking(std::chrono::seconds{1});
         channel_.close();
         loop_.stop(0);
@@ -140,7 +145,10 @@ public:
     channel channel_;
 
 protected:
-    ~self_core() { heart_.cancel(); }
+    ~self_core() {
+        heart_.cancel();
+        say_goodbye();
+    }
     virtual void on_user_frame(frame& arrived) = 0;
     virtual void on_gone() = 0;
 
@@ -168,6 +176,9 @@ private:
     inline void on_server_closed(server& which) noexcept override;
     inline void on_server_finished(server& which) noexcept override;
     inline void on_server_ready(server& which) noexcept override;
+    void on_server_pressure(server& which, const std::error_code& cause) override {
+        events_.fd_pressure.emit({which.address(), cause});
+    }
     std::shared_ptr<load_counters> load() noexcept override { return {page_, &(*page_)->load}; }
 
     [[nodiscard]] bool listening_makes_ready() const noexcept {
@@ -177,6 +188,8 @@ private:
     void now_ready();
     void restore_stderr() noexcept;
     void start_beating();
+    // So that the primary does not take the channel's end for its loss while main() does the rest.
+    void say_goodbye() { channel_.send_control({0, frame_kind::running, 0, 1, 0}); }
 
     void begin_to_leave();
     void close_sockets() noexcept {
@@ -261,6 +274,7 @@ inline listen_message self_core::question(const listen_options& options,
     asked.how = binding_of(options);
     asked.how.reuse_port = false; // that is the primary's business
     asked.ready = listening_makes_ready();
+    asked.sheds = options.under_pressure == pressure::shed;
     error.clear();
     if (asked.local_path) {
         asked.path = socket_name(options);
@@ -582,7 +596,8 @@ inline void self_core::go_on_taking() {
                 continue;
             }
             if (found != nullptr && lost) {
-                server_access::pause_for_resources(*found);
+                server_access::pause_for_resources(*found,
+                                                   make_error_code(errc::descriptor_truncated));
             }
             continue;
         }

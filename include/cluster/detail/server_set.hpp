@@ -2,6 +2,7 @@
 #ifndef CLUSTER_DETAIL_SERVER_SET_HPP
 #define CLUSTER_DETAIL_SERVER_SET_HPP
 
+#include "../event.hpp"
 #include "../event_loop.hpp"
 #include "../net/listener.hpp"
 #include "../net/server.hpp"
@@ -88,6 +89,7 @@ protected:
 
     void on_server_closed(server&) noexcept override {}
     void on_server_ready(server&) noexcept override {}
+    void on_server_pressure(server&, const std::error_code&) override {}
     std::shared_ptr<load_counters> load() noexcept override { return {}; }
     void on_server_finished(server& which) noexcept override { servers_.finished(loop_, which); }
 
@@ -101,6 +103,13 @@ private:
 class local_server_set final : public server_set {
 public:
     using server_set::server_set;
+
+    emitter<const fd_pressure_info&> fd_pressure_;
+
+private:
+    void on_server_pressure(server& which, const std::error_code& cause) override {
+        fd_pressure_.emit({which.address(), cause});
+    }
 };
 
 } // namespace detail

@@ -88,10 +88,11 @@ public:
     }
 
     /// Looks whether one who shares a socket has shut it down or made it blocking, and repairs it.
-    void inspect() noexcept;
+    void inspect();
     void settle() noexcept { sockets_.settle(); }
     /// Whether that has been so since the last call.
     [[nodiscard]] bool take_repaired() noexcept { return std::exchange(repair_untold_, false); }
+    [[nodiscard]] std::error_code take_pressure() noexcept { return hand_out_.take_pressure(); }
     /// Closes what waits here: nobody will come for it.
     void drop_waiting() noexcept { hand_out_.drop_waiting(); }
     /// The figures; `waiting` are those that wait here, `queue` those in the kernel's.
@@ -113,6 +114,8 @@ private:
     std::error_code open_given();
     bool repair(const unique_fd& socket) noexcept;
     bool listen_again(int socket) noexcept;
+    bool replace_local();
+    void pass_on_replaced();
 
     listen_message asked_;
     accept_mode asked_mode_;
@@ -166,7 +169,7 @@ inline std::error_code shared_listener::open() {
         }
     }
     if (mode_ != accept_mode::own_socket) {
-        hand_out_.start(fd_.get(), at_);
+        hand_out_.start(fd_.get(), at_, asked_.sheds && mode_ == accept_mode::handed);
     }
     return {};
 }
@@ -184,7 +187,7 @@ inline std::error_code shared_listener::open_given() {
     }
     os::set_nonblocking(fd_.get(), true);
     at_ = os::local_address(fd_.get());
-    hand_out_.start(fd_.get(), at_);
+    hand_out_.start(fd_.get(), at_, asked_.sheds && mode_ == accept_mode::handed);
     return {};
 }
 
@@ -211,7 +214,7 @@ inline bool shared_listener::matches(const listen_message& wanted,
 inline bool shared_listener::has_same_options(const listen_message& wanted,
                                               accept_mode mode) const noexcept {
     return mode == asked_mode_ && wanted.how == asked_.how && wanted.most == asked_.most &&
-           wanted.drops_beyond_most == asked_.drops_beyond_most;
+           wanted.drops_beyond_most == asked_.drops_beyond_most && wanted.sheds == asked_.sheds;
 }
 
 inline descriptor_list shared_listener::join(worker_core& one, std::error_code& error) {
@@ -266,8 +269,42 @@ inline bool shared_listener::listen_again(int socket) noexcept {
     return bound && os::listen_on(socket, asked_.how.backlog);
 }
 
-inline void shared_listener::inspect() noexcept {
+// A UNIX socket that was shut down is good for nothing any more: its file gets another one.
+inline bool shared_listener::replace_local() {
+    if (!asked_.local_path || mode_ != accept_mode::shared || !os::is_shut_down(fd_.get())) {
+        return false;
+    }
+    if (owns_path_) {
+        os::remove_if_same(asked_.path, identity_);
+    }
+    address bound;
+    std::error_code error;
+    unique_fd fresh = bind_once(at_, asked_.how, bound, error);
+    owns_path_ = fresh && os::identify(asked_.path, identity_);
+    if (fresh) {
+        fd_ = std::move(fresh);
+    }
+    return owns_path_;
+}
+
+inline void shared_listener::pass_on_replaced() {
+    for (auto* each : members_) {
+        if (unique_fd copy = fd_.duplicate()) {
+            auto send = [&](frame_kind kind, descriptor_list passed) {
+                each->channel_.send_control({0, kind, 0, key(), each->slot()}, std::move(passed));
+            };
+            send(frame_kind::abandon_listener, {});
+            send(frame_kind::adopt_listener, descriptor_list{std::move(copy)});
+        }
+    }
+}
+
+inline void shared_listener::inspect() {
     bool repaired = repair(fd_);
+    if (replace_local()) {
+        repaired = true;
+        pass_on_replaced();
+    }
     sockets_.each([&](const unique_fd& each) { repaired = repair(each) || repaired; });
     repaired_ += repaired ? 1 : 0;
     repair_untold_ = repair_untold_ || repaired;

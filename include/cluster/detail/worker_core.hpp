@@ -108,6 +108,7 @@ class worker_owner {
 public:
     virtual void on_worker_frame(worker_core& from, frame& arrived) = 0;
     virtual void on_worker_up(worker_core& one) = 0;   // its loop turns, or it is ready
+    virtual void on_worker_lost(worker_core& one) = 0; // it lives without its channel, and must go
     virtual void on_worker_over(worker_core& one) = 0; // its figures go now
     virtual void on_worker_dead(worker_core& one) = 0;
     [[nodiscard]] virtual std::string serializer_name() const = 0;
@@ -205,6 +206,7 @@ public:
     /// connections. Not a disconnect: exited_after_disconnect() stays as it is.
     void close() {
         if (channel_.is_open()) {
+            goes_quietly_ = true;
             channel_.flush();
             channel_.close();
             on_channel_end();
@@ -290,7 +292,17 @@ private:
     // SIGTERM, and SIGKILL when that does not help.
     void end(std::chrono::nanoseconds kill_after = std::chrono::seconds{3}) {
         process_.signal(SIGTERM);
-        wait(kill_after, [this] { process_.signal(SIGKILL); });
+        wait(kill_after, [this] { end_now(); });
+    }
+    // A process in an uninterruptible wait of the kernel does not even die of SIGKILL: its place
+    // does not wait for that. It is reaped when it ends after all.
+    void end_now() {
+        process_.signal(SIGKILL);
+        wait(std::chrono::seconds{5}, [this] {
+            if (!exit_seen_) {
+                on_exit({});
+            }
+        });
     }
     template <typename F>
     void wait(std::chrono::nanoseconds patience, F then) {
@@ -318,6 +330,8 @@ private:
     [[nodiscard]] bool takes_connections() const noexcept {
         return is_serving() && !queue_.is_behind();
     }
+    // Whether its place is not meant to stay empty.
+    [[nodiscard]] bool may_return() const noexcept { return !after_disconnect_ && !dismissed_; }
     // Its main function has returned to the loop, or it has said that it is ready.
     [[nodiscard]] bool is_up() const noexcept { return ready_ || (running_ && !defers_ready_); }
     // The end of what it said on standard error while it booted, if that was listened to.
@@ -333,6 +347,7 @@ private:
         }
     }
     void kill_unresponsive();
+    void expect_exit();
     void hand_over(connection_source& from, unique_fd accepted) {
         queue_.add(from, std::move(accepted));
         in_flight_ = queue_.size();
@@ -367,6 +382,7 @@ private:
     std::unique_ptr<boot_output> boot_output_;
     std::optional<exit_reason> because_; // why we end it, if we do
     exit_report report_;
+    std::optional<restart_decision> decided_; // before its exit
     worker_state state_ = worker_state::none;
     exit_status status_;
     std::unique_ptr<worker_events> events_;
@@ -382,8 +398,10 @@ private:
     bool defers_ready_ = false;
     bool ready_ = false;
     bool stalled_ = false;
-    bool leaving_ = false; // told to go, or says so
+    bool goes_quietly_ = false; // its loop has ended, or we have closed its channel
+    bool leaving_ = false;      // told to go, or says so
     bool after_disconnect_ = false;
+    bool dismissed_ = false; // by primary.disconnect(), which it may be too dead to follow
     bool channel_ended_ = false;
     bool disconnect_told_ = false;
     bool exit_seen_ = false;
@@ -419,7 +437,9 @@ inline void worker_core::on_frame(frame& arrived) {
             on_violation(errc::bad_frame);
         }
     } else if (arrived.header.kind == frame_kind::running) {
-        if (!std::exchange(running_, true)) {
+        if (arrived.header.type != 0) {
+            goes_quietly_ = true;
+        } else if (!std::exchange(running_, true)) {
             start_pulse();
             pulse_.excuse_until(loop_.now()); // what it did before was its boot
             owner_.on_worker_up(*this);
@@ -513,14 +533,7 @@ inline void worker_core::look_at_pulse(std::chrono::steady_clock::time_point now
 inline void worker_core::kill_unresponsive() {
     report_.diagnosis = os::describe_process(process_.pid());
     because_ = exit_reason::unresponsive;
-    process_.signal(SIGKILL);
-    // A process in an uninterruptible wait of the kernel does not even die: its place does not wait
-    // for that. It is reaped when it ends after all.
-    wait(std::chrono::seconds{5}, [this] {
-        if (!exit_seen_) {
-            on_exit({});
-        }
-    });
+    end_now();
 }
 
 inline void worker_core::on_channel_drained() {
@@ -541,10 +554,24 @@ inline void worker_core::on_channel_end() {
     channel_.close();
     leaving_ = true;
     on_window_changed();
-    if (!exit_seen_ && !after_disconnect_) { // it closed the channel and lives on
-        wait(std::chrono::seconds{2}, [this] { end(); });
+    if (!exit_seen_ && !after_disconnect_) {
+        expect_exit();
     }
     advance();
+}
+
+// The channel's end is mostly a part of the process's own, or main() has returned from run() and
+// does the rest. Else it has lost the channel and lives on.
+inline void worker_core::expect_exit() {
+    using namespace std::chrono_literals;
+    if (goes_quietly_ || !was_online_ || because_) {
+        wait(2s, [this] { end(); });
+        return;
+    }
+    wait(250ms, [this] {
+        end();
+        owner_.on_worker_lost(*this);
+    });
 }
 
 inline void worker_core::on_exit(const os::exit_info& info) {

@@ -50,7 +50,7 @@ enum class frame_kind : std::uint8_t {
     close_listener,
     taken,    // look at the control page
     willing,  // takes connections of this listener again
-    running,  // its loop turns
+    running,  // its loop turns (type 1: not any more)
     ready,    // it can do its work (type 1: it will say so)
     announce, // leaves on purpose
     relay,    // a message for another worker (sequence: its id) or all others (0)

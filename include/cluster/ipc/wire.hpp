@@ -107,6 +107,7 @@ struct listen_message {
     bool drops_beyond_most = false;
     bind_options how{};
     wire_datagram datagram{};
+    bool sheds = false; // listen_options::under_pressure
 };
 
 /// The answer; with a socket unless the primary accepts connections.

@@ -11,6 +11,12 @@
 namespace cluster {
 inline namespace v0 {
 
+/// What becomes of connections for which no descriptor is left.
+enum class pressure {
+    wait, ///< they stay in the kernel's queue until there is one
+    shed  ///< they are accepted and closed at once: a descriptor is kept in reserve for that
+};
+
 /// Where a server listens, and how. Workers that ask for the same address share it; asking for one
 /// address with different options is an error (`errc::conflicting_options`), as is asking twice in
 /// one worker (EADDRINUSE).
@@ -54,6 +60,10 @@ struct listen_options {
     /// The same limit for all workers together. Whatever the scheduling policy is, the primary
     /// accepts then: somebody has to count.
     std::size_t max_cluster_connections = unlimited;
+    /// When the process that accepts has as many descriptors as it may (RLIMIT_NOFILE); see also
+    /// event::fd_pressure. That is the primary where it hands connections out, else the worker. For
+    /// want of memory, or of descriptors of the whole system, connections wait in any case.
+    pressure under_pressure = pressure::wait;
     /// Small writes leave at once (TCP_NODELAY).
     bool no_delay = true;
     /// A connection that is silent for so long is probed, and ends when the peer is gone

@@ -2,6 +2,7 @@
 #ifndef CLUSTER_NET_SERVER_HPP
 #define CLUSTER_NET_SERVER_HPP
 
+#include "../detail/accept_pressure.hpp"
 #include "../detail/connection_account.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
@@ -10,7 +11,6 @@
 #include "connection.hpp"
 #include "listen_options.hpp"
 
-#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -35,6 +35,8 @@ public:
     virtual void on_server_closed(server& which) noexcept = 0;   // takes no new connections
     virtual void on_server_finished(server& which) noexcept = 0; // and has none left
     virtual void on_server_ready(server& which) noexcept = 0;    // handed ones are welcome again
+    /// It cannot accept: no descriptors, no memory. At most once a second; may throw.
+    virtual void on_server_pressure(server& which, const std::error_code& cause) = 0;
     /// Where its connections are counted; null: nowhere.
     virtual std::shared_ptr<load_counters> load() noexcept = 0;
 
@@ -43,31 +45,6 @@ protected:
 };
 
 struct server_access;
-
-/// How long to leave a listener alone whose accept() fails for want of resources, or again and
-/// again: while it stays readable, trying would keep a processor busy.
-class accept_pressure {
-public:
-    void succeeded() noexcept {
-        pause_ = std::chrono::milliseconds{0};
-        failures_ = 0;
-    }
-    /// A connection of its own fault. \returns whether there have been too many in a row.
-    [[nodiscard]] bool failed() noexcept { return ++failures_ >= most_failures; }
-    /// 50 ms, then twice as long each time, 500 ms at most.
-    [[nodiscard]] std::chrono::milliseconds next_pause() noexcept {
-        using namespace std::chrono_literals;
-        failures_ = 0;
-        pause_ = pause_ == 0ms ? 50ms : (pause_ < 400ms ? 2 * pause_ : 500ms);
-        return pause_;
-    }
-
-private:
-    static constexpr int most_failures = 128;
-
-    std::chrono::milliseconds pause_{0};
-    int failures_ = 0;
-};
 
 enum class accept_mode : std::uint8_t {
     handed,    // the primary accepts and passes connections on
@@ -99,6 +76,7 @@ public:
                 each->watch.stop();
                 each->fd.reset();
             }
+            pressure_.release_reserve();
             remove_file();
             hold(false);
             account_->wait_for_changes(true);
@@ -154,6 +132,9 @@ public:
           waiting_{limit_ == 0 && !drops_} {
         account_ = std::make_shared<detail::connection_account>(
             loop, [this] { on_change(); }, owner.load());
+        if (options.under_pressure == pressure::shed && mode != detail::accept_mode::handed) {
+            pressure_.keep_reserve();
+        }
         hold(true);
     }
     ~server() {
@@ -237,7 +218,7 @@ private:
         while (budget-- != 0 && listening_ && !waiting_) {
             unique_fd accepted = detail::os::accept_from(from.fd.get());
             if (!accepted) {
-                if (!goes_on_after(detail::os::classify_accept_error(errno))) {
+                if (!goes_on_after(from, detail::os::last_error())) {
                     return;
                 }
                 continue;
@@ -255,15 +236,29 @@ private:
         }
     }
 
-    bool goes_on_after(detail::os::accept_failure failure) {
+    bool goes_on_after(const socket& from, const std::error_code& cause) {
         using enum detail::os::accept_failure;
+        auto failure = detail::os::classify_accept_error(cause.value());
         // Broken: shut down by one who shares it. The primary repairs it, or nobody does: then it
         // must not keep us busy.
-        if (failure == listener_broken || failure == out_of_resources ||
-            (failure == this_connection && pressure_.failed())) {
-            pause_for_resources();
+        if (failure == listener_broken || (failure == this_connection && pressure_.failed())) {
+            pause();
+        } else if (failure == out_of_resources) {
+            relieve(from, cause);
         }
         return failure == this_connection && !waiting_;
+    }
+
+    void relieve(const socket& from, const std::error_code& cause) {
+        auto shed = pressure_.shed(from.fd.get(), cause);
+        if (shed == 0) {
+            pause_for_resources(cause);
+            return;
+        }
+        for (; shed != 0; --shed) {
+            account_->refused(false);
+        }
+        tell_pressure(cause);
     }
 
     // May throw what the handler throws; nothing of ours is left undone then. `handed`: by the
@@ -305,10 +300,19 @@ private:
         }
     }
 
-    void pause_for_resources() {
+    void pause() {
         wait_for_room();
         pause_.cancel();
         pause_ = loop_.after(pressure_.next_pause(), [this] { on_change(); });
+    }
+    void pause_for_resources(const std::error_code& cause) {
+        pause();
+        tell_pressure(cause);
+    }
+    void tell_pressure(const std::error_code& cause) {
+        if (pressure_.is_news(loop_.now())) {
+            owner_.on_server_pressure(*this, cause);
+        }
     }
 
     void on_change() {
@@ -339,6 +343,7 @@ private:
     }
 
     void fail() noexcept {
+        pressure_.release_reserve();
         listening_ = false;
         finished_ = true;
         owner_.on_server_finished(*this);
@@ -413,7 +418,9 @@ struct server_access {
     static void own_file(server& of, std::string path) { of.own_file(std::move(path)); }
     static bool welcomes(const server& of) noexcept { return of.welcomes_handed(); }
     static void take(server& by, unique_fd accepted) { by.take(std::move(accepted), true); }
-    static void pause_for_resources(server& of) { of.pause_for_resources(); }
+    static void pause_for_resources(server& of, const std::error_code& cause) {
+        of.pause_for_resources(cause);
+    }
 };
 
 } // namespace detail

@@ -41,6 +41,9 @@ namespace restart {
 /// before until Limit is reached, and workers that die together do not come back together. Where
 /// `Inner` asks for a pause of its own, that is the certain part if it is longer.
 ///
+/// After a death for want of memory p is doubled, to at most Limit: the sooner the worker is back,
+/// the sooner somebody is the next.
+///
 /// A death is not a quick one, and the pauses begin anew, after the worker was online and has lived
 /// for `Stable`. Places do not know of each other; for that, see `limit`.
 template <time_span First,
@@ -56,7 +59,7 @@ public:
 
     restart_decision decide(const exit_report& report) {
         using std::chrono::milliseconds;
-        milliseconds longest = pause_after(quick_deaths(report));
+        milliseconds longest = pause_after(quick_deaths(report) + (report.out_of_memory ? 1 : 0));
         restart_decision decision = inner_.decide(report);
         if (decision.what == restart_decision::action::restart) {
             milliseconds chance = longest / 2;

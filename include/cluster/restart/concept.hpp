@@ -31,6 +31,7 @@ inline namespace v0 {
 
 /// What a restart policy is told about a death.
 struct exit_report {
+    /// Unknown for one that has lost its channel: the policy is asked before it has ended.
     exit_status status;
     std::uint32_t worker_id = 0;
     /// How long the worker lived.

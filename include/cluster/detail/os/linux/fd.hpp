@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include <fcntl.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 namespace cluster {
@@ -32,6 +33,12 @@ inline void close_descriptor(int fd) noexcept {
     int saved = errno;
     ::close(fd);
     errno = saved;
+}
+
+/// A descriptor that is good for nothing but to be closed when its place is needed; -1 when there is
+/// none to be had.
+inline int open_reserve() noexcept {
+    return ::eventfd(0, EFD_CLOEXEC);
 }
 
 /// A second, close-on-exec descriptor for the same open file; -1 and errno on failure.

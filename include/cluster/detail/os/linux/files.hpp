@@ -47,6 +47,15 @@ inline unique_fd open_program(const std::string& path) noexcept {
     return unique_fd{::open(path.c_str(), O_PATH | O_CLOEXEC)};
 }
 
+/// Whether the file, also one behind an O_PATH descriptor, begins with #!.
+inline bool is_script(int program) noexcept {
+    char start[2] = {};
+    auto link = "/proc/self/fd/" + std::to_string(program);
+    unique_fd file{::open(link.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
+    return file && ::read(file.get(), start, sizeof start) == 2 && start[0] == '#' &&
+           start[1] == '!';
+}
+
 /// Where the program that runs now was started from: the name by which it was called if that leads
 /// to it (a link that a deploy moves keeps its name), else its own. Empty when the system does not
 /// tell.

@@ -167,6 +167,12 @@ inline bool set_receive_low_water(int fd, int bytes) noexcept {
 inline bool is_listening(int fd) noexcept {
     return option(fd, SOL_SOCKET, SO_ACCEPTCONN, 0) == 1;
 }
+/// Whether a UNIX socket was shut down for reading. One that listens still says that it does, but
+/// refuses whoever comes, and nothing makes it listen again.
+inline bool is_shut_down(int fd) noexcept {
+    pollfd asked{fd, POLLRDHUP, 0};
+    return ::poll(&asked, 1, 0) == 1 && (asked.revents & POLLRDHUP) != 0;
+}
 inline bool is_stream_socket(int fd) noexcept {
     return option(fd, SOL_SOCKET, SO_TYPE, -1) == SOCK_STREAM;
 }
