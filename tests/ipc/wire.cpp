@@ -48,7 +48,7 @@ listen_message full_question() {
     asked.path = "/run/server.sock";
     asked.activated = "web";
     asked.most = 9;
-    asked.how = {7, true, true, false, 1, 2, 3, 0660, 4, {}};
+    asked.how = {7, true, true, false, false, 1, 2, 3, 0660, 4, {}};
     asked.own_socket = true;
     asked.fd = 5;
     asked.datagram = {true, true, true, 1000, 2000};

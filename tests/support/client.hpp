@@ -15,6 +15,8 @@
 #include <system_error>
 #include <utility>
 
+#include <netinet/in.h>
+
 namespace cluster_test {
 
 inline cluster::address loopback(std::uint16_t port) {
@@ -41,6 +43,8 @@ inline cluster::unique_fd connect_socket(const cluster::address& to,
     namespace os = cluster::detail::os;
     auto fd = os::open_stream_socket(to.family());
     os::set_nonblocking(fd.get(), false);
+    // The port is chosen by connect(), which may take one that is busy with another peer.
+    os::set_option(fd.get(), IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, from.port() == 0 ? 1 : 0);
     if (from.family() != cluster::address_family::none && !os::bind_to(fd.get(), from)) {
         return {};
     }

@@ -149,8 +149,14 @@ inline std::error_code shared_listener::open() {
         }
         wanted = {shortest};
     }
+    if (mode_ == accept_mode::own_socket && steering_ != kernel_steering::none) {
+        not_steered_ = sockets_.steer(steering_);
+        mode_ = not_steered_ ? accept_mode::handed : mode_;
+    }
+    auto how = asked_.how;
+    how.first_of_group = mode_ == accept_mode::own_socket;
     std::error_code error;
-    fd_ = bind_first(wanted, asked_.how, at_, error);
+    fd_ = bind_first(wanted, how, at_, error);
     if (error) {
         return error;
     }
@@ -159,16 +165,8 @@ inline std::error_code shared_listener::open() {
         at_ = wanted.front();
     }
     if (mode_ == accept_mode::own_socket) {
-        // It has proved that the address is free, which a socket with SO_REUSEPORT would not.
-        not_steered_ =
-            steering_ == kernel_steering::none ? std::error_code{} : sockets_.steer(steering_);
-        if (!not_steered_) {
-            fd_.reset();
-        } else {
-            mode_ = accept_mode::handed;
-        }
-    }
-    if (mode_ != accept_mode::own_socket) {
+        sockets_.start(std::move(fd_));
+    } else {
         hand_out_.start(fd_.get(), at_, asked_.sheds && mode_ == accept_mode::handed);
     }
     return {};

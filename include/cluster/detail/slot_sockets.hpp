@@ -43,6 +43,9 @@ public:
         return !steering_ ? "" : why ? "classic filter: " + why.message() : "kernel";
     }
 
+    /// The first place's socket, which has the address already: nobody else can take it meanwhile.
+    void start(unique_fd first) noexcept { first_ = std::move(first); }
+
     /// The worker's own reference to the socket of its place, which is made when it is needed, and
     /// to where it tells its load, if that counts. `at` becomes the address as bound.
     descriptor_list
@@ -50,7 +53,7 @@ public:
         slot_socket* mine = find(one.slot());
         if (mine == nullptr) {
             options.reuse_port = true;
-            unique_fd fresh = bind_once(at, options, at, error);
+            unique_fd fresh = first_ ? std::move(first_) : bind_once(at, options, at, error);
             if (fresh && steering_) {
                 error = steering_->add(one.slot(), fresh.get());
             }
@@ -188,6 +191,7 @@ private:
     }
 
     std::uint32_t key_;
+    unique_fd first_; // until a place has it
     std::vector<worker_core*> members_;
     std::vector<slot_socket> sockets_;
     std::unique_ptr<os::steering> steering_;

@@ -57,6 +57,7 @@ struct bind_options {
     std::int32_t backlog = 511;
     bool ipv6_only = false;
     bool reuse_port = false;
+    bool first_of_group = false; // the address must be free, but joins a group of reuse_port
     bool no_delay = true;
     std::int32_t keep_alive = 0;   // seconds
     std::int32_t defer_accept = 0; // seconds
@@ -77,6 +78,7 @@ inline bind_options binding_of(const listen_options& options) noexcept {
     return {options.backlog,
             options.ipv6_only,
             options.reuse_port,
+            false,
             options.no_delay,
             seconds(options.keep_alive),
             seconds(options.defer_accept),
@@ -135,7 +137,8 @@ bind_once(const address& wanted, const bind_options& options, address& at, std::
             return fail();
         }
     }
-    if (!set_access(wanted, options)) {
+    // Bound with SO_REUSEPORT it would not have noticed another group.
+    if (!set_access(wanted, options) || (options.first_of_group && !os::set_reuse_port(fd.get()))) {
         return fail();
     }
     at = os::local_address(fd.get());
