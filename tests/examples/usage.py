@@ -162,6 +162,96 @@ def http_server(program):
     assert chosen.returncode == 2 and "sticky" in chosen.stderr, chosen
 
 
+class WebSocket:
+    """A client of RFC 6455 for short texts."""
+
+    def __init__(self, port, source):
+        self.connection = connect(port, source)
+        self.connection.sendall(b"GET /chat HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                                b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+        self.input = self.connection.makefile("rb")
+        head = b"".join(iter(self.input.readline, b"\r\n"))
+        assert head.startswith(b"HTTP/1.1 101 ") and b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" in head, head
+        _, self.worker, _, self.place, _, visit = self.receive().replace(",", "").split()
+        self.visit = int(visit)
+
+    def send(self, text, code=0x81):
+        mask, payload = b"\1\2\3\4", text.encode()
+        masked = bytes(each ^ mask[i % 4] for i, each in enumerate(payload))
+        self.connection.sendall(bytes([code, 0x80 | len(payload)]) + mask + masked)
+
+    def frame(self):
+        first, length = self.input.read(2)
+        return first, self.input.read(length)
+
+    def receive(self):
+        first, payload = self.frame()
+        assert first == 0x81, first
+        return payload.decode()
+
+    def close(self):
+        self.send("", 0x88)
+        assert self.frame() == (0x88, b"\x03\xe8")
+        self.leave()
+
+    def leave(self):
+        self.input.close()
+        self.connection.close()
+
+
+def clients_apart(port):
+    """A client of one worker and one of another."""
+    ann = WebSocket(port, "127.0.0.2")
+    for last in range(3, 200):
+        bob = WebSocket(port, f"127.0.0.{last}")
+        if bob.place != ann.place:
+            return ann, bob, f"127.0.0.{last}"
+        bob.close()
+    raise AssertionError("all clients have one worker")
+
+
+def sticky_chat(program):
+    assert program.stdout.readline().startswith("listening on ")
+    ann, bob, bobs_address = clients_apart(8000)
+    ann.send("hello")
+    assert ann.receive() == bob.receive() == "::ffff:127.0.0.2: hello"
+    bob.send("ping", 0x89)
+    assert bob.frame() == (0x8A, b"ping")
+    home, visit = ann.worker, ann.visit
+    for _ in range(3):
+        ann.close()
+        ann = WebSocket(8000, "127.0.0.2")
+        visit += 1
+        assert (ann.worker, ann.visit) == (home, visit), "the worker does not know its client"
+    victim = [each for each in children(program.pid) if worker_of(each) == bob.worker]
+    assert len(victim) == 1, victim
+    os.kill(victim[0], signal.SIGKILL)
+    assert bob.input.read(1) == b"", "bob's worker lives on"
+    second = WebSocket(8000, "127.0.0.2")
+    assert (second.worker, second.visit) == (home, visit + 1), "another worker's death moved the client"
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        again = WebSocket(8000, bobs_address)
+        if again.place == bob.place:
+            break
+        again.close()
+        assert time.monotonic() < deadline, "bob does not come home"
+    assert again.worker != bob.worker
+    again.send("back")
+    assert ann.receive() == second.receive() == again.receive() == f"::ffff:{bobs_address}: back"
+    program.send_signal(signal.SIGTERM)
+    assert ann.frame() == (0x88, b"\x03\xe9"), "no goodbye"
+    for each in (ann, second, again):
+        each.leave()
+    assert program.wait(PATIENCE) == 0
+
+
+def worker_of(pid):
+    """The number of the worker that this process is, as ps shows it."""
+    with open(f"/proc/{pid}/cmdline", "rb") as title:
+        return title.read().decode().split("worker ")[1].split(",")[0]
+
+
 def handles(program):
     for _ in range(4):
         with connect(9000) as connection:
@@ -218,6 +308,7 @@ CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, Non
           "03_restart_strategies": (restart_strategies, None),
           "04_zero_downtime": (zero_downtime, 8000),
           "05_scheduling": (scheduling, 8000), "http_server": (http_server, None),
+          "sticky_chat": (sticky_chat, 8000),
           "09_handles": (handles, 9000), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
 
 

@@ -195,6 +195,13 @@ TEST_CASE("reloads under load lose nobody: shared_socket") {
 TEST_CASE("reloads under load lose nobody: reuse_port") {
     lose_nobody<cluster::scheduling::reuse_port>("reloads under load lose nobody: reuse_port");
 }
+TEST_CASE("reloads under load lose nobody: least_connections") {
+    lose_nobody<cluster::scheduling::least_connections>(
+        "reloads under load lose nobody: least_connections");
+}
+TEST_CASE("reloads under load lose nobody: sticky") {
+    lose_nobody<cluster::scheduling::sticky<>>("reloads under load lose nobody: sticky");
+}
 
 TEST_CASE("a generation that dies at boot is given up and the old one serves on") {
     auto result = reload_under_load<cluster::compose<cluster::restart::always>>(

@@ -41,7 +41,10 @@ protected:
 /// keeps those that are there from waking us again.
 class first_bytes {
 public:
-    first_bytes(event_loop& loop, first_bytes_owner& owner) noexcept : loop_{loop}, owner_{owner} {}
+    first_bytes(event_loop& loop,
+                first_bytes_owner& owner,
+                std::chrono::nanoseconds patience = std::chrono::seconds{1}) noexcept
+        : loop_{loop}, owner_{owner}, patience_{patience} {}
     first_bytes(first_bytes&&) = delete;
     first_bytes& operator=(first_bytes&&) = delete;
 
@@ -64,7 +67,7 @@ public:
     /// its time is over. \pre has_room()
     void wait(arrival one, std::size_t have) {
         if (!one.deadline) {
-            one.deadline = loop_.now() + patience;
+            one.deadline = loop_.now() + patience_;
         }
         auto added = std::make_unique<waiting>(*this, std::move(one), have);
         auto& connection = *waiting_.emplace_back(std::move(added));
@@ -75,7 +78,6 @@ public:
 
 private:
     static constexpr std::size_t most_waiting = 1024;
-    static constexpr std::chrono::seconds patience{1};
 
     class waiting {
     public:
@@ -145,6 +147,7 @@ private:
 
     event_loop& loop_;
     first_bytes_owner& owner_;
+    std::chrono::nanoseconds patience_;
     std::vector<std::byte> buffer_;
     std::vector<std::unique_ptr<waiting>> waiting_;
 };
