@@ -3,14 +3,16 @@
 // says more.
 #include <cluster.hpp>
 
+#include <array>
 #include <charconv>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <initializer_list>
 #include <memory>
 #include <optional>
+#include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -32,7 +34,10 @@ constexpr const char* usage = R"(usage: http_server [option]...
   --host HOST        the address, default: every one, IPv4 and IPv6
   --workers N        processes, default: one per available CPU
   --backend B        process
-  --scheduling S     round_robin (default), shared_socket or reuse_port
+  --scheduling S     round_robin (default), shared_socket, reuse_port, least_connections,
+                     power_of_two, weighted_round_robin, random, sticky, sticky_modulo,
+                     round_robin_kernel, least_loaded_kernel or sticky_kernel; without it
+                     $CLUSTER_SCHED_POLICY
   --restart R        always (default): a worker that dies is replaced; backoff: after a pause that
                      grows with quick deaths; or never
   --quiet            print nothing but "listening on HOST:PORT"
@@ -65,11 +70,26 @@ std::optional<Number> to_number(std::string_view text, Number least, Number most
     return whole && value >= least && value <= most ? std::optional{value} : std::nullopt;
 }
 
+// One type for all of them: the program is compiled once, not once for each model.
+namespace scheduling = cluster::scheduling;
+using any_scheduling = scheduling::from_environment<scheduling::round_robin,
+                                                    scheduling::shared_socket,
+                                                    scheduling::reuse_port,
+                                                    scheduling::least_connections,
+                                                    scheduling::power_of_two,
+                                                    scheduling::weighted_round_robin,
+                                                    scheduling::random,
+                                                    scheduling::sticky<>,
+                                                    scheduling::sticky_modulo,
+                                                    scheduling::round_robin_kernel,
+                                                    scheduling::least_loaded_kernel,
+                                                    scheduling::sticky_kernel>;
+
 struct options {
     std::string host;
     std::uint16_t port = 8000;
     unsigned workers = cluster::available_parallelism();
-    std::string scheduling = "round_robin";
+    std::string scheduling; // none: as the environment says
     std::string restart = "always";
     bool quiet = false;
 };
@@ -85,7 +105,7 @@ Number number_option(std::string_view name, std::string_view value, Number least
 
 std::string choice_option(std::string_view name,
                           std::string_view value,
-                          std::initializer_list<std::string_view> known) {
+                          std::span<const std::string_view> known) {
     std::string list;
     for (auto each : known) {
         if (value == each) {
@@ -97,6 +117,8 @@ std::string choice_option(std::string_view name,
 }
 
 void set(options& wanted, std::string_view name, std::string_view value) {
+    constexpr std::array<std::string_view, 3> restarts{"always", "backoff", "never"};
+    constexpr std::array<std::string_view, 1> backends{"process"};
     if (name == "--port") {
         wanted.port = number_option<std::uint16_t>(name, value, 0, 65535);
     } else if (name == "--workers") {
@@ -104,12 +126,11 @@ void set(options& wanted, std::string_view name, std::string_view value) {
     } else if (name == "--host") {
         wanted.host = value;
     } else if (name == "--scheduling") {
-        wanted.scheduling =
-            choice_option(name, value, {"round_robin", "shared_socket", "reuse_port"});
+        wanted.scheduling = choice_option(name, value, any_scheduling::names);
     } else if (name == "--restart") {
-        wanted.restart = choice_option(name, value, {"always", "backoff", "never"});
+        wanted.restart = choice_option(name, value, restarts);
     } else if (name == "--backend") {
-        choice_option(name, value, {"process"});
+        choice_option(name, value, backends);
     } else {
         reject("unknown option " + std::string{name});
     }
@@ -348,14 +369,15 @@ private:
 };
 static_assert(cluster::restart_strategy<chosen_restart>);
 
-// A worker runs the same program with the same arguments, so that it makes the same choice.
-template <typename Scheduling>
 int serve(int argc, char** argv, const options& wanted) {
-    cluster::compose<Scheduling, chosen_restart> app{argc, argv};
+    cluster::compose<any_scheduling, chosen_restart> app{argc, argv};
     std::shared_ptr<void> kept; // as long as the loop runs
     return app.run(
         [&](auto& primary) {
             using primary_type = std::remove_reference_t<decltype(primary)>;
+            if (!wanted.scheduling.empty()) {
+                primary.scheduling().choose(wanted.scheduling);
+            }
             primary.restart().choose(wanted.restart);
             kept = std::make_shared<supervisor<primary_type>>(primary, wanted);
         },
@@ -366,11 +388,9 @@ int serve(int argc, char** argv, const options& wanted) {
 
 int main(int argc, char** argv) {
     auto wanted = parse(argc, argv);
-    if (wanted.scheduling == "shared_socket") {
-        return serve<cluster::scheduling::shared_socket>(argc, argv, wanted);
+    try {
+        return serve(argc, argv, wanted);
+    } catch (const std::invalid_argument& error) { // what the environment says
+        reject(error.what());
     }
-    if (wanted.scheduling == "reuse_port") {
-        return serve<cluster::scheduling::reuse_port>(argc, argv, wanted);
-    }
-    return serve<cluster::scheduling::round_robin>(argc, argv, wanted);
 }

@@ -13,6 +13,7 @@
 
 #include <doctest/doctest.h>
 
+#include <string_view>
 #include <system_error>
 #include <type_traits>
 
@@ -75,6 +76,12 @@ static_assert(std::is_same_v<compose<archetypes::scheduling_by_kernel>,
 struct final_scheduling final {
     static constexpr auto accepts_in = cluster::accept_site::shared_socket;
 };
+struct final_scheduling_with_name final {
+    static constexpr auto accepts_in = cluster::accept_site::shared_socket;
+    static constexpr std::string_view name = "mine";
+};
+static_assert(
+    std::is_same_v<compose<final_scheduling_with_name>, basic_cluster<final_scheduling_with_name>>);
 struct final_restart final {
     cluster::restart_decision decide(const cluster::exit_report&) { return cluster::give_up; }
 };

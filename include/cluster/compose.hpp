@@ -24,8 +24,9 @@ template <typename P>
 inline constexpr bool looks_like_scheduling = says_where_it_accepts<P> || requires { &P::pick; };
 template <typename P>
 inline constexpr bool looks_like_serializer =
-    std::is_final_v<P> ? has_serializer_name<P> // has_encode cannot look into a final class
-                       : has_encode<P> || has_decode<P>;
+    std::is_final_v<P> // has_encode cannot look into a final class
+        ? has_serializer_name<P> && !looks_like_scheduling<P>
+        : has_encode<P> || has_decode<P>;
 template <typename P>
 inline constexpr bool looks_like_restart = requires { &P::decide; } || has_decide<P>;
 template <typename P>

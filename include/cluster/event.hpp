@@ -41,7 +41,8 @@ struct fd_pressure_info {
 /// | setup             | primary         | fork_options           | after each setup() and fork() |
 /// | fork              | primary, worker |                        | after fork(), first of all    |
 /// | online            | primary, worker |                        | its program reached its role  |
-/// | listening         | primary, worker | address                | a server of it listens        |
+/// | listening         | primary, worker | address                | a server of it listens, or a  |
+/// |                   |                 |                        | datagram socket is bound      |
 /// | ready             | primary, worker |                        | it can do its work            |
 /// | stalled           | primary, worker |                        | it has not answered for a     |
 /// |                   |                 |                        | while and gets no connections |
@@ -56,6 +57,8 @@ struct fd_pressure_info {
 /// | reload            | primary         | reload_report          | a reload has ended            |
 /// | listener_repaired | primary         | address                | a worker had broken a shared  |
 /// |                   |                 |                        | listening socket              |
+/// | backlog_clipped   | primary         | address                | the system lets fewer         |
+/// |                   |                 |                        | connections wait than asked   |
 /// | fd_pressure       | primary, self   | fd_pressure_info       | accept() found no descriptor, |
 /// |                   |                 |                        | at most once a second for an  |
 /// |                   |                 |                        | address; in who accepts       |
@@ -82,6 +85,8 @@ inline constexpr struct reload_t {
 } reload{};
 inline constexpr struct listener_repaired_t {
 } listener_repaired{};
+inline constexpr struct backlog_clipped_t {
+} backlog_clipped{};
 inline constexpr struct fd_pressure_t {
 } fd_pressure{};
 inline constexpr struct disconnect_t {

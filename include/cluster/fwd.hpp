@@ -12,6 +12,21 @@ namespace scheduling {
 class round_robin;
 struct shared_socket;
 struct reuse_port;
+class least_connections;
+class power_of_two;
+class weighted_round_robin;
+class random;
+namespace sticky_key {
+struct client_address;
+template <unsigned IPv4Bits = 24, unsigned IPv6Bits = 48>
+struct client_network;
+struct proxy_address;
+} // namespace sticky_key
+template <typename Key = sticky_key::client_address>
+class sticky;
+class sticky_modulo;
+template <typename... Policies>
+class from_environment;
 } // namespace scheduling
 
 namespace serialization {

@@ -9,6 +9,8 @@
 #include "fwd.hpp"
 #include "messaging.hpp"
 #include "net/connection.hpp"
+#include "net/datagram_options.hpp"
+#include "net/datagram_socket.hpp"
 #include "net/listener.hpp"
 #include "net/server.hpp"
 #include "net/stream.hpp"
@@ -245,6 +247,25 @@ public:
         return core_.servers().add(std::move(socket), {}, std::move(handler));
     }
 
+    /// Binds a datagram socket of the primary itself; without a handler it only sends.
+    /// \throws std::system_error with the address
+    datagram_socket& bind(const datagram_options& options,
+                          datagram_socket::message_handler handler = {}) {
+        std::error_code error;
+        auto& made = bind(options, std::move(handler), error);
+        if (error) {
+            throw std::system_error(error, detail::describe(options));
+        }
+        return made;
+    }
+    /// The same without exceptions; with an error the socket is closed and soon gone.
+    datagram_socket& bind(const datagram_options& options,
+                          datagram_socket::message_handler handler,
+                          std::error_code& error) {
+        auto socket = detail::bind_datagram(options, error);
+        return core_.datagrams().add(0, std::move(socket), options, std::move(handler));
+    }
+
     /// Reads and writes a connection in this role's loop. The role owns the stream.
     stream& attach(connection client) { return core_.streams_.attach(std::move(client)); }
 
@@ -265,6 +286,9 @@ private:
         } else if constexpr (std::is_same_v<Event, event::listener_repaired_t>) {
             return core_.listener_repaired_.add(without_worker<address>(std::forward<F>(handler)),
                                                 once);
+        } else if constexpr (std::is_same_v<Event, event::backlog_clipped_t>) {
+            return core_.backlog_clipped_.add(without_worker<address>(std::forward<F>(handler)),
+                                              once);
         } else if constexpr (std::is_same_v<Event, event::fd_pressure_t>) {
             return core_.servers().fd_pressure_.add(
                 without_worker<fd_pressure_info>(std::forward<F>(handler)), once);
@@ -308,11 +332,15 @@ private:
         return detail::pick_by(scheduling_, ready, from);
     }
     [[nodiscard]] bool needs_address() const noexcept override {
-        return detail::needs_address<typename Cluster::scheduling_type>();
+        return detail::needs_address(scheduling_);
     }
     [[nodiscard]] bool waits_for_one() const noexcept override {
-        return detail::waits_for_one<typename Cluster::scheduling_type>();
+        return detail::waits_for_one(scheduling_);
     }
+    [[nodiscard]] kernel_steering steering() const noexcept override {
+        return detail::steering_of(scheduling_);
+    }
+    [[nodiscard]] std::size_t peeks() const noexcept override { return detail::peeks(scheduling_); }
     detail::launched_worker launch(const detail::launch_request& request,
                                    std::error_code& error) override {
         return Cluster::backend_type::launch(request, error);

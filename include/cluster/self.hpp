@@ -8,6 +8,8 @@
 #include "fwd.hpp"
 #include "messaging.hpp"
 #include "net/connection.hpp"
+#include "net/datagram_options.hpp"
+#include "net/datagram_socket.hpp"
 #include "net/listener.hpp"
 #include "net/server.hpp"
 #include "net/stream.hpp"
@@ -61,10 +63,10 @@ public:
     using core::exited_after_disconnect;
 
     /// Says that the worker can do its work: the primary counts it as up, and a reload goes on. The
-    /// first listen() says it by itself, unless defer_ready() came before. Idempotent.
+    /// first listen() or bind() says it by itself, unless defer_ready() came before. Idempotent.
     void ready() { core::ready(); }
-    /// For a worker that has something to prepare: listen() does not mean ready, and servers accept
-    /// nothing until ready() is called.
+    /// For a worker that has something to prepare: listen() and bind() do not mean ready, and nothing
+    /// is accepted or received until ready() is called.
     using core::defer_ready;
     using core::is_ready;
 
@@ -109,6 +111,28 @@ public:
     }
     [[nodiscard]] listener open_listener(const listen_options& options, std::error_code& error) {
         return core::open_listener(options, error);
+    }
+
+    /// Binds a datagram socket to an address that all workers who ask for it share (`exclusive` and
+    /// `reuse_port`: to one of this worker's own). Blocks until the primary has bound it; `handler`
+    /// then gets the datagrams that arrive at this worker. Without a handler nothing is received:
+    /// for a socket that only sends. Makes the worker ready, as listen() does.
+    /// \throws std::system_error with the address in its text (EADDRINUSE, EACCES, …)
+    datagram_socket& bind(const datagram_options& options,
+                          datagram_socket::message_handler handler = {}) {
+        std::error_code error;
+        auto& made = bind(options, std::move(handler), error);
+        if (error) {
+            throw std::system_error(error, detail::describe(options));
+        }
+        return made;
+    }
+    /// The same without exceptions; with an error the socket is closed and soon gone.
+    datagram_socket& bind(const datagram_options& options,
+                          datagram_socket::message_handler handler,
+                          std::error_code& error) {
+        error.clear();
+        return core::bind_datagram(options, std::move(handler), error);
     }
 
     /// Reads and writes a connection in this role's loop. The role owns the stream.

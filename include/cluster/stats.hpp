@@ -63,7 +63,11 @@ struct slot_stats {
 /// An address that the cluster listens on.
 struct listener_stats {
     std::string address{};
-    std::string mode{};            ///< "handed", "shared" or "own_socket"
+    std::string mode{}; ///< "handed", "shared" or "own_socket"
+    /// Of a model that steers in the kernel: "kernel"; or "classic filter: " or "primary: " and why
+    /// it is not that.
+    std::string steering{};
+    std::uint64_t refused = 0;     ///< connections that the scheduling policy closed
     std::uint64_t waiting = 0;     ///< connections that the primary has accepted and no worker has
     std::uint32_t queue = 0;       ///< connections that nobody has accepted yet
     std::uint32_t queue_limit = 0; ///< the most of them, as the system clipped the backlog
@@ -163,6 +167,8 @@ inline void write_json(json_writer& json, const listener_stats& listener) {
     json.open('{');
     json.member("address", listener.address);
     json.member("mode", listener.mode);
+    json.member("steering", listener.steering);
+    json.member("refused", listener.refused);
     json.member("waiting", listener.waiting);
     json.member("queue", listener.queue);
     json.member("queue_limit", listener.queue_limit);
@@ -387,6 +393,7 @@ inline std::vector<listener_stats> merged(const std::vector<listener_stats>& lis
             result.push_back(each);
             continue;
         }
+        result[at].refused += each.refused;
         result[at].waiting += each.waiting;
         result[at].queue += each.queue;
         result[at].queue_limit += each.queue_limit;
@@ -399,6 +406,11 @@ inline std::vector<listener_stats> merged(const std::vector<listener_stats>& lis
 inline void write_listeners(metrics_of<listener_stats>& metrics) {
     using enum metric_type;
     using stats = listener_stats;
+    metrics.add({"cluster_listener_refused",
+                 counter,
+                 "",
+                 "Connections that the scheduling policy has closed."},
+                &stats::refused);
     metrics.add({"cluster_listener_waiting",
                  gauge,
                  "",

@@ -30,11 +30,11 @@ def own_network():
     return True
 
 
-def connect(port):
+def connect(port, source=None):
     deadline = time.monotonic() + PATIENCE
     while True:
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+            return socket.create_connection(("127.0.0.1", port), PATIENCE, source and (source, 0))
         except ConnectionRefusedError:
             if time.monotonic() > deadline:
                 raise
@@ -48,8 +48,8 @@ def read_all(connection):
     return data
 
 
-def get(port, path="/"):
-    with connect(port) as connection:
+def get(port, path="/", source=None):
+    with connect(port, source) as connection:
         connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         return read_all(connection)
 
@@ -112,6 +112,56 @@ def zero_downtime(program):
     assert f"reload done: {len(old)} replaced" in output and "drains" in output, output
 
 
+def scheduling(program):
+    answers = {get(8000).split(b"\r\n\r\n")[1] for _ in range(20)}
+    assert len(answers) == 1 and answers.pop().startswith(b"worker "), answers
+    program.kill()
+    program.wait(PATIENCE)
+
+
+def shares(port, count, source=None):
+    """How many of the answers came from each worker."""
+    counts = {}
+    for _ in range(count):
+        answer = get(port, source=source)
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        worker = answer.split(b"Hello from worker ")[1]
+        counts[worker] = counts.get(worker, 0) + 1
+    return counts
+
+
+def serve_with(path, model):
+    command = [path, "--port", "0", "--workers", "3", "--quiet", "--scheduling", model]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            port = int(server.stdout.readline().rsplit(":", 1)[1])
+            if model in ("round_robin", "weighted_round_robin"):
+                assert sorted(shares(port, 30).values()) == [10, 10, 10], model
+            elif model.startswith("sticky"):
+                for last in range(1, 9):
+                    assert len(shares(port, 4, f"127.0.0.{last}")) == 1, model
+            else:
+                assert sum(shares(port, 30).values()) == 30
+            server.send_signal(signal.SIGTERM)
+            assert server.wait(PATIENCE) == 0
+        finally:
+            server.kill()
+
+
+def http_server(program):
+    program.kill()
+    path = program.args[-1]
+    refusal = subprocess.run([path, "--scheduling", "?"], capture_output=True, text=True, timeout=PATIENCE)
+    assert refusal.returncode == 2, refusal
+    models = refusal.stderr.splitlines()[0].split("there is: ")[1].split(", ")
+    assert {"round_robin", "least_connections", "sticky"} <= set(models), models
+    for model in models:
+        serve_with(path, model)
+    chosen = subprocess.run([path], env={**os.environ, "CLUSTER_SCHED_POLICY": "?"}, capture_output=True,
+                            text=True, timeout=PATIENCE)
+    assert chosen.returncode == 2 and "sticky" in chosen.stderr, chosen
+
+
 def handles(program):
     for _ in range(4):
         with connect(9000) as connection:
@@ -144,10 +194,31 @@ def if_else(program):
         time.sleep(0.01)
 
 
+def udp_echo(program):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.1)
+        client.connect(("127.0.0.1", 9001))
+        deadline = time.monotonic() + PATIENCE
+        answers = 0
+        while answers != 20:
+            assert time.monotonic() < deadline, "no answer"
+            try:
+                client.send(b"hello")
+                answer = client.recv(100)
+            except (ConnectionRefusedError, TimeoutError):
+                continue  # the program is starting
+            assert answer.startswith(b"worker ") and answer.endswith(b": hello"), answer
+            answers += 1
+    program.send_signal(signal.SIGTERM)
+    assert program.wait(PATIENCE) == 0
+    assert "udp_echo is bound to " in program.stdout.read()
+
+
 CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, None),
           "03_restart_strategies": (restart_strategies, None),
           "04_zero_downtime": (zero_downtime, 8000),
-          "09_handles": (handles, 9000), "12_if_else": (if_else, 8000)}
+          "05_scheduling": (scheduling, 8000), "http_server": (http_server, None),
+          "09_handles": (handles, 9000), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
 
 
 def main():

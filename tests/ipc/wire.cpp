@@ -46,12 +46,12 @@ listen_message full_question() {
     asked.any_host = true;
     asked.local_path = true;
     asked.path = "/run/server.sock";
-    asked.backlog = 7;
-    asked.ipv6_only = true;
-    asked.no_delay = false;
+    asked.activated = "web";
+    asked.most = 9;
+    asked.how = {7, true, true, false, 1, 2, 3, 0660, 4, {}};
     asked.own_socket = true;
     asked.fd = 5;
-    asked.mode = 0660;
+    asked.datagram = {true, true, true, 1000, 2000};
     return asked;
 }
 
@@ -109,12 +109,11 @@ TEST_SUITE("ipc/wire") {
         CHECK(asked.any_host);
         CHECK(asked.local_path);
         CHECK(asked.path == "/run/server.sock");
-        CHECK(asked.backlog == 7);
-        CHECK(asked.ipv6_only);
-        CHECK_FALSE(asked.no_delay);
+        CHECK(asked.activated == "web");
+        CHECK(asked.most == 9);
+        CHECK(asked.how == full_question().how);
         CHECK(asked.own_socket);
         CHECK(asked.fd == 5);
-        CHECK(asked.mode == 0660);
         auto result = round_trip(listen_result_message{1, 2, to_wire(address::local("/x")), 2});
         CHECK(result.system_error == 1);
         CHECK(result.library_error == 2);

@@ -23,6 +23,9 @@ using cluster::scheduling_policy;
 using cluster::detail::any_scheduling;
 using cluster::detail::checked_scheduling;
 using cluster::detail::needs_address;
+using cluster::detail::peeks;
+using cluster::detail::peeks_sensibly;
+using cluster::detail::waits_for_one;
 
 struct worker : candidate {
     worker(std::uint32_t id, std::uint32_t slot, std::size_t in_flight) {
@@ -77,11 +80,31 @@ static_assert(
     std::is_same_v<checked_scheduling<archetypes::scheduling>::type, archetypes::scheduling>);
 static_assert(scheduling_policy<any_scheduling>, "what stands in for a faulty one");
 
-static_assert(needs_address<archetypes::scheduling>(), "who says nothing gets the address");
-static_assert(!needs_address<archetypes::scheduling_by_kernel>());
-static_assert(!needs_address<stateful>());
-static_assert(needs_address<wants_address_in_the_kernel>());
-static_assert(!needs_address<cluster::scheduling::reuse_port>());
+static_assert(needs_address(archetypes::scheduling{}), "who says nothing gets the address");
+static_assert(!needs_address(archetypes::scheduling_by_kernel{}));
+static_assert(!needs_address(stateful{}));
+static_assert(needs_address(wants_address_in_the_kernel{}));
+static_assert(!needs_address(cluster::scheduling::reuse_port{}));
+
+// Each of them may depend on the object.
+struct decides_late : stateful {
+    constexpr explicit decides_late(bool on = true) : sticks{on} {}
+    [[nodiscard]] constexpr bool needs_address() const { return sticks; }
+    [[nodiscard]] constexpr bool waits_for_one() const { return sticks; }
+    [[nodiscard]] constexpr std::size_t peeks() const { return sticks ? 10 : 0; }
+    bool sticks;
+};
+struct peeks_too_much : stateful {
+    static constexpr std::size_t peeks = cluster::most_peeked + 1;
+};
+struct peeks_text : stateful {
+    static constexpr const char* peeks = "all";
+};
+static_assert(needs_address(decides_late{}) && waits_for_one(decides_late{}));
+static_assert(peeks(decides_late{}) == 10 && peeks(decides_late{false}) == 0);
+static_assert(!waits_for_one(stateful{}) && peeks(stateful{}) == 0, "what is not said");
+static_assert(peeks_sensibly<decides_late>() && peeks_sensibly<stateful>());
+static_assert(!peeks_sensibly<peeks_too_much>() && !peeks_sensibly<peeks_text>());
 
 } // namespace scheduling_concept_test
 

@@ -1,62 +1,20 @@
 // SPDX-License-Identifier: MIT
 #include <cluster/scheduling/round_robin.hpp> // first and alone: proves the header is self-contained
 
+#include "../fixtures/candidates.hpp"
+
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstddef>
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <random>
 #include <set>
-#include <string>
 #include <vector>
 
 namespace {
 
-using cluster::candidate;
-using cluster::candidates;
 using cluster::scheduling::round_robin;
-
-struct worker : candidate {
-    explicit worker(std::uint32_t slot) {
-        id_ = slot + 1;
-        slot_ = slot;
-    }
-};
-
-/// The workers that are ready, in the order of the primary's table, which is any.
-struct table {
-    std::vector<std::unique_ptr<worker>> workers;
-    std::vector<const candidate*> ready;
-
-    explicit table(const std::vector<std::uint32_t>& slots) {
-        for (auto each : slots) {
-            add(each);
-        }
-    }
-    void add(std::uint32_t slot) {
-        workers.push_back(std::make_unique<worker>(slot));
-        ready.push_back(workers.back().get());
-    }
-    void remove(std::uint32_t slot) {
-        std::erase_if(ready, [slot](const candidate* each) { return each->slot() == slot; });
-    }
-    std::uint32_t next(round_robin& policy) {
-        candidates view{ready};
-        auto picked = policy.pick(view, {});
-        REQUIRE(picked < view.size());
-        return view[picked].slot();
-    }
-    std::string turns(round_robin& policy, int count) {
-        std::string result;
-        for (int i = 0; i != count; ++i) {
-            result += static_cast<char>('0' + next(policy));
-        }
-        return result;
-    }
-};
+using scheduling_test::table;
 
 } // namespace
 
@@ -119,10 +77,7 @@ TEST_SUITE("scheduling/round_robin") {
             std::mt19937 random{workers};
             std::shuffle(slots.begin(), slots.end(), random);
             table all{slots};
-            std::map<std::uint32_t, int> shares;
-            for (int i = 0; i != 1000; ++i) {
-                ++shares[all.next(policy)];
-            }
+            auto shares = all.shares(policy, 1000);
             auto [least, most] =
                 std::minmax_element(shares.begin(), shares.end(), [](const auto& a, const auto& b) {
                     return a.second < b.second;

@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -26,11 +27,19 @@ public:
                        std::shared_ptr<load_counters> load = {})
         : loop_{&loop}, changed_{std::move(changed)}, load_{std::move(load)} {}
 
+    /// What is open counts there, too. Before the first one.
+    void count_at(std::shared_ptr<std::atomic<std::uint32_t>> active) noexcept {
+        active_ = std::move(active);
+    }
+
     [[nodiscard]] std::size_t open() const noexcept { return open_.load(); }
     void opened() noexcept {
         open_.fetch_add(1);
         if (load_) {
             load_->accepted.fetch_add(1, std::memory_order_relaxed);
+        }
+        if (active_) {
+            active_->fetch_add(1, std::memory_order_relaxed);
         }
     }
     /// One that the primary does not know of is about to be opened.
@@ -52,6 +61,9 @@ public:
         open_.fetch_sub(1);
         if (load_) {
             load_->ended.fetch_add(1, std::memory_order_release);
+        }
+        if (active_) {
+            active_->fetch_sub(1, std::memory_order_relaxed);
         }
         if (waited_for_.load()) {
             std::lock_guard lock{mutex_};
@@ -84,6 +96,7 @@ private:
     std::mutex mutex_;
     event_loop* loop_;
     move_only_function<void()> changed_;
+    std::shared_ptr<std::atomic<std::uint32_t>> active_;
     std::shared_ptr<load_counters> load_; // of the whole process, where others can see them
 };
 

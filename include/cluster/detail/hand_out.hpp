@@ -8,6 +8,7 @@
 #include "../scheduling/concept.hpp"
 #include "../scheduling/round_robin.hpp"
 #include "accept_pressure.hpp"
+#include "first_bytes.hpp"
 #include "hand_over.hpp"
 #include "os.hpp"
 #include "worker_core.hpp"
@@ -16,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -30,6 +32,8 @@ public:
     virtual choice pick(const candidates& ready, const connection_info& from) = 0;
     [[nodiscard]] virtual bool needs_address() const noexcept = 0;
     [[nodiscard]] virtual bool waits_for_one() const noexcept = 0;
+    [[nodiscard]] virtual kernel_steering steering() const noexcept = 0;
+    [[nodiscard]] virtual std::size_t peeks() const noexcept = 0;
 
 protected:
     ~connection_router() = default;
@@ -37,14 +41,18 @@ protected:
 
 /// Accepts in the primary and gives each connection to the worker that the policy picks. While none
 /// can take any, connections wait in the kernel's queue.
-class hand_out final : public connection_source {
+class hand_out final : public connection_source, private first_bytes_owner {
 public:
     /// `broken` is called when the socket does not listen any more.
     hand_out(event_loop& loop,
              connection_router& router,
              std::uint32_t key,
              move_only_function<void()> broken)
-        : loop_{loop}, router_{router}, key_{key}, broken_{std::move(broken)} {
+        : loop_{loop},
+          router_{router},
+          key_{key},
+          broken_{std::move(broken)},
+          first_bytes_{loop, *this} {
         watch_.keep_alive(false);
     }
     ~hand_out() {
@@ -61,6 +69,13 @@ public:
         if (sheds) {
             pressure_.keep_reserve();
         }
+    }
+
+    /// The most connections that the workers may have together; the others wait in the kernel's
+    /// queue, or are closed.
+    void limit(std::uint64_t most, bool drops) noexcept {
+        most_ = most;
+        drops_beyond_most_ = drops;
     }
 
     void join(worker_core& one) { members_.push_back({&one}); }
@@ -81,26 +96,30 @@ public:
     void update(worker_core& one);
 
     /// Connections that were accepted and wait here.
-    [[nodiscard]] std::size_t waiting() const noexcept { return held_.size() + (blocked_ ? 1 : 0); }
+    [[nodiscard]] std::size_t waiting() const noexcept {
+        return held_.size() + first_bytes_.size() + (blocked_ ? 1 : 0);
+    }
     /// Why accept() has lately found no resources; none when it has not since the last call.
     [[nodiscard]] std::error_code take_pressure() noexcept {
         return std::exchange(untold_pressure_, {});
     }
-    /// Connections that the policy did not want, or that were shed.
+    /// Connections that were closed: the policy did not want them, there were too many, or they
+    /// were shed.
     [[nodiscard]] std::uint64_t refused() const noexcept { return refused_; }
     /// Closes what waits here: nobody will come for it.
     void drop_waiting() noexcept {
         held_.clear();
+        first_bytes_.clear();
         blocked_.reset();
     }
 
     [[nodiscard]] std::uint32_t key() const noexcept override { return key_; }
     void take_back(unique_fd accepted) override {
-        held_.push_back(std::move(accepted));
+        held_.push_back({std::move(accepted)});
         go_on();
     }
     void take_refused(const hand_over_queue& by, unique_fd accepted) override {
-        held_.push_back(std::move(accepted));
+        held_.push_back({std::move(accepted)});
         for (auto& each : members_) {
             if (&each.worker->queue_ == &by) {
                 set_willing(*each.worker, false);
@@ -111,7 +130,7 @@ public:
     }
 
 private:
-    static constexpr std::chrono::milliseconds patience_of_policy{20};
+    static constexpr std::chrono::milliseconds patience{20};
 
     struct member {
         worker_core* worker;
@@ -127,6 +146,14 @@ private:
         }
         return nullptr;
     }
+    [[nodiscard]] bool is_full() const noexcept {
+        constexpr auto unlimited = static_cast<std::uint64_t>(-1);
+        std::uint64_t all = 0;
+        for (std::size_t i = 0; most_ != unlimited && i != members_.size(); ++i) {
+            all += members_[i].worker->connections();
+        }
+        return all >= most_;
+    }
     [[nodiscard]] bool takes_more() const noexcept {
         return !ready_.empty() && blocked_on_ == nullptr && !retry_.active();
     }
@@ -136,9 +163,15 @@ private:
     void on_ready(os::io what);
     void pause();
     void relieve(const std::error_code& cause);
-    void dispatch(unique_fd accepted, const address& remote);
+    void ask_again_later();
+    void dispatch(arrival one, const address& remote);
+    bool look(const arrival& one, connection_info& from);
+    void on_first_bytes(arrival one) override {
+        held_.push_back(std::move(one));
+        go_on();
+    }
     void give(worker_core& to, unique_fd accepted);
-    void refuse(refusal why, unique_fd accepted, const connection_info& from);
+    void refuse(refusal why, arrival one, const connection_info& from);
 
     event_loop& loop_;
     connection_router& router_;
@@ -149,10 +182,13 @@ private:
     io_watch watch_;
     std::vector<member> members_;
     std::vector<const candidate*> ready_;
-    std::deque<unique_fd> held_; // given back by workers
-    unique_fd blocked_;          // picked for `blocked_on_`, whose window is full for the moment
+    first_bytes first_bytes_;
+    std::deque<arrival> held_; // given back by workers, or waited for their first bytes
+    unique_fd blocked_;        // picked for `blocked_on_`, whose window is full for the moment
     worker_core* blocked_on_ = nullptr;
     scheduling::round_robin in_turn_; // where the policy has no opinion
+    std::uint64_t most_ = static_cast<std::uint64_t>(-1);
+    bool drops_beyond_most_ = false;
     std::uint64_t refused_ = 0;
     accept_pressure pressure_;
     std::error_code untold_pressure_;
@@ -183,7 +219,7 @@ inline void hand_out::withdraw(member& one) noexcept {
         std::erase(ready_, gone);
         if (blocked_on_ == one.worker) {
             blocked_on_ = nullptr;
-            held_.push_front(std::move(blocked_));
+            held_.push_front({std::move(blocked_)});
         }
     }
 }
@@ -196,7 +232,7 @@ inline void hand_out::go_on() {
     while (takes_more() && !held_.empty()) {
         auto waiting = std::move(held_.front());
         held_.pop_front();
-        auto remote = os::remote_address(waiting.get());
+        auto remote = os::remote_address(waiting.fd.get());
         dispatch(std::move(waiting), remote);
     }
     watch(takes_more());
@@ -213,12 +249,17 @@ inline void hand_out::watch(bool on) {
 inline void hand_out::on_ready(os::io) {
     constexpr int accepts_per_wake = 128;
     for (int i = 0; i != accepts_per_wake && takes_more(); ++i) {
+        bool full = is_full();
+        if (full && !drops_beyond_most_) {
+            ask_again_later();
+            return;
+        }
         address remote;
         unique_fd accepted =
             router_.needs_address() ? os::accept_from(socket_, remote) : os::accept_from(socket_);
         if (accepted) {
             pressure_.succeeded();
-            dispatch(std::move(accepted), remote);
+            full ? ++refused_, void() : dispatch({std::move(accepted)}, remote);
             continue;
         }
         auto cause = os::last_error();
@@ -257,15 +298,34 @@ inline void hand_out::relieve(const std::error_code& cause) {
     }
 }
 
-inline void hand_out::dispatch(unique_fd accepted, const address& remote) {
+// What a worker's connections do nobody tells us.
+inline void hand_out::ask_again_later() {
+    retry_ = loop_.after(patience, [this] { go_on(); });
+    retry_.unref();
+    watch(false);
+}
+
+inline void hand_out::dispatch(arrival one, const address& remote) {
     connection_info from{remote, at_};
+    if (router_.peeks() != 0 && !look(one, from)) {
+        return; // it has ended
+    }
     auto picked = router_.pick(candidates{ready_}, from);
     if (picked.refused()) {
-        refuse(picked.why(), std::move(accepted), from);
+        refuse(picked.why(), std::move(one), from);
         return;
     }
     const candidate* chosen = ready_[picked.index() % ready_.size()];
-    give(const_cast<worker_core&>(static_cast<const worker_core&>(*chosen)), std::move(accepted));
+    give(const_cast<worker_core&>(static_cast<const worker_core&>(*chosen)), std::move(one.fd));
+}
+
+// \returns false when there is nobody any more.
+inline bool hand_out::look(const arrival& one, connection_info& from) {
+    auto bytes = first_bytes_.look(one.fd.get(), router_.peeks());
+    from.first_bytes = bytes.value_or(std::span<const std::byte>{});
+    from.more_may_come =
+        !one.settled && from.first_bytes.size() < router_.peeks() && first_bytes_.has_room();
+    return bytes.has_value();
 }
 
 // A worker whose window is full keeps its turn for a moment, so that a burst is spread as evenly as
@@ -281,22 +341,17 @@ inline void hand_out::give(worker_core& to, unique_fd accepted) {
     }
 }
 
-inline void hand_out::refuse(refusal why, unique_fd accepted, const connection_info& from) {
-    switch (why) {
-    case refusal::close:
+inline void hand_out::refuse(refusal why, arrival one, const connection_info& from) {
+    if (why == refusal::close) {
         ++refused_;
-        break;
-    case refusal::hold:
-        held_.push_front(std::move(accepted));
-        retry_ = loop_.after(patience_of_policy, [this] { go_on(); });
-        retry_.unref();
-        watch(false);
-        break;
-    case refusal::fallback: {
+    } else if (why == refusal::hold) {
+        held_.push_front(std::move(one));
+        ask_again_later();
+    } else if (why == refusal::more_bytes && from.more_may_come) {
+        first_bytes_.wait(std::move(one), from.first_bytes.size());
+    } else {
         const candidate* next = ready_[in_turn_.pick(candidates{ready_}, from)];
-        give(const_cast<worker_core&>(static_cast<const worker_core&>(*next)), std::move(accepted));
-        break;
-    }
+        give(const_cast<worker_core&>(static_cast<const worker_core&>(*next)), std::move(one.fd));
     }
 }
 

@@ -9,7 +9,11 @@
 #include "os/fd.hpp"
 
 #if defined(__linux__)
+#    include "os/linux/activation.hpp"
+#    include "os/linux/bpf.hpp"
+#    include "os/linux/classic_steering.hpp"
 #    include "os/linux/cpu.hpp"
+#    include "os/linux/datagram.hpp"
 #    include "os/linux/files.hpp"
 #    include "os/linux/memory.hpp"
 #    include "os/linux/pipe.hpp"
@@ -17,10 +21,12 @@
 #    include "os/linux/process.hpp"
 #    include "os/linux/process_info.hpp"
 #    include "os/linux/process_title.hpp"
+#    include "os/linux/random.hpp"
 #    include "os/linux/resolve.hpp"
 #    include "os/linux/signal_name.hpp"
 #    include "os/linux/signals.hpp"
 #    include "os/linux/socket.hpp"
+#    include "os/linux/steering.hpp"
 #endif
 
 #endif // CLUSTER_DETAIL_OS_HPP

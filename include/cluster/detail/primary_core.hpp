@@ -11,11 +11,13 @@
 #include "../shutdown_options.hpp"
 #include "../stats.hpp"
 #include "../supervision.hpp"
+#include "datagram_set.hpp"
 #include "hand_out.hpp"
 #include "replacements.hpp"
 #include "restart_queue.hpp"
 #include "rolling_reload.hpp"
 #include "server_set.hpp"
+#include "shared_datagram.hpp"
 #include "shared_listener.hpp"
 #include "shutdown_ladder.hpp"
 #include "worker_core.hpp"
@@ -66,6 +68,7 @@ public:
           generation_{std::make_shared<program_generation>(
               program_generation{1, os::open_running_program()})},
           servers_{loop},
+          datagrams_{loop},
           ladder_{loop, *this},
           replacements_{loop},
           reload_{*this} {}
@@ -84,6 +87,7 @@ public:
     emitter<worker_core&, const exit_report&> give_up_;
     emitter<const reload_report&> reloaded_;
     emitter<const address&> listener_repaired_;
+    emitter<const address&> backlog_clipped_;
     stream_set streams_;
 
     void setup(const fork_options& options) {
@@ -110,6 +114,7 @@ public:
     [[nodiscard]] cluster_stats stats() const;
 
     local_server_set& servers() noexcept { return servers_; }
+    local_datagram_set& datagrams() noexcept { return datagrams_; }
     [[nodiscard]] bool shutting_down() const noexcept { return ladder_.has_begun(); }
 
 private:
@@ -156,7 +161,14 @@ private:
                                    unique_fd& lasting);
     void not_started(worker_core& one, std::error_code error);
     void on_listen(worker_core& from, const frame& arrived);
+    template <typename Shared> // shared_listener, shared_datagram
+    void answer_listen(worker_core& from,
+                       std::uint32_t query,
+                       bool makes_ready,
+                       Shared* found,
+                       std::error_code error);
     shared_listener* listener_for(worker_core& from, listen_message& asked, std::error_code& error);
+    [[nodiscard]] int activated(const std::string& name);
     void close_unused_listeners();
     [[nodiscard]] bool holds_when_empty() const noexcept {
         return !shutting_down() && (paused_ || (supervision_.hold_when_empty && !hold_over_));
@@ -230,6 +242,9 @@ private:
     std::vector<owned_worker> workers_;
     std::deque<owned_worker> departed_; // so that a reference that somebody kept stays good a while
     std::vector<std::unique_ptr<shared_listener>> listeners_;
+    std::vector<os::activated_socket> activated_;
+    bool activated_taken_ = false;
+    shared_datagram_set shared_datagrams_;
     restart_queue restarts_{loop_,
                             [this] { return may_boot(); },
                             [this](returning_worker one) {
@@ -241,6 +256,7 @@ private:
                                 loop_.defer(alive_.guard([this] { reload_.go_on(); }));
                             }};
     local_server_set servers_;
+    local_datagram_set datagrams_;
 
     struct departure { // of the workers that disconnect() met
         std::vector<std::uint32_t> waiting;
@@ -412,6 +428,7 @@ inline void primary_core::on_worker_frame(worker_core& from, frame& arrived) {
                 each->leave(from, has_other(from));
             }
         }
+        shared_datagrams_.leave(arrived.header.type, from, has_other(from));
         close_unused_listeners();
         break;
     case frame_kind::willing:
@@ -438,21 +455,34 @@ inline void primary_core::on_worker_up(worker_core& one) {
     }));
 }
 
+// Also for one that was told to leave: it has not read that yet, and closes when it does.
 inline void primary_core::on_listen(worker_core& from, const frame& arrived) {
     listen_message asked;
-    listen_result_message result;
     std::error_code error;
-    unique_fd socket;
-    shared_listener* found = nullptr;
+    auto query = arrived.header.sequence;
     if (!decode_wire(arrived.payload, asked)) {
-        error = errc::bad_payload;
-    } else { // also for one that was told to leave: it has not read that yet, and closes when it does
-        found = listener_for(from, asked, error);
+        answer_listen<shared_listener>(from, query, false, nullptr, errc::bad_payload);
+    } else if (bool ready = asked.ready; asked.datagram.wanted) {
+        auto* found = shared_datagrams_.find_or_bind(from, asked, next_key_, error);
+        answer_listen(from, query, ready, found, error);
+    } else {
+        auto* found = listener_for(from, asked, error);
+        answer_listen(from, query, ready, found, error);
     }
-    bool becomes_ready = asked.ready && !from.ready_;
+}
+
+template <typename Shared>
+void primary_core::answer_listen(worker_core& from,
+                                 std::uint32_t query,
+                                 bool makes_ready,
+                                 Shared* found,
+                                 std::error_code error) {
+    listen_result_message result;
+    descriptor_list sockets;
+    bool becomes_ready = makes_ready && !from.ready_;
     if (found != nullptr && !error) {
-        from.ready_ = from.ready_ || asked.ready; // before it joins: it is served at once
-        socket = found->join(from, error);
+        from.ready_ = from.ready_ || makes_ready; // before it joins: it is served at once
+        sockets = found->join(from, error);
         from.ready_ = from.ready_ && !(error && becomes_ready);
     }
     if (error) {
@@ -462,13 +492,9 @@ inline void primary_core::on_listen(worker_core& from, const frame& arrived) {
         result.mode = static_cast<std::uint8_t>(found->mode());
     }
     from.channel_.send(
-        {0,
-         frame_kind::listen_result,
-         0,
-         found == nullptr ? 0 : found->key(),
-         arrived.header.sequence},
+        {0, frame_kind::listen_result, 0, found == nullptr ? 0 : found->key(), query},
         [&](byte_buffer& out) { encode_wire(result, out); },
-        descriptor_list{std::move(socket)},
+        std::move(sockets),
         {},
         true);
     if (error) {
@@ -485,8 +511,20 @@ inline void primary_core::on_listen(worker_core& from, const frame& arrived) {
 inline shared_listener*
 primary_core::listener_for(worker_core& from, listen_message& asked, std::error_code& error) {
     auto mode = asked.own_socket ? accept_mode::own_socket : policies_.mode();
+    if (!asked.activated.empty()) {
+        asked.fd = activated(asked.activated);
+        if (asked.fd == -1) {
+            error = std::make_error_code(std::errc::no_such_file_or_directory);
+            return nullptr;
+        }
+    }
+    if (asked.most != static_cast<std::uint64_t>(-1)) {
+        mode = accept_mode::handed; // somebody has to count
+    }
     if (mode == accept_mode::own_socket && (asked.local_path || asked.fd != -1)) {
-        mode = accept_mode::shared; // SO_REUSEPORT is for addresses of the network
+        // SO_REUSEPORT is for addresses of the network.
+        mode = policies_.steering() == kernel_steering::none ? accept_mode::shared
+                                                             : accept_mode::handed;
     }
     for (auto& each : listeners_) {
         if (each->matches(asked, from)) {
@@ -505,10 +543,29 @@ primary_core::listener_for(worker_core& from, listen_message& asked, std::error_
         return nullptr;
     }
     ++next_key_;
+    if (made->is_clipped()) {
+        loop_.defer(alive_.guard([this, at = made->at()] { backlog_clipped_.emit(at); }));
+    }
     return listeners_.emplace_back(std::move(made)).get();
 }
 
+// The descriptor of what the service manager calls so; -1.
+inline int primary_core::activated(const std::string& name) {
+    if (!std::exchange(activated_taken_, true)) {
+        activated_ = os::take_activated_sockets();
+    }
+    for (const auto& each : activated_) {
+        if (each.name == name) {
+            return each.descriptor;
+        }
+    }
+    return -1;
+}
+
 inline void primary_core::close_unused_listeners() {
+    if (!holds_when_empty()) {
+        shared_datagrams_.close_unused();
+    }
     std::erase_if(listeners_, [this](const auto& each) {
         if (each->in_use() || holds_when_empty()) {
             return false;
@@ -547,6 +604,7 @@ inline void primary_core::release_memberships(worker_core& one, bool kept) {
         for (auto& each : listeners_) {
             each->give_up_place(one.slot());
         }
+        shared_datagrams_.give_up_place(one.slot());
     }
     close_unused_listeners();
 }
@@ -703,6 +761,7 @@ inline void primary_core::free_place(std::uint32_t slot) {
     for (auto& each : listeners_) {
         each->give_up_place(slot);
     }
+    shared_datagrams_.give_up_place(slot);
     close_unused_listeners();
 }
 
@@ -749,6 +808,7 @@ inline void primary_core::shutdown(const shutdown_options& options) {
     hold_.cancel();
     restarts_.clear([this](std::uint32_t slot) { free_place(slot); });
     servers_.close_all();
+    datagrams_.close_all();
     streams_.drain();
     for (std::size_t i = workers_.size(); i-- != 0;) {
         if (workers_[i]->channel_.can_send()) {

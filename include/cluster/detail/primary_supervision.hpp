@@ -6,6 +6,7 @@
 // when they are replaced.
 
 #include "primary_core.hpp"
+#include "random_source.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -13,7 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <random>
 #include <string>
 #include <utility>
 #include <vector>
@@ -96,6 +96,7 @@ inline void primary_core::tick_slowly() {
 inline void primary_core::look_at_listeners() {
     for (std::size_t i = 0; i < listeners_.size(); ++i) { // handlers may close some
         listeners_[i]->inspect();
+        listeners_[i]->settle();
         auto at = listeners_[i]->at();
         auto pressure = listeners_[i]->take_pressure();
         if (listeners_[i]->take_repaired()) {
@@ -240,10 +241,10 @@ inline void primary_core::set_recycle_limits(worker_core& one) {
     if (!one.options_.recycle) {
         return;
     }
-    static thread_local std::minstd_rand random{std::random_device{}()};
     const auto& wanted = *one.options_.recycle;
     double part = std::clamp(wanted.jitter, 0.0, 1.0);
-    double factor = 1.0 - part * std::uniform_real_distribution<double>{0.0, 1.0}(random);
+    double factor =
+        1.0 - part * static_cast<double>(random_source{}.below(1U << 31U)) / (1U << 31U);
     auto shortened = [factor](auto limit) {
         return static_cast<decltype(limit)>(std::ceil(static_cast<double>(limit) * factor));
     };

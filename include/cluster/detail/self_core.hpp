@@ -10,6 +10,7 @@
 #include "../net/server.hpp"
 #include "../net/stream.hpp"
 #include "control_page.hpp"
+#include "datagram_set.hpp"
 #include "flush_at_exit.hpp"
 #include "lifetime.hpp"
 #include "server_set.hpp"
@@ -54,6 +55,20 @@ inline auto& emitter_for(self_events& of, event::unhandled_message_t) {
     return of.unhandled_message;
 }
 
+class self_core;
+
+/// The datagram sockets of a worker.
+class self_datagrams final : public datagram_set {
+public:
+    self_datagrams(event_loop& loop, self_core& self) noexcept : datagram_set{loop}, self_{self} {}
+
+private:
+    inline void on_datagram_closed(datagram_socket& which) noexcept override;
+    inline void on_datagram_finished(datagram_socket& which) noexcept override;
+
+    self_core& self_;
+};
+
 /// A worker, in the worker, without the types of its messages.
 class self_core : private channel_owner, private server_set {
 public:
@@ -93,6 +108,9 @@ public:
                          server::connection_handler handler,
                          std::error_code& error);
     listener open_listener(const listen_options& options, std::error_code& error);
+    datagram_socket& bind_datagram(const datagram_options& options,
+                                   datagram_socket::message_handler handler,
+                                   std::error_code& error);
     server&
     serve(listener socket, const listen_options& options, server::connection_handler handler) {
         auto& made = server_set::add(std::move(socket), options, std::move(handler));
@@ -135,12 +153,20 @@ protected:
     virtual void on_gone() = 0;
 
 private:
+    friend class self_datagrams;
+
     static constexpr std::chrono::seconds flush_limit{30};
 
     void be_welcomed(const std::string& serializer);
     listen_message question(const listen_options& options, std::error_code& error) const;
-    listen_result_message
-    ask(const listen_message& asked, unique_fd& socket, std::uint32_t& key, std::error_code& error);
+    listen_message question(const datagram_options& options, std::error_code& error) const;
+    struct answer {
+        std::uint32_t key = 0;
+        listen_result_message result;
+        unique_fd socket;
+        unique_fd load; // where to tell it
+    };
+    answer ask(const listen_message& asked, std::error_code& error);
 
     inline void on_frame(frame& arrived) override;
     void on_channel_drained() override { events_.drain.emit(); }
@@ -166,6 +192,15 @@ private:
     void say_goodbye() { channel_.send_control({0, frame_kind::running, 0, 1, 0}); }
 
     void begin_to_leave();
+    void close_sockets() noexcept {
+        close_all();
+        datagrams_.close_all();
+    }
+    void tell_closed(std::uint32_t key) noexcept {
+        if (key != 0 && channel_.can_send()) {
+            channel_.send_control({0, frame_kind::close_listener, 0, key, 0});
+        }
+    }
     void leave_when_drained();
     void take_connections(frame& arrived);
     void go_on_taking();
@@ -183,6 +218,7 @@ private:
     os::file_identity boot_stderr_;
     timer heart_;
     time_point next_beat_{};
+    self_datagrams datagrams_{loop_, *this};
     std::deque<incoming> incoming_;
     turn_hook taking_hook_ = turn_hook::for_member<self_core, &self_core::go_on_taking>(*this);
     std::uint32_t next_query_ = 1;
@@ -231,17 +267,18 @@ inline listen_message self_core::question(const listen_options& options,
     asked.fd = options.fd;
     asked.local_path = !options.path.empty();
     asked.any_host = options.host.empty() && !asked.local_path;
-    asked.backlog = options.backlog;
-    asked.ipv6_only = options.ipv6_only;
-    asked.no_delay = options.no_delay;
     asked.own_socket = options.reuse_port;
-    asked.mode = options.mode;
+    asked.activated = options.activated;
+    asked.most = options.max_cluster_connections;
+    asked.drops_beyond_most = options.drop_beyond_max;
+    asked.how = binding_of(options);
+    asked.how.reuse_port = false; // that is the primary's business
     asked.ready = listening_makes_ready();
     asked.sheds = options.under_pressure == pressure::shed;
     error.clear();
     if (asked.local_path) {
-        asked.path = os::absolute_path(options.path);
-    } else if (options.fd == -1) {
+        asked.path = socket_name(options);
+    } else if (options.fd == -1 && options.activated.empty()) {
         for (const auto& each : addresses_of(options, error)) {
             asked.candidates.push_back(to_wire(each));
         }
@@ -250,15 +287,12 @@ inline listen_message self_core::question(const listen_options& options,
 }
 
 // Blocks for the primary's answer; what else arrives meanwhile is delivered later, in order.
-inline listen_result_message self_core::ask(const listen_message& asked,
-                                            unique_fd& socket,
-                                            std::uint32_t& key,
-                                            std::error_code& error) {
-    listen_result_message result;
+inline self_core::answer self_core::ask(const listen_message& asked, std::error_code& error) {
+    answer got;
     auto query = next_query_++;
     if (!is_connected()) {
         error = errc::channel_closed;
-        return result;
+        return got;
     }
     channel_.send(
         {0, frame_kind::listen, 0, 0, query},
@@ -271,21 +305,25 @@ inline listen_result_message self_core::ask(const listen_message& asked,
             return header.kind == frame_kind::listen_result && header.sequence == query;
         },
         [&](frame& arrived) {
-            key = arrived.header.type;
-            if (!decode_wire(arrived.payload, result)) {
+            got.key = arrived.header.type;
+            if (!decode_wire(arrived.payload, got.result)) {
                 error = errc::bad_frame;
-            } else if (!arrived.descriptors.empty()) {
-                socket = std::move(arrived.descriptors.front());
             } else if (arrived.truncated) {
                 error = errc::descriptor_truncated;
+            }
+            if (!arrived.descriptors.empty()) {
+                got.socket = std::move(arrived.descriptors.front());
+            }
+            if (arrived.descriptors.size() > 1) {
+                got.load = std::move(arrived.descriptors[1]);
             }
         });
     if (!answered) {
         error = errc::channel_closed;
     } else if (!error) {
-        error = error_of(result);
+        error = error_of(got.result);
     }
-    return result;
+    return got;
 }
 
 inline server& self_core::listen(const listen_options& options,
@@ -295,25 +333,27 @@ inline server& self_core::listen(const listen_options& options,
         return listen_alone(options, std::move(handler), error);
     }
     auto asked = question(options, error);
-    unique_fd socket;
-    std::uint32_t key = 0;
-    listen_result_message result;
+    answer got;
     if (!error) {
-        result = ask(asked, socket, key, error);
+        got = ask(asked, error);
     }
-    auto mode = static_cast<accept_mode>(result.mode);
-    if (!error && mode != accept_mode::handed && !socket) {
+    auto mode = static_cast<accept_mode>(got.result.mode);
+    if (!error && mode != accept_mode::handed && !got.socket) {
         error = errc::bad_frame;
     }
-    auto& made = server_set::add(key, from_wire(result.at), options, mode, std::move(handler));
+    auto& made =
+        server_set::add(got.key, from_wire(got.result.at), options, mode, std::move(handler));
+    if (got.load && !error) {
+        error = server_access::tell_load(made, slot(), got.load.get());
+    }
     if (error) {
         made.unref(); // a server that does not listen: the caller of the error_code form has it
                       // closed
         server_access::fail(made);
         return made;
     }
-    if (socket) {
-        server_access::add_socket(made, slot(), std::move(socket));
+    if (got.socket) {
+        server_access::add_socket(made, slot(), std::move(got.socket));
     }
     now_listening(made);
     return made;
@@ -334,6 +374,7 @@ inline void self_core::ready() {
     if (!ready_) {
         now_ready();
         hold_back_all(false);
+        datagrams_.hold_back_all(false);
         channel_.send_control({0, frame_kind::ready, 0, 0, 0});
     }
 }
@@ -399,15 +440,14 @@ inline listener self_core::open_listener(const listen_options& options, std::err
     }
     auto asked = question(options, error);
     asked.own_socket = true;
-    unique_fd socket;
-    std::uint32_t key = 0;
+    answer got;
     if (!error) {
-        ask(asked, socket, key, error);
+        got = ask(asked, error);
     }
     if (!error && asked.ready) {
         now_ready();
     }
-    return listener{error ? unique_fd{} : std::move(socket)};
+    return listener{error ? unique_fd{} : std::move(got.socket)};
 }
 
 inline void self_core::on_frame(frame& arrived) {
@@ -425,6 +465,11 @@ inline void self_core::on_frame(frame& arrived) {
     case frame_kind::abandon_listener:
         if (server* found = find(arrived.header.type)) {
             server_access::remove_socket(*found, arrived.header.sequence);
+        }
+        break;
+    case frame_kind::recheck_datagrams:
+        if (datagram_socket* found = datagrams_.find(arrived.header.type)) {
+            datagram_access::recheck(*found);
         }
         break;
     case frame_kind::disconnect:
@@ -473,7 +518,7 @@ inline void self_core::disconnect() {
         return;
     }
     leaving_ = after_disconnect_ = true;
-    close_all();
+    close_sockets();
     channel_.send_control({0, frame_kind::announce, 0, 0, 0});
 }
 
@@ -499,7 +544,7 @@ inline void self_core::begin_to_leave() {
     struct go_on { // also when a handler throws
         self_core& self;
         ~go_on() {
-            self.close_all();
+            self.close_sockets();
             self.streams_.drain();
             self.loop_.defer(self.alive_.guard([&owner = self] { owner.leave_when_drained(); }));
         }
@@ -509,7 +554,7 @@ inline void self_core::begin_to_leave() {
 
 // Every server is closed and its last connection has ended: nothing to tell the primary any more.
 inline void self_core::leave_when_drained() {
-    if (!drain_told_ || !empty() || !channel_.is_open()) {
+    if (!drain_told_ || !empty() || !datagrams_.empty() || !channel_.is_open()) {
         return;
     }
     if (channel_.queued() != 0) {
@@ -563,9 +608,7 @@ inline void self_core::go_on_taking() {
 }
 
 inline void self_core::on_server_closed(server& which) noexcept {
-    if (auto key = server_access::key(which); key != 0 && channel_.can_send()) {
-        channel_.send_control({0, frame_kind::close_listener, 0, key, 0});
-    }
+    tell_closed(server_access::key(which));
 }
 
 inline void self_core::on_server_finished(server& which) noexcept {
@@ -582,5 +625,7 @@ inline void self_core::on_server_ready(server& which) noexcept {
 } // namespace detail
 } // namespace v0
 } // namespace cluster
+
+#include "self_datagrams.hpp"
 
 #endif // CLUSTER_DETAIL_SELF_CORE_HPP

@@ -6,14 +6,12 @@
 #include "../event_loop.hpp"
 #include "../net/listener.hpp"
 #include "../net/server.hpp"
+#include "remembered.hpp"
 
-#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <system_error>
 #include <utility>
-#include <vector>
 
 namespace cluster {
 inline namespace v0 {
@@ -29,7 +27,7 @@ public:
                 const listen_options& options,
                 accept_mode mode,
                 server::connection_handler handler) {
-        return *servers_.emplace_back(
+        return servers_.add(
             std::make_unique<server>(*this, loop_, key, at, options, mode, std::move(handler)));
     }
 
@@ -39,7 +37,7 @@ public:
         auto at = socket.address();
         auto& made = add(0, at, options, accept_mode::own_socket, std::move(handler));
         server_access::add_socket(made, 0, socket.release(io::nonblocking));
-        if (!options.path.empty()) {
+        if (!options.path.empty() && !options.abstract) {
             server_access::own_file(made, os::absolute_path(options.path));
         }
         return made;
@@ -60,18 +58,11 @@ public:
             return {};
         }
         cluster::address at;
-        return listener{bind_first(wanted,
-                                   {options.backlog,
-                                    options.ipv6_only,
-                                    options.reuse_port,
-                                    options.no_delay,
-                                    options.mode},
-                                   at,
-                                   error)};
+        return listener{bind_first(wanted, binding_of(options), at, error)};
     }
 
     [[nodiscard]] server* find(std::uint32_t key) noexcept {
-        for (auto& each : servers_) {
+        for (auto& each : servers_.active()) {
             if (server_access::key(*each) == key && each->is_listening()) {
                 return each.get();
             }
@@ -80,13 +71,13 @@ public:
     }
 
     void hold_back_all(bool on) {
-        for (auto& each : servers_) {
+        for (auto& each : servers_.active()) {
             server_access::hold_back(*each, on);
         }
     }
 
     void close_all() noexcept {
-        for (auto& each : servers_) {
+        for (auto& each : servers_.active()) {
             each->close();
         }
     }
@@ -100,27 +91,12 @@ protected:
     void on_server_ready(server&) noexcept override {}
     void on_server_pressure(server&, const std::error_code&) override {}
     std::shared_ptr<load_counters> load() noexcept override { return {}; }
-    void on_server_finished(server& which) noexcept override {
-        for (std::size_t i = 0; i != servers_.size(); ++i) {
-            if (servers_[i].get() == &which) { // a reference that somebody kept stays good a while
-                finished_.push_back(std::move(servers_[i]));
-                servers_.erase(servers_.begin() + static_cast<std::ptrdiff_t>(i));
-                break;
-            }
-        }
-        if (finished_.size() > remembered) {
-            loop_.defer([dying = std::move(finished_.front())] {});
-            finished_.pop_front();
-        }
-    }
+    void on_server_finished(server& which) noexcept override { servers_.finished(loop_, which); }
 
     event_loop& loop_;
 
 private:
-    static constexpr std::size_t remembered = 64;
-
-    std::vector<std::unique_ptr<server>> servers_;
-    std::deque<std::unique_ptr<server>> finished_;
+    remembered<server> servers_;
 };
 
 /// The servers of a role that asks nobody.

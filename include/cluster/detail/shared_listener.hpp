@@ -33,9 +33,13 @@ public:
                     listen_message asked,
                     accept_mode mode)
         : asked_{std::move(asked)},
+          asked_mode_{mode},
           mode_{mode},
+          steering_{router.steering()},
           hand_out_{loop, router, key, [this] { inspect(); }},
-          sockets_{key} {}
+          sockets_{key} {
+        hand_out_.limit(asked_.most, asked_.drops_beyond_most);
+    }
     ~shared_listener() {
         if (owns_path_) {
             os::remove_if_same(asked_.path, identity_);
@@ -59,12 +63,24 @@ public:
         return std::find(members_.begin(), members_.end(), &one) != members_.end();
     }
 
-    /// Makes the worker a member. \returns the socket that it shall accept from, if any.
-    unique_fd join(worker_core& one, std::error_code& error);
+    /// Whether fewer connections may wait than was asked for.
+    [[nodiscard]] bool is_clipped() const noexcept {
+        int most = os::most_backlog();
+        return most != 0 && asked_.how.backlog > most;
+    }
+
+    /// Makes the worker a member. \returns the socket that it shall accept from, if any, and where
+    /// it shall tell its load, if that counts.
+    descriptor_list join(worker_core& one, std::error_code& error);
 
     inline void leave(worker_core& one, bool kept) override;
     /// The replacement of this place will not come.
-    void give_up_place(std::uint32_t slot) { std::erase(kept_places_, slot); }
+    void give_up_place(std::uint32_t slot) {
+        std::erase(kept_places_, slot);
+        if (!has_member_at(slot)) {
+            sockets_.give_up_place(slot);
+        }
+    }
 
     /// Whether anybody serves the address or is about to.
     [[nodiscard]] bool in_use() const noexcept {
@@ -73,6 +89,7 @@ public:
 
     /// Looks whether one who shares a socket has shut it down or made it blocking, and repairs it.
     void inspect();
+    void settle() noexcept { sockets_.settle(); }
     /// Whether that has been so since the last call.
     [[nodiscard]] bool take_repaired() noexcept { return std::exchange(repair_untold_, false); }
     [[nodiscard]] std::error_code take_pressure() noexcept { return hand_out_.take_pressure(); }
@@ -93,9 +110,6 @@ private:
             return each->slot() == slot;
         });
     }
-    [[nodiscard]] bind_options binding() const noexcept {
-        return {asked_.backlog, asked_.ipv6_only, false, asked_.no_delay, asked_.mode};
-    }
 
     std::error_code open_given();
     bool repair(const unique_fd& socket) noexcept;
@@ -104,7 +118,10 @@ private:
     void pass_on_replaced();
 
     listen_message asked_;
-    accept_mode mode_;
+    accept_mode asked_mode_;
+    accept_mode mode_; // another one where the kernel does not do what was asked for
+    kernel_steering steering_;
+    std::error_code not_steered_; // why
     address at_;
     unique_fd fd_;                      // none with a socket per place
     std::vector<worker_core*> members_; // two may be in one place, while one replaces the other
@@ -126,25 +143,32 @@ inline std::error_code shared_listener::open() {
         wanted.push_back(from_wire(each));
     }
     if (asked_.local_path) {
-        auto shortest = address::local(os::shortest_path(asked_.path));
+        auto shortest = address::local(shortest_name(asked_.path));
         if (shortest.family() == address_family::none) {
             return std::make_error_code(std::errc::filename_too_long);
         }
         wanted = {shortest};
     }
     std::error_code error;
-    fd_ = bind_first(wanted, binding(), at_, error);
+    fd_ = bind_first(wanted, asked_.how, at_, error);
     if (error) {
         return error;
     }
     if (asked_.local_path) {
-        owns_path_ = os::identify(asked_.path, identity_);
+        owns_path_ = !asked_.path.starts_with('\0') && os::identify(asked_.path, identity_);
         at_ = wanted.front();
     }
     if (mode_ == accept_mode::own_socket) {
         // It has proved that the address is free, which a socket with SO_REUSEPORT would not.
-        fd_.reset();
-    } else {
+        not_steered_ =
+            steering_ == kernel_steering::none ? std::error_code{} : sockets_.steer(steering_);
+        if (!not_steered_) {
+            fd_.reset();
+        } else {
+            mode_ = accept_mode::handed;
+        }
+    }
+    if (mode_ != accept_mode::own_socket) {
         hand_out_.start(fd_.get(), at_, asked_.sheds && mode_ == accept_mode::handed);
     }
     return {};
@@ -158,7 +182,7 @@ inline std::error_code shared_listener::open_given() {
     if (!os::is_stream_socket(fd_.get())) {
         return std::make_error_code(std::errc::invalid_argument);
     }
-    if (!os::is_listening(fd_.get()) && !os::listen_on(fd_.get(), asked_.backlog)) {
+    if (!os::is_listening(fd_.get()) && !os::listen_on(fd_.get(), asked_.how.backlog)) {
         return os::last_error();
     }
     os::set_nonblocking(fd_.get(), true);
@@ -189,18 +213,18 @@ inline bool shared_listener::matches(const listen_message& wanted,
 
 inline bool shared_listener::has_same_options(const listen_message& wanted,
                                               accept_mode mode) const noexcept {
-    return mode == mode_ && wanted.backlog == asked_.backlog &&
-           wanted.ipv6_only == asked_.ipv6_only && wanted.mode == asked_.mode &&
-           wanted.no_delay == asked_.no_delay && wanted.sheds == asked_.sheds;
+    return mode == asked_mode_ && wanted.how == asked_.how && wanted.most == asked_.most &&
+           wanted.drops_beyond_most == asked_.drops_beyond_most && wanted.sheds == asked_.sheds;
 }
 
-inline unique_fd shared_listener::join(worker_core& one, std::error_code& error) {
-    unique_fd socket;
+inline descriptor_list shared_listener::join(worker_core& one, std::error_code& error) {
+    descriptor_list passed;
     if (mode_ == accept_mode::own_socket) {
-        socket = sockets_.join(one, at_, binding(), error);
+        passed = sockets_.join(one, at_, asked_.how, error);
     } else if (mode_ == accept_mode::shared) {
-        socket = fd_.duplicate();
+        unique_fd socket = fd_.duplicate();
         error = socket ? std::error_code{} : os::last_error();
+        passed = descriptor_list{std::move(socket)};
     } else {
         hand_out_.join(one);
     }
@@ -210,7 +234,7 @@ inline unique_fd shared_listener::join(worker_core& one, std::error_code& error)
         one.memberships_.push_back(this);
         update(one);
     }
-    return socket;
+    return passed;
 }
 
 inline void shared_listener::leave(worker_core& one, bool kept) {
@@ -242,7 +266,7 @@ inline bool shared_listener::repair(const unique_fd& socket) noexcept {
 inline bool shared_listener::listen_again(int socket) noexcept {
     bool bound =
         os::bind_to(socket, at_) || os::last_error() == std::errc::invalid_argument; // it is still
-    return bound && os::listen_on(socket, asked_.backlog);
+    return bound && os::listen_on(socket, asked_.how.backlog);
 }
 
 // A UNIX socket that was shut down is good for nothing any more: its file gets another one.
@@ -255,7 +279,7 @@ inline bool shared_listener::replace_local() {
     }
     address bound;
     std::error_code error;
-    unique_fd fresh = bind_once(at_, binding(), bound, error);
+    unique_fd fresh = bind_once(at_, asked_.how, bound, error);
     owns_path_ = fresh && os::identify(asked_.path, identity_);
     if (fresh) {
         fd_ = std::move(fresh);
@@ -292,7 +316,9 @@ inline listener_stats shared_listener::stats() const {
     result.mode = mode_ == accept_mode::handed   ? "handed"
                   : mode_ == accept_mode::shared ? "shared"
                                                  : "own_socket";
+    result.steering = not_steered_ ? "primary: " + not_steered_.message() : sockets_.steering();
     result.waiting = hand_out_.waiting();
+    result.refused = hand_out_.refused();
     auto add = [&result](const unique_fd& socket) {
         auto queue = os::queue_of(socket.get());
         result.queue += queue.waiting;
@@ -300,7 +326,7 @@ inline listener_stats shared_listener::stats() const {
     };
     add(fd_);
     sockets_.each(add);
-    result.backlog = static_cast<std::uint32_t>(asked_.backlog);
+    result.backlog = static_cast<std::uint32_t>(asked_.how.backlog);
     result.repaired = repaired_;
     return result;
 }

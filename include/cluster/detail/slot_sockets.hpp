@@ -8,7 +8,10 @@
 #include "worker_core.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -23,32 +26,88 @@ class slot_sockets {
 public:
     explicit slot_sockets(std::uint32_t key) noexcept : key_{key} {}
 
-    /// The worker's own reference to the socket of its place, which is made when it is needed.
-    /// `at` becomes the address as bound.
-    unique_fd join(worker_core& one, address& at, bind_options options, std::error_code& error) {
+    /// Lets a program in the kernel choose among the sockets; before the first one is made.
+    std::error_code steer(kernel_steering how) {
+        auto made = std::make_unique<os::steering>();
+        auto error = made->open(how == kernel_steering::round_robin    ? os::steer_by::turns
+                                : how == kernel_steering::least_loaded ? os::steer_by::load
+                                                                       : os::steer_by::client);
+        if (!error) {
+            steering_ = std::move(made);
+        }
+        return error;
+    }
+    /// Of a model that steers in the kernel: how, as listener_stats::steering tells.
+    [[nodiscard]] std::string steering() const {
+        auto why = steering_ ? steering_->why_classic() : std::error_code{};
+        return !steering_ ? "" : why ? "classic filter: " + why.message() : "kernel";
+    }
+
+    /// The worker's own reference to the socket of its place, which is made when it is needed, and
+    /// to where it tells its load, if that counts. `at` becomes the address as bound.
+    descriptor_list
+    join(worker_core& one, address& at, bind_options options, std::error_code& error) {
         slot_socket* mine = find(one.slot());
         if (mine == nullptr) {
             options.reuse_port = true;
             unique_fd fresh = bind_once(at, options, at, error);
-            if (!fresh) {
+            if (fresh && steering_) {
+                error = steering_->add(one.slot(), fresh.get());
+            }
+            if (error) {
                 return {};
             }
             mine = &sockets_.emplace_back(slot_socket{one.slot(), std::move(fresh)});
         }
         unique_fd copy = mine->fd.duplicate();
         error = copy ? std::error_code{} : os::last_error();
-        if (copy) {
+        descriptor_list result{std::move(copy)};
+        if (!error) {
             members_.push_back(&one);
+            if (steering_ && steering_->load() != nullptr) {
+                result.numbers.push_back(steering_->load_descriptor());
+            }
         }
-        return copy;
+        return result;
     }
     /// Its socket stays: closing it would reset the clients in its queue.
     void leave(worker_core& one) {
-        std::erase(members_, &one);
+        if (std::erase(members_, &one) == 0) {
+            return;
+        }
         for (auto& each : sockets_) {
             each.adopter = each.adopter == &one ? nullptr : each.adopter;
         }
+        count_active(one.slot());
         adopt_orphans();
+    }
+    /// Nobody will come for this place. Where the kernel moves who waits to another socket, this
+    /// one goes.
+    void give_up_place(std::uint32_t slot) {
+        slot_socket* found = find(slot);
+        if (steering_ && steering_->load() != nullptr && found != nullptr) {
+            steering_->turn_off(slot, true);
+            abandon(*found);
+            std::erase_if(sockets_, [slot](const auto& each) { return each.slot == slot; });
+        }
+    }
+
+    /// To be called now and then: forgets what was sent to a socket and never arrived in its queue
+    /// (a handshake that was not finished).
+    void settle() noexcept {
+        auto* load = steering_ ? steering_->load() : nullptr;
+        for (auto& each : sockets_) {
+            if (load == nullptr) {
+                return;
+            }
+            auto& place = load->places[each.slot];
+            auto lost = place.picked.load() - place.accepted.load();
+            if (lost != 0 && lost == each.missing && os::queue_of(each.fd.get()).waiting == 0) {
+                place.accepted.fetch_add(lost);
+                lost = 0;
+            }
+            each.missing = lost;
+        }
     }
 
     /// A socket of the group that nobody accepts from would leave its share of the clients waiting:
@@ -56,9 +115,11 @@ public:
     void adopt_orphans() {
         for (auto& each : sockets_) {
             bool served = is_served(each.slot);
+            if (steering_) {
+                steering_->turn_off(each.slot, !served);
+            }
             if (each.adopter != nullptr && (served || !each.adopter->is_serving())) {
-                std::exchange(each.adopter, nullptr)
-                    ->channel_.send_control({0, frame_kind::abandon_listener, 0, key_, each.slot});
+                abandon(each);
             }
             if (!served && each.adopter == nullptr) {
                 adopt(each);
@@ -79,6 +140,7 @@ private:
         std::uint32_t slot;
         unique_fd fd;
         worker_core* adopter = nullptr;
+        std::uint32_t missing = 0; // sent to it and not accepted, when we looked last
     };
 
     [[nodiscard]] slot_socket* find(std::uint32_t slot) noexcept {
@@ -107,9 +169,28 @@ private:
         }
     }
 
+    void abandon(slot_socket& adopted) {
+        if (auto* by = std::exchange(adopted.adopter, nullptr)) {
+            by->channel_.send_control({0, frame_kind::abandon_listener, 0, key_, adopted.slot});
+        }
+    }
+
+    // What a dead worker had open nobody takes back: the others in its place tell.
+    void count_active(std::uint32_t slot) noexcept {
+        auto* load = steering_ ? steering_->load() : nullptr;
+        if (load != nullptr && slot < os::steered_places) {
+            std::size_t active = 0;
+            for (const auto* each : members_) {
+                active += each->slot() == slot ? each->active_connections() : 0;
+            }
+            load->places[slot].active.store(static_cast<std::uint32_t>(active));
+        }
+    }
+
     std::uint32_t key_;
     std::vector<worker_core*> members_;
     std::vector<slot_socket> sockets_;
+    std::unique_ptr<os::steering> steering_;
 };
 
 } // namespace detail

@@ -275,6 +275,7 @@ protected:
 private:
     friend class primary_core;
     friend class hand_out;
+    friend class shared_datagram;
     friend class shared_listener;
     friend class slot_sockets;
     friend class replacements;

@@ -8,6 +8,7 @@
 #include "../detail/turn_hook.hpp"
 #include "../error.hpp"
 #include "../event_loop.hpp"
+#include "../send_result.hpp"
 #include "../unique_fd.hpp"
 #include "frame.hpp"
 
@@ -23,14 +24,6 @@
 
 namespace cluster {
 inline namespace v0 {
-
-/// What became of a message.
-enum class send_result {
-    ok,     ///< on its way
-    queued, ///< on its way, but the receiver is behind: send more at event::drain
-    full,   ///< NOT sent: too much waits already; send it again at event::drain
-    closed, ///< not sent: the channel is closed
-};
 
 /// Called once when a message has been handed to the system, or with the error that it never was.
 /// It is no receipt.

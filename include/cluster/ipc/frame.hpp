@@ -30,7 +30,7 @@ namespace detail {
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
 /// The version of everything in this file; both sides must agree.
-inline constexpr std::uint32_t protocol_version = 2;
+inline constexpr std::uint32_t protocol_version = 3;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
@@ -40,9 +40,10 @@ enum class frame_kind : std::uint8_t {
     listen_result, // the answer to `listen`: an error, or an address and perhaps a socket
     adopt_listener, // another socket of the same listener, whose slot has no worker now
     abandon_listener,
-    disconnect,      // finish and go
-    shutdown,        // the cluster is about to end
-    announce_result, // the primary knows that this worker leaves on purpose
+    recheck_datagrams, // one who shares the socket is gone: what it was woken for is still there
+    disconnect,        // finish and go
+    shutdown,          // the cluster is about to end
+    announce_result,   // the primary knows that this worker leaves on purpose
     // worker to primary
     online,
     listen,
@@ -91,11 +92,12 @@ constexpr frame_rule rule_for(frame_kind kind) noexcept {
         return {2, -1, any_length};
     case frame_kind::connections:
         return {batch_limit, -1, 0};
-    case frame_kind::listen_result:
-        return {1, -1, 4096};
+    case frame_kind::listen_result: // the socket, and where to tell the load
+        return {2, -1, 4096};
     case frame_kind::adopt_listener:
         return {1, -1, 0};
     case frame_kind::abandon_listener:
+    case frame_kind::recheck_datagrams:
     case frame_kind::disconnect:
     case frame_kind::shutdown:
     case frame_kind::announce_result:

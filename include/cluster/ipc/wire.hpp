@@ -3,6 +3,7 @@
 #define CLUSTER_IPC_WIRE_HPP
 
 #include "../net/address.hpp"
+#include "../net/listener.hpp"
 #include "../net/server.hpp"
 #include "../serialization/binary.hpp"
 
@@ -81,23 +82,35 @@ struct online_message {
     std::string serializer;
 };
 
-/// A worker asks for a listening address.
+/// What a question for the address of a datagram socket has besides.
+struct wire_datagram {
+    bool wanted = false; // else it is about connections
+    bool reuse_address = false;
+    bool broadcast = false;
+    std::uint32_t receive_buffer = 0;
+    std::uint32_t send_buffer = 0;
+
+    friend bool operator==(const wire_datagram&, const wire_datagram&) = default;
+};
+
+/// A worker asks for a listening address, or for that of a datagram socket.
 struct listen_message {
     std::vector<wire_address> candidates; // in the order of preference
     bool any_host = false;
     bool local_path = false;
-    std::string path; // absolute
-    std::int32_t backlog = 0;
-    bool ipv6_only = false;
-    bool no_delay = true;
+    std::string path;        // absolute; a leading NUL: a name without a file
     bool own_socket = false; // whatever the policy says
     std::int32_t fd = -1;
-    std::uint32_t mode = 0;
-    bool ready = false; // with this address the worker is ready
+    std::string activated; // a socket of the service manager's, instead of all that
+    bool ready = false;    // with this address the worker is ready
+    std::uint64_t most = static_cast<std::uint64_t>(-1); // connections of all workers
+    bool drops_beyond_most = false;
+    bind_options how{};
+    wire_datagram datagram{};
     bool sheds = false; // listen_options::under_pressure
 };
 
-/// The answer; with a socket unless the primary accepts.
+/// The answer; with a socket unless the primary accepts connections.
 struct listen_result_message {
     std::int32_t system_error = 0;
     std::int32_t library_error = 0;

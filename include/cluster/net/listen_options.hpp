@@ -2,8 +2,10 @@
 #ifndef CLUSTER_NET_LISTEN_OPTIONS_HPP
 #define CLUSTER_NET_LISTEN_OPTIONS_HPP
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace cluster {
@@ -29,7 +31,10 @@ struct listen_options {
     /// A UNIX socket instead; relative to the caller's working directory. The file is removed when
     /// the last worker stops listening; one that a crashed server left is taken over.
     std::string path{};
-    /// The queue of connections that nobody has accepted yet; the system may clip it.
+    /// `path` is a name without a file, which anybody on this machine may take first.
+    bool abstract = false;
+    /// The queue of connections that nobody has accepted yet. The system may clip it, which
+    /// event::backlog_clipped tells.
     int backlog = 511;
     /// An IPv6 address takes no IPv4 clients.
     bool ipv6_only = false;
@@ -39,19 +44,36 @@ struct listen_options {
     bool reuse_port = false;
     /// The number of a listening descriptor of the primary; the address fields are not used.
     int fd = -1;
+    /// A socket that systemd has opened for the primary, by its name there (FileDescriptorName=, by
+    /// default the socket unit's name); the address fields are not used.
+    std::string activated{};
     /// The access mode of a UNIX socket's file, such as 0660; 0: as the umask has it.
     unsigned mode = 0;
+    /// The numbers of the user and the group that own a UNIX socket's file; by default ours.
+    std::optional<unsigned> owner{};
+    std::optional<unsigned> group{};
     /// The most connections that this worker has open at a time.
     std::size_t max_connections = unlimited;
     /// What happens to connections beyond: false, they wait for this worker or go to another;
     /// true, they are accepted and closed (server::on_drop).
     bool drop_beyond_max = false;
+    /// The same limit for all workers together. Whatever the scheduling policy is, the primary
+    /// accepts then: somebody has to count.
+    std::size_t max_cluster_connections = unlimited;
     /// When the process that accepts has as many descriptors as it may (RLIMIT_NOFILE); see also
     /// event::fd_pressure. That is the primary where it hands connections out, else the worker. For
     /// want of memory, or of descriptors of the whole system, connections wait in any case.
     pressure under_pressure = pressure::wait;
     /// Small writes leave at once (TCP_NODELAY).
     bool no_delay = true;
+    /// A connection that is silent for so long is probed, and ends when the peer is gone
+    /// (SO_KEEPALIVE, TCP_KEEPIDLE); zero: never.
+    std::chrono::seconds keep_alive{0};
+    /// A connection arrives when its first bytes do, or after so long (TCP_DEFER_ACCEPT).
+    std::chrono::seconds defer_accept{0};
+    /// Clients that come again may send with their first packet; the most of them that wait
+    /// (TCP_FASTOPEN). Zero: off.
+    int fast_open = 0;
 };
 
 } // namespace v0

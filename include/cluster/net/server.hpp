@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -172,6 +173,20 @@ private:
         }
     }
 
+    // The kernel chooses by what we write there.
+    std::error_code tell_load(std::uint32_t slot, int descriptor) {
+        using mapping = detail::os::shared_mapping;
+        std::error_code error;
+        auto memory = std::make_shared<mapping>(
+            mapping::map(descriptor, sizeof(detail::os::steering_load), error));
+        if (!error) {
+            auto* load = std::launder(static_cast<detail::os::steering_load*>(memory->data()));
+            load_ = {std::move(memory), load};
+            account_->count_at({load_, &load_->places[slot].active});
+        }
+        return error;
+    }
+
     // The file of a UNIX socket that this process has bound: it goes when the server closes.
     void own_file(std::string path) {
         if (detail::os::identify(path, file_)) {
@@ -209,6 +224,9 @@ private:
                 continue;
             }
             pressure_.succeeded();
+            if (load_) {
+                load_->places[from.slot].accepted.fetch_add(1, std::memory_order_relaxed);
+            }
             if (mode_ == detail::accept_mode::shared &&
                 ++from.accepted == accepts_per_registration) {
                 from.watch.stop();
@@ -366,6 +384,7 @@ private:
     detail::move_only_function<void(connection)> on_drop_;
     std::shared_ptr<detail::connection_account> account_;
     std::vector<std::unique_ptr<socket>> sockets_;
+    std::shared_ptr<detail::os::steering_load> load_;
     detail::accept_pressure pressure_;
     timer pause_;
     std::string path_; // of file_, if any
@@ -386,6 +405,9 @@ struct server_access {
     static accept_mode mode(const server& of) noexcept { return of.mode_; }
     static void add_socket(server& to, std::uint32_t slot, unique_fd fd) {
         to.add_socket(slot, std::move(fd));
+    }
+    static std::error_code tell_load(server& by, std::uint32_t slot, int descriptor) {
+        return by.tell_load(slot, descriptor);
     }
     static void remove_socket(server& from, std::uint32_t slot) noexcept {
         from.remove_socket(slot);

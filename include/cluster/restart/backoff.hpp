@@ -2,6 +2,7 @@
 #ifndef CLUSTER_RESTART_BACKOFF_HPP
 #define CLUSTER_RESTART_BACKOFF_HPP
 
+#include "../detail/random_source.hpp"
 #include "../literals.hpp"
 #include "always.hpp"
 #include "concept.hpp"
@@ -15,37 +16,6 @@
 namespace cluster {
 inline namespace v0 {
 namespace detail {
-
-/// Numbers that nobody needs to be unable to guess: a xorshift generator.
-class jitter_source {
-public:
-    explicit jitter_source(std::uint64_t seed) noexcept
-        : state_{(seed ^ 0x9e3779b97f4a7c15u) * 0xbf58476d1ce4e5b9u} {
-        state_ ^= state_ >> 31; // seeds that are close to each other lead far apart
-        if (state_ == 0) {
-            state_ = 1;
-        }
-    }
-    /// Two programs that start at the same time differ, be it on one machine or on two.
-    static jitter_source from_clock() noexcept {
-        auto since_boot = std::chrono::steady_clock::now().time_since_epoch().count();
-        auto since_1970 = std::chrono::system_clock::now().time_since_epoch().count();
-        return jitter_source{static_cast<std::uint64_t>(since_boot) * 0x9e3779b97f4a7c15u ^
-                             static_cast<std::uint64_t>(since_1970)};
-    }
-
-    /// From 0 to `most`, both included.
-    std::chrono::milliseconds up_to(std::chrono::milliseconds most) noexcept {
-        state_ ^= state_ << 13;
-        state_ ^= state_ >> 7;
-        state_ ^= state_ << 17;
-        auto choices = static_cast<std::uint64_t>(most.count()) + 1;
-        return std::chrono::milliseconds{static_cast<std::int64_t>((state_ >> 11) % choices)};
-    }
-
-private:
-    std::uint64_t state_;
-};
 
 template <time_span First, time_span Limit, time_span Stable, typename Inner>
 constexpr bool check_backoff() {
@@ -94,15 +64,14 @@ public:
         if (decision.what == restart_decision::action::restart) {
             milliseconds chance = longest / 2;
             milliseconds certain = longest - chance;
-            decision.delay =
-                (decision.delay < certain ? certain : decision.delay) + jitter_.up_to(chance);
+            decision.delay = (decision.delay < certain ? certain : decision.delay) + up_to(chance);
         }
         return decision;
     }
 
-    /// The same pauses from now on as every other backoff with this seed. Without it the clock
+    /// The same pauses from now on as every other backoff with this seed. Without it chance
     /// chooses.
-    void seed(std::uint64_t number) noexcept { jitter_ = detail::jitter_source{number}; }
+    void seed(std::uint64_t number) noexcept { random_ = detail::random_source{number}; }
 
     [[nodiscard]] inner_type& inner() noexcept { return inner_; }
 
@@ -113,6 +82,12 @@ private:
             pause *= 2;
         }
         return std::chrono::milliseconds{pause < Limit.milliseconds ? pause : Limit.milliseconds};
+    }
+
+    std::chrono::milliseconds up_to(std::chrono::milliseconds most) noexcept {
+        auto choices = static_cast<std::uint64_t>(most.count()) + 1;
+        return std::chrono::milliseconds{
+            static_cast<std::int64_t>(random_.next() % choices)}; // may be more than 2^32
     }
 
     // How many of the place's deaths before this one were quick, without a break.
@@ -132,7 +107,7 @@ private:
     }
 
     [[no_unique_address]] inner_type inner_;
-    detail::jitter_source jitter_ = detail::jitter_source::from_clock();
+    detail::random_source random_;
     std::vector<unsigned> stable_; // by place: `restarts` of the last death after a long life
 };
 

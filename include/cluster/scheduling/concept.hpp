@@ -14,8 +14,20 @@
 /// | `s.pick(c, i)`     | `choice`, or   | for `accept_site::primary`: once for every connection, |
 /// |                    | index into `c` | in the primary's thread; must not block                |
 /// | `S::needs_address` | `bool`         | optional; false: `i.remote` may stay empty             |
+/// | `S::steering`      | `kernel_       | optional, for `accept_site::own_socket`: how the       |
+/// |                    | steering`      | kernel chooses; where it cannot, the primary accepts   |
+/// |                    |                | and asks pick()                                        |
 /// | `S::waits_for_one` | `bool`         | optional; true: a worker that is behind stays in `c`,  |
 /// |                    |                | and what is picked for it waits                        |
+/// | `S::peeks`         | `std::size_t`  | optional, `most_peeked` at most: how many of the first |
+/// |                    |                | bytes `i.first_bytes` may show                         |
+/// | `S::name`          | `string_view`  | optional: what from_environment calls it               |
+///
+/// Each of the optional ones but the name may also be a const member function, as `accepts_in`.
+///
+/// A policy that peeks and needs more bytes than there are returns `refusal::more_bytes` while
+/// `i.more_may_come`. The connection then waits, in nobody's way, for a second at most; 1,024 may
+/// wait. Nothing is consumed: the worker reads all of it.
 ///
 /// `c` has `size()`, never zero, and `operator[]`, which gives a `const candidate&`. No stalled,
 /// draining or not ready worker is ever in it. An index beyond the end counts modulo the size. The
@@ -29,6 +41,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
 #include <type_traits>
 
 namespace cluster {
@@ -41,11 +54,26 @@ enum class accept_site {
     own_socket, ///< the workers, each from a socket of its own (SO_REUSEPORT), kept by the primary
 };
 
+/// By what the kernel shall choose among the sockets of `accept_site::own_socket`.
+enum class kernel_steering {
+    none,           ///< its own hash of both addresses and ports
+    round_robin,    ///< in turn, exactly
+    least_loaded,   ///< the fewest connections, ties in turn
+    client_address, ///< the client's address alone: the same worker each time
+};
+
 /// A connection that waits for a worker.
 struct connection_info {
     address remote; ///< of the client; none for UNIX sockets
     address local;  ///< of the listening socket
+    /// What the client has sent so far, for policies that peek; good during pick().
+    std::span<const std::byte> first_bytes{};
+    /// Whether refusal::more_bytes will be heard.
+    bool more_may_come = false;
 };
+
+/// The largest `peeks` of a scheduling policy, in bytes.
+inline constexpr std::size_t most_peeked = 16 * 1024;
 
 /// A worker that can take a connection now, with what is known of its load.
 class candidate {
@@ -92,7 +120,8 @@ enum class refusal {
     close, ///< nobody shall have it: the connection is closed
     hold,  ///< nobody now: it waits, and pick() is asked again when a worker's state changes, and
            ///< every 20 ms; connections behind it wait in the kernel's queue
-    fallback, ///< no opinion: the next worker in turn
+    fallback,   ///< no opinion: the next worker in turn
+    more_bytes, ///< not before the client has sent more; else as fallback
 };
 
 /// What pick() returns: an index into the candidates, or a refusal.
@@ -143,6 +172,26 @@ concept picks_if_needed = [] {
     }
 }();
 
+template <typename S>
+constexpr bool peeks_sensibly() {
+    if constexpr (requires {
+                      { S::peeks } -> std::convertible_to<std::size_t>;
+                  }) {
+        return S::peeks <= most_peeked;
+    } else if constexpr (requires(const S& s) { s.peeks(); }) {
+        return requires(const S& s) {
+            { s.peeks() } -> std::same_as<std::size_t>;
+        };
+    } else {
+        return !requires { S::peeks; };
+    }
+}
+
+template <typename S>
+concept has_policy_name = requires {
+    { S::name } -> std::convertible_to<std::string_view>;
+};
+
 } // namespace detail
 
 /// Satisfied by every type that meets the table at the top of this file.
@@ -161,6 +210,8 @@ struct checked_scheduling {
     static_assert(says_where_it_accepts<S>,
                   "Scheduling needs `static constexpr auto accepts_in = "
                   "cluster::accept_site::primary;` (or shared_socket, own_socket).");
+    static_assert(peeks_sensibly<S>(),
+                  "Scheduling: `peeks` must be a std::size_t of cluster::most_peeked at most.");
     static_assert(!says_where_it_accepts<S> || picks_if_needed<S>,
                   "Scheduling that accepts in the primary needs a member template `std::size_t "
                   "pick(const Candidates& ready, const cluster::connection_info& from)`, or one "
@@ -178,8 +229,10 @@ template <typename S>
 }
 
 template <typename S>
-constexpr bool needs_address() {
-    if constexpr (requires { S::needs_address; }) {
+[[nodiscard]] constexpr bool needs_address(const S& policy) {
+    if constexpr (requires { policy.needs_address(); }) {
+        return policy.needs_address();
+    } else if constexpr (requires { S::needs_address; }) {
         return S::needs_address;
     } else {
         return has_pick<S>;
@@ -187,11 +240,51 @@ constexpr bool needs_address() {
 }
 
 template <typename S>
-constexpr bool waits_for_one() {
-    if constexpr (requires { S::waits_for_one; }) {
+[[nodiscard]] constexpr kernel_steering steering_of(const S& policy) {
+    if constexpr (requires { policy.steering(); }) {
+        return policy.steering();
+    } else if constexpr (requires { S::steering; }) {
+        return S::steering;
+    } else {
+        return kernel_steering::none;
+    }
+}
+
+template <typename S>
+[[nodiscard]] constexpr bool waits_for_one(const S& policy) {
+    if constexpr (requires { policy.waits_for_one(); }) {
+        return policy.waits_for_one();
+    } else if constexpr (requires { S::waits_for_one; }) {
         return S::waits_for_one;
     } else {
         return false;
+    }
+}
+
+template <typename S>
+[[nodiscard]] constexpr std::size_t constant_peeks() {
+    if constexpr (requires { S::peeks; }) {
+        return S::peeks;
+    } else {
+        return 0;
+    }
+}
+template <typename S>
+[[nodiscard]] constexpr std::size_t peeks(const S& policy) {
+    if constexpr (requires { policy.peeks(); }) {
+        return policy.peeks();
+    } else {
+        return constant_peeks<S>();
+    }
+}
+
+/// What from_environment calls it; `otherwise` for a policy without a name.
+template <typename S>
+[[nodiscard]] constexpr std::string_view policy_name(std::string_view otherwise = {}) {
+    if constexpr (has_policy_name<S>) {
+        return S::name;
+    } else {
+        return otherwise;
     }
 }
 

@@ -4,6 +4,8 @@
 
 #include "concept.hpp"
 
+#include <string_view>
+
 namespace cluster {
 inline namespace v0 {
 namespace scheduling {
@@ -13,6 +15,7 @@ namespace scheduling {
 /// and a busy worker keeps getting its share. The primary keeps the sockets, so that a worker's
 /// death resets no connection that waits. TCP only.
 struct reuse_port {
+    static constexpr std::string_view name = "reuse_port";
     static constexpr auto accepts_in = accept_site::own_socket;
 };
 

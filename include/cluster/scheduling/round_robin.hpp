@@ -3,9 +3,10 @@
 #define CLUSTER_SCHEDULING_ROUND_ROBIN_HPP
 
 #include "concept.hpp"
+#include "detail/turn.hpp"
 
 #include <cstddef>
-#include <cstdint>
+#include <string_view>
 
 namespace cluster {
 inline namespace v0 {
@@ -17,6 +18,7 @@ namespace scheduling {
 /// per request.
 class round_robin {
 public:
+    static constexpr std::string_view name = "round_robin";
     static constexpr auto accepts_in = accept_site::primary;
     static constexpr bool needs_address = false;
 
@@ -28,25 +30,20 @@ public:
         for (std::size_t i = 0; i != ready.size(); ++i) {
             std::size_t at =
                 (last_index_ + 1 + i) % ready.size(); // usually the first one looked at
-            if (is_next(ready[at].slot(), ready[chosen].slot())) {
+            if (turn_.is_before(ready[at].slot(), ready[chosen].slot())) {
                 chosen = at;
             }
-            if (ready[at].slot() == last_ + 1) {
+            if (turn_.is_next(ready[at].slot())) {
                 break;
             }
         }
-        last_ = ready[chosen].slot();
+        turn_.take(ready[chosen].slot());
         last_index_ = chosen;
         return chosen;
     }
 
 private:
-    // Which of two places comes first on the way round from the last one.
-    [[nodiscard]] bool is_next(std::uint32_t one, std::uint32_t other) const noexcept {
-        return one - last_ - 1 < other - last_ - 1; // modulo 2^32: behind the last one first
-    }
-
-    std::uint32_t last_ = static_cast<std::uint32_t>(-1);
+    detail::turn turn_;
     std::size_t last_index_ = static_cast<std::size_t>(-1);
 };
 

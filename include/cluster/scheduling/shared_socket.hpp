@@ -4,6 +4,8 @@
 
 #include "concept.hpp"
 
+#include <string_view>
+
 namespace cluster {
 inline namespace v0 {
 namespace scheduling {
@@ -12,6 +14,7 @@ namespace scheduling {
 /// (what Node.js calls SCHED_NONE). A busy worker is not waiting, so it gets nothing: the best
 /// choice when connections differ much. A worker that misuses the socket misuses everybody's.
 struct shared_socket {
+    static constexpr std::string_view name = "shared_socket";
     static constexpr auto accepts_in = accept_site::shared_socket;
 };
 

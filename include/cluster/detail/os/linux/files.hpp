@@ -9,6 +9,8 @@
 
 #include <cerrno>
 #include <climits>
+#include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <optional>
 #include <string>
@@ -149,6 +151,23 @@ inline void remove_if_same(const std::string& path, const file_identity& made) n
 
 inline bool set_mode(const std::string& path, unsigned mode) noexcept {
     return ::chmod(path.c_str(), static_cast<mode_t>(mode)) == 0;
+}
+
+inline bool set_owner(const std::string& path,
+                      std::optional<std::uint32_t> user,
+                      std::optional<std::uint32_t> group) noexcept {
+    constexpr auto same = static_cast<std::uint32_t>(-1);
+    return ::lchown(path.c_str(), user.value_or(same), group.value_or(same)) == 0;
+}
+
+/// The longest queue of connections that the system lets a socket have; 0 when it does not tell.
+inline int most_backlog() noexcept {
+    int value = 0;
+    if (std::FILE* file = std::fopen("/proc/sys/net/core/somaxconn", "re")) {
+        value = std::fscanf(file, "%d", &value) == 1 ? value : 0;
+        std::fclose(file);
+    }
+    return value;
 }
 
 /// Removes the socket that a crashed server left: ours, a socket, and nobody answers. Anything else

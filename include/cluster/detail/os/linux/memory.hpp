@@ -63,7 +63,7 @@ public:
         return map(descriptor, size, error);
     }
 
-private:
+    /// Maps what can be trusted not to shrink, such as a map of bpf(2).
     static shared_mapping map(int descriptor, std::size_t size, std::error_code& error) noexcept {
         void* memory = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
         shared_mapping result;
@@ -77,6 +77,7 @@ private:
         return result;
     }
 
+private:
     void* memory_ = nullptr;
     std::size_t size_ = 0;
 };

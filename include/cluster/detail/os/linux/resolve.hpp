@@ -5,10 +5,12 @@
 #include "../../../net/address.hpp"
 #include "socket.hpp"
 
+#include <array>
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <vector>
 
@@ -52,6 +54,22 @@ resolve(const std::string& host, std::uint16_t port, std::error_code& error) {
     ::freeaddrinfo(list);
     error.clear();
     return found;
+}
+
+/// The address, without a port, that a number such as "10.0.0.1" or "2001:db8::1" stands for;
+/// none for everything else.
+inline address parse_address(std::string_view number) noexcept {
+    char text[INET6_ADDRSTRLEN] = "";
+    if (number.size() >= sizeof text) {
+        return {};
+    }
+    std::memcpy(text, number.data(), number.size());
+    std::array<std::uint8_t, 4> four;
+    std::array<std::uint8_t, 16> sixteen;
+    if (::inet_pton(AF_INET, text, four.data()) == 1) {
+        return address::ipv4(four, 0);
+    }
+    return ::inet_pton(AF_INET6, text, sixteen.data()) == 1 ? address::ipv6(sixteen, 0) : address{};
 }
 
 } // namespace detail::os

@@ -148,6 +148,22 @@ inline bool set_no_delay(int fd) noexcept {
     return set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 }
 
+/// Inherited in the same way. Seconds of silence before the peer is probed.
+inline bool set_keep_alive(int fd, int seconds) noexcept {
+    return set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1) &&
+           set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds);
+}
+inline bool set_defer_accept(int fd, int seconds) noexcept {
+    return set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, seconds);
+}
+inline bool set_fast_open(int fd, int queue) noexcept {
+    return set_option(fd, IPPROTO_TCP, TCP_FASTOPEN, queue);
+}
+/// How many bytes must be there for a TCP socket to be readable.
+inline bool set_receive_low_water(int fd, int bytes) noexcept {
+    return set_option(fd, SOL_SOCKET, SO_RCVLOWAT, bytes);
+}
+
 inline bool is_listening(int fd) noexcept {
     return option(fd, SOL_SOCKET, SO_ACCEPTCONN, 0) == 1;
 }
@@ -336,6 +352,12 @@ inline transfer receive_with_descriptors(int fd,
         }
     }
     return result;
+}
+
+/// Whether the peer will send nothing more: it has ended its side, or is gone.
+inline bool has_peer_ended(int fd) noexcept {
+    pollfd each{fd, POLLRDHUP, 0};
+    return retry([&] { return ::poll(&each, 1, 0); }) > 0;
 }
 
 /// Blocks until the descriptor can be read (or written), has failed, or `milliseconds` have passed

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+// What listen_options says reaches the sockets.
+#include "../fixtures/crowd.hpp"
+#include "../fixtures/scenario.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <netinet/tcp.h>
+#include <sys/stat.h>
+
+using namespace std::chrono_literals;
+using cluster_test::run_case;
+using scenario::crowd;
+using scenario::when_listening;
+
+namespace {
+
+struct options_of_connection {
+    std::int32_t keep_alive = 0;
+    std::int32_t idle = 0;
+    std::int32_t no_delay = 0;
+};
+
+template <typename Cluster>
+void inherited_options(const char* name) {
+    options_of_connection seen;
+    run_case<Cluster>(
+        name,
+        [&](auto& primary) {
+            when_listening(primary, 1, [&](const cluster::address& at) {
+                scenario::ask(primary, at, "?", [](const std::string&) {});
+            });
+            primary.on_message([&](const options_of_connection& told) {
+                seen = told;
+                primary.disconnect();
+            });
+            primary.fork();
+        },
+        [](auto& self) {
+            self.listen({.host = "127.0.0.1", .keep_alive = 77s}, [&self](auto client) {
+                namespace os = cluster::detail::os;
+                int fd = client.native_handle();
+                self.send(options_of_connection{os::option(fd, SOL_SOCKET, SO_KEEPALIVE, -1),
+                                                os::option(fd, IPPROTO_TCP, TCP_KEEPIDLE, -1),
+                                                os::option(fd, IPPROTO_TCP, TCP_NODELAY, -1)});
+            });
+        });
+    CHECK(seen.keep_alive == 1);
+    CHECK(seen.idle == 77);
+    CHECK(seen.no_delay == 1);
+}
+
+} // namespace
+
+TEST_CASE("listen options: connections inherit keep_alive and no_delay under round robin") {
+    inherited_options<cluster::process_cluster>(
+        "listen options: connections inherit keep_alive and no_delay under round robin");
+}
+
+TEST_CASE("listen options: connections inherit keep_alive and no_delay with reuse_port") {
+    inherited_options<cluster::compose<cluster::scheduling::reuse_port>>(
+        "listen options: connections inherit keep_alive and no_delay with reuse_port");
+}
+
+TEST_CASE("listen options: with defer_accept a connection comes when its first bytes do") {
+    std::vector<std::string> answers;
+    cluster::unique_fd silent;
+    run_case<cluster::process_cluster>(
+        "listen options: with defer_accept a connection comes when its first bytes do",
+        [&](auto& primary) {
+            when_listening(primary, 1, [&](const cluster::address& at) {
+                silent = scenario::connect_to(at);
+                scenario::ask_in_turn(primary, at, 2, [&](const auto& told) {
+                    answers = told;
+                    primary.disconnect();
+                });
+            });
+            primary.fork();
+        },
+        [](auto& self) {
+            self.listen({.host = "127.0.0.1", .defer_accept = 60s, .fast_open = 16},
+                        [&self, count = 0](cluster::connection client) mutable {
+                            self.attach(std::move(client)).end(std::to_string(++count));
+                        });
+        });
+    CHECK(answers == std::vector<std::string>{"1", "2"}); // the silent one came first
+}
+
+TEST_CASE("listen options: an abstract name has no file and conflicts with nothing") {
+    auto name = "cluster-test-" + std::to_string(::getpid());
+    std::string answer;
+    bool file = true;
+    scenario::temporary_directory directory;
+    run_case<cluster::process_cluster>(
+        "listen options: an abstract name has no file and conflicts with nothing",
+        [&](auto& primary) {
+            when_listening(primary, 2, [&](const cluster::address&) {
+                auto at = cluster::address::local(std::string{'\0'} + name);
+                scenario::ask(primary, at, "?", [&](const std::string& told) {
+                    answer = told;
+                    primary.disconnect();
+                });
+            });
+            primary.fork(2, {.environment = {{"NAME", name}}});
+        },
+        [](auto& self) {
+            self.listen({.path = std::getenv("NAME"), .abstract = true},
+                        scenario::answer_with_id(self));
+        });
+    file = scenario::entries_of(".") != 0 && ::access(name.c_str(), F_OK) == 0;
+    CHECK((answer == "1" || answer == "2"));
+    CHECK_FALSE(file);
+}
+
+TEST_CASE("listen options: a UNIX socket has the mode and the owner that were asked for") {
+    scenario::temporary_directory directory;
+    auto path = directory.path() + "/s";
+    struct stat info {};
+    run_case<cluster::process_cluster>(
+        "listen options: a UNIX socket has the mode and the owner that were asked for",
+        [&](auto& primary) {
+            when_listening(primary, 1, [&](const cluster::address&) {
+                CHECK(::lstat(path.c_str(), &info) == 0);
+                primary.disconnect();
+            });
+            primary.fork({.environment = {{"SOCKET", path}}});
+        },
+        [](auto& self) {
+            cluster::listen_options options{.path = std::getenv("SOCKET"), .mode = 0620};
+            options.group = ::getegid();
+            options.owner = ::geteuid() == 0 ? 12345 : ::geteuid();
+            self.listen(options, scenario::answer_with_id(self));
+        });
+    CHECK((info.st_mode & 0777U) == 0620);
+    CHECK(info.st_uid == (::geteuid() == 0 ? 12345 : ::geteuid()));
+    CHECK(info.st_gid == ::getegid());
+}
+
+TEST_CASE("listen options: a backlog that the system clips is told") {
+    std::vector<std::uint16_t> clipped;
+    std::uint16_t port = 0;
+    run_case<cluster::process_cluster>(
+        "listen options: a backlog that the system clips is told",
+        [&](auto& primary) {
+            primary.on(cluster::event::backlog_clipped, [&](const cluster::address& at) {
+                clipped.push_back(at.port());
+                primary.disconnect();
+            });
+            primary.once(cluster::event::listening,
+                         [&](auto&, const cluster::address& at) { port = at.port(); });
+            primary.fork();
+        },
+        [](auto& self) {
+            self.listen({.host = "127.0.0.1", .backlog = 1 << 20}, scenario::answer_with_id(self));
+        });
+    CHECK(clipped == std::vector<std::uint16_t>{port});
+}
+
+namespace {
+
+/// 12 clients, 2 workers, 8 connections at most; then three clients go.
+template <typename Cluster>
+void limit_of_the_cluster(const char* name, bool drops) {
+    crowd clients;
+    std::size_t before = 0;
+    std::uint64_t refused = 0;
+    run_case<Cluster>(
+        name,
+        [&, drops](auto& primary) {
+            auto end = [&] {
+                refused = primary.stats().listeners.front().refused;
+                clients.leave();
+                primary.disconnect();
+            };
+            auto some_leave = [&, drops, end] {
+                before = clients.answered;
+                clients.leave(3);
+                scenario::when(
+                    primary, [&, drops] { return clients.answered == (drops ? 8 : 11); }, end);
+            };
+            when_listening(primary, 2, [&, drops, some_leave](const cluster::address& at) {
+                clients.come(primary, at, 12, 1);
+                scenario::when(
+                    primary,
+                    [&, drops] { return clients.answered == 8 && (!drops || clients.closed == 4); },
+                    some_leave);
+            });
+            primary.fork(2, {.environment = {{"DROPS", drops ? "1" : "0"}}});
+        },
+        [](auto& self) {
+            cluster::listen_options options{.host = "127.0.0.1"};
+            options.max_cluster_connections = 8;
+            options.drop_beyond_max = *std::getenv("DROPS") == '1';
+            scenario::stay_with_clients(self, options);
+        });
+    CHECK(before == 8);
+    CHECK(refused == (drops ? 4 : 0));
+}
+
+} // namespace
+
+TEST_CASE("listen options: connections beyond the cluster's limit wait") {
+    limit_of_the_cluster<cluster::process_cluster>(
+        "listen options: connections beyond the cluster's limit wait", false);
+}
+
+TEST_CASE("listen options: connections beyond the cluster's limit are closed with reuse_port") {
+    limit_of_the_cluster<cluster::compose<cluster::scheduling::reuse_port>>(
+        "listen options: connections beyond the cluster's limit are closed with reuse_port", true);
+}
+
+TEST_CASE("listen options: a socket that systemd has opened is found by its name") {
+    auto socket = scenario::bind_to(scenario::loopback(0), true);
+    auto port = scenario::port_of(socket.get());
+    bool primary_here = std::getenv("LISTEN_FDS") == nullptr && !cluster::detail::os::is_open(3);
+    if (socket.get() != 3 && primary_here) {
+        ::dup2(socket.get(), 3);
+    }
+    if (socket.get() == 3) {
+        primary_here = true;
+    }
+    ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
+    ::setenv("LISTEN_FDS", "1", 1);
+    ::setenv("LISTEN_FDNAMES", "web", 1);
+    std::string answer;
+    std::uint16_t at = 0;
+    std::string wrong;
+    run_case<cluster::process_cluster>(
+        "listen options: a socket that systemd has opened is found by its name",
+        [&](auto& primary) {
+            REQUIRE(primary_here);
+            when_listening(primary, 2, [&](const cluster::address& where) {
+                at = where.port();
+                scenario::ask(primary, where, "?", [&](const std::string& told) {
+                    answer = told;
+                    primary.disconnect();
+                });
+            });
+            primary.on_message([&](const std::string& told) { wrong = told; });
+            primary.fork(2);
+        },
+        [](auto& self) {
+            std::error_code error;
+            self.listen({.activated = "other"}, scenario::answer_with_id(self), error);
+            self.send(error.message());
+            self.listen({.activated = "web"}, scenario::answer_with_id(self));
+        });
+    CHECK(at == port);
+    CHECK((answer == "1" || answer == "2"));
+    CHECK(wrong == "No such file or directory");
+    CHECK(std::getenv("LISTEN_FDS") == nullptr);
+    CHECK(cluster::detail::os::is_listening(3)); // never closed
+}
