@@ -226,7 +226,7 @@ cluster::cluster_stats example() {
     }
     slot.restarts = 37;
     stats.slots.push_back(slot);
-    stats.listeners.push_back({"127.0.0.1:80", "handed", 50, 51, 52, 53, 54});
+    stats.listeners.push_back({"127.0.0.1:80", "handed", 50, 51, 52, 53, 54, 55, "kernel"});
     return stats;
 }
 
@@ -241,7 +241,7 @@ cluster::cluster_stats hostile() {
         stats.workers.push_back(worker);
     }
     for (const char* path : {"/tmp/\xff", "/tmp/\xfe", "a\\", "\"", "\n", "# EOF", ""}) {
-        stats.listeners.push_back({path, "own_socket", 1, 2, 3, 4, 5});
+        stats.listeners.push_back({path, "own_socket", 1, 2, 3, 4, 5, 6, "kernel"});
     }
     return stats;
 }
@@ -295,7 +295,7 @@ TEST_SUITE("stats") {
               R"("bytes_received":36,"ends":{"exited":40,"signaled":41,"spawn_failed":42,)"
               R"("boot_failed":43,"unresponsive":44,"recycled":45,"unknown":46},"restarts":37}],)"
               R"("listeners":[{"address":"127.0.0.1:80","mode":"handed","waiting":50,"queue":51,)"
-              R"("queue_limit":52,"backlog":53,"repaired":54}]})");
+              R"("queue_limit":52,"backlog":53,"repaired":54,"refused":55,"steering":"kernel"}]})");
     }
 
     TEST_CASE("an empty cluster is written too") {
@@ -315,7 +315,7 @@ TEST_SUITE("stats") {
         const std::string text = stats.to_json();
         CHECK(text.find(R"(18446744073709551615},{"id":7,)") != std::string::npos);
         CHECK(text.find(R"("restarts":37},{"slot":1,)") != std::string::npos);
-        CHECK(text.find(R"("repaired":54},{"address":)") != std::string::npos);
+        CHECK(text.find(R"("steering":"kernel"},{"address":)") != std::string::npos);
     }
 
     TEST_CASE("seconds are exact decimal numbers") {

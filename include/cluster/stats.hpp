@@ -63,16 +63,16 @@ struct slot_stats {
 /// An address that the cluster listens on.
 struct listener_stats {
     std::string address{};
-    std::string mode{}; ///< "handed", "shared" or "own_socket"
-    /// Of a model that steers in the kernel: "kernel"; or "classic filter: " or "primary: " and why
-    /// it is not that.
-    std::string steering{};
-    std::uint64_t refused = 0;     ///< connections that the scheduling policy closed
+    std::string mode{};            ///< "handed", "shared" or "own_socket"
     std::uint64_t waiting = 0;     ///< connections that the primary has accepted and no worker has
     std::uint32_t queue = 0;       ///< connections that nobody has accepted yet
     std::uint32_t queue_limit = 0; ///< the most of them, as the system clipped the backlog
     std::uint32_t backlog = 0;     ///< the most of them, as asked for
     std::uint64_t repaired = 0;    ///< how often the primary had to bind it anew
+    std::uint64_t refused = 0;     ///< connections that the scheduling policy closed
+    /// Of a model that steers in the kernel: "kernel"; or "classic filter: " or "primary: " and why
+    /// it is not that.
+    std::string steering{};
 };
 
 /// The state of a cluster at one moment. A value: it is not updated.
@@ -167,13 +167,13 @@ inline void write_json(json_writer& json, const listener_stats& listener) {
     json.open('{');
     json.member("address", listener.address);
     json.member("mode", listener.mode);
-    json.member("steering", listener.steering);
-    json.member("refused", listener.refused);
     json.member("waiting", listener.waiting);
     json.member("queue", listener.queue);
     json.member("queue_limit", listener.queue_limit);
     json.member("backlog", listener.backlog);
     json.member("repaired", listener.repaired);
+    json.member("refused", listener.refused);
+    json.member("steering", listener.steering);
     json.close('}');
 }
 
