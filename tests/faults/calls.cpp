@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include <sys/resource.h>
+
 using namespace cluster_test;
 using namespace std::chrono_literals;
 using namespace cluster::literals;
@@ -20,6 +22,13 @@ namespace {
 struct question {
     std::uint32_t number = 0;
 };
+
+std::chrono::microseconds cpu_time() {
+    rusage used{};
+    ::getrusage(RUSAGE_SELF, &used);
+    return std::chrono::seconds{used.ru_utime.tv_sec + used.ru_stime.tv_sec} +
+           std::chrono::microseconds{used.ru_utime.tv_usec + used.ru_stime.tv_usec};
+}
 
 using flapping = cluster::restart::
     limit<5, 1000_s, cluster::restart::backoff<50_ms, 400_ms, cluster::restart::always, 500_s>>;
@@ -31,6 +40,8 @@ TEST_CASE("fault_10_a_worker_that_dies_soon_after_it_is_ready_waits_longer_each_
     std::vector<std::chrono::milliseconds> pauses, waited;
     std::chrono::steady_clock::time_point died;
     std::size_t ready = 0, exits = 0, gave_up = 0;
+    auto began = std::chrono::steady_clock::now();
+    auto cpu_before = cpu_time();
     run_case<cluster::compose<flapping>>(
         "fault_10_a_worker_that_dies_soon_after_it_is_ready_waits_longer_each_time",
         [&](auto& primary) {
@@ -61,6 +72,8 @@ TEST_CASE("fault_10_a_worker_that_dies_soon_after_it_is_ready_waits_longer_each_
             self.listen({.host = "127.0.0.1"}, [](cluster::connection) {});
             self.after(20ms, [] { ::_exit(7); });
         });
+    auto lasted = std::chrono::steady_clock::now() - began;
+    CHECK((cpu_time() - cpu_before) * 4 < lasted); // it sleeps between the deaths
     CHECK(ready == 6);
     CHECK(exits == 6);
     CHECK(gave_up == 1);
@@ -142,7 +155,7 @@ private:
 // There is no `stopped` event: run() returns, once for any number of stop(), and goes on when it is
 // called again. Each shutdown() but the first takes the next step at once.
 TEST_CASE("fault_31_calls_in_any_order_and_number_end_every_worker_once") {
-    constexpr int calls = 150;
+    const int calls = sized(500, 10'000);
     replacing app{program::argc, program::argv};
     if (app.is_worker()) {
         std::exit(app.run([](auto&) {},
@@ -214,8 +227,8 @@ struct counts_deaths {
 } // namespace
 
 TEST_CASE("fault_32_disconnect_races_with_the_exit_and_no_error_escapes") {
-    constexpr std::uint32_t real = 60;
-    constexpr std::uint32_t killed = 200;
+    const std::uint32_t real = sized(100U, 2400U);
+    const std::uint32_t killed = sized(300U, 7600U);
     std::map<std::uint32_t, int> exits;
     std::size_t errors = 0, on_its_own = 0, asked = 0, forked = 0, wrong = 0, called = 0;
     run_case<cluster::compose<counts_deaths>>(

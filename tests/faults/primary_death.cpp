@@ -175,9 +175,10 @@ void stopped_primary_is_survived(const char* name, bool accepts) {
     }
     other.kill(SIGSTOP);
     REQUIRE(scenario::eventually([&] { return scenario::process_state(other.pid()) == 'T'; }));
-    clients.push_back(scenario::connect_to(at));        // by the kernel's queue at least
-    auto until = std::chrono::steady_clock::now() + 4s; // longer than any silence that workers
-    do {                                                // could take for a death
+    clients.push_back(scenario::connect_to(at)); // by the kernel's queue at least
+    auto until =
+        std::chrono::steady_clock::now() + sized(4s, 20s); // longer than any silence that workers
+    do {                                                   // could take for a death
         for (int i = 0; i != 4; ++i) {
             REQUIRE(echoes(clients[static_cast<std::size_t>(i)].get(), patient));
         }

@@ -299,7 +299,7 @@ TEST_CASE("fault_24_exits_are_told_to_a_host_that_waits_for_any_child") {
 }
 
 TEST_CASE("fault_25_a_host_can_wait_for_every_child_of_its_own") {
-    constexpr int all = 400;
+    constexpr int all = 1000;
     constexpr int at_a_time = 8;
     std::vector<pid_t> running;
     int begun = 0, right = 0;

@@ -654,7 +654,7 @@ TEST_CASE("fault_77_a_killed_server_is_back_on_its_port_at_once") {
     scenario::reserved_port port;
     ::setenv("PORT", std::to_string(port.number()).c_str(), 1);
     std::vector<cluster::unique_fd> old_clients; // of dead servers
-    for (int round = 0; round != 30; ++round) {
+    for (int round = 0; round != 100; ++round) {
         scenario::another_primary server{name, round % 2 == 0 ? "handed" : "own"};
         std::vector<int> workers;
         for (int i = 0; i != 2; ++i) {

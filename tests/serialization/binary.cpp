@@ -513,12 +513,23 @@ TEST_SUITE("serialization/binary") {
     }
 
     TEST_CASE("stops a depth bomb at once") {
-        byte_buffer trees;
-        byte_buffer chains;
-        for (int i = 0; i != 1'000'000; ++i) {
-            trees.append(bytes_of({1, 0, 0, 0, 0, 1})); // value, no label, one child
-            chains.append(bytes_of({1, 0, 0, 0, 1}));   // value, one successor
-        }
+        auto a_million_of = [](const byte_buffer& one) {
+            byte_buffer thousand;
+            byte_buffer all;
+            for (int i = 0; i != 1000; ++i) {
+                thousand.append(one.span());
+            }
+            for (int i = 0; i != 1000; ++i) {
+                all.append(thousand.span());
+            }
+            return all;
+        };
+        byte_buffer tree_node;
+        byte_buffer chain_node;
+        tree_node.append(bytes_of({1, 0, 0, 0, 0, 1})); // value, no label, one child
+        chain_node.append(bytes_of({1, 0, 0, 0, 1}));   // value, one successor
+        auto trees = a_million_of(tree_node);
+        auto chains = a_million_of(chain_node);
         tree branches;
         CHECK(binary::decode(trees.span(), branches) == errc::nesting_too_deep);
         chain links;

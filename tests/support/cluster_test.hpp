@@ -8,6 +8,7 @@
 /// other role and ends the process with the worker's code. So a case runs one cluster, has no
 /// SUBCASE before run_case(), and does its checks in the primary.
 
+#include "full_size.hpp"
 #include "program.hpp"
 
 #include <cluster.hpp>
@@ -24,7 +25,7 @@ namespace cluster_test {
 /// How long a case may take before it is a failure: generous, nothing depends on it being short.
 inline std::chrono::seconds patience() {
     const char* factor = std::getenv("CLUSTER_TEST_PATIENCE");
-    return std::chrono::seconds{60} * (factor == nullptr ? 1 : std::atoi(factor));
+    return std::chrono::seconds{sized(60, 600)} * (factor == nullptr ? 1 : std::atoi(factor));
 }
 
 /// Runs one cluster. In a worker it does not return.

@@ -568,10 +568,11 @@ inline void worker_core::expect_exit() {
         wait(2s, [this] { end(); });
         return;
     }
-    wait(250ms, [this] {
+    auto lose = [this] {
         end();
         owner_.on_worker_lost(*this);
-    });
+    };
+    wait(250ms, [this, lose] { os::is_exiting(process_.pid()) ? wait(2s, lose) : lose(); });
 }
 
 inline void worker_core::on_exit(const os::exit_info& info) {

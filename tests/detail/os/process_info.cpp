@@ -199,8 +199,10 @@ TEST_SUITE("detail/os/process_info") {
     TEST_CASE("one that has ended and one that never was are empty") {
         hanging child{"ended"};
         const int pid = child.pid();
+        CHECK_FALSE(os::is_exiting(pid));
         child.signal(SIGKILL);
         child.until(WEXITED);
+        CHECK(os::is_exiting(pid));
         const os::process_usage usage = os::usage_of(pid);
         CHECK(usage.known); // not reaped
         CHECK(usage.resident_bytes == 0);
@@ -212,6 +214,7 @@ TEST_SUITE("detail/os/process_info") {
             CHECK(os::usage_of(gone).resident_bytes == 0);
             CHECK(os::describe_process(gone).empty());
             CHECK_FALSE(os::is_traced(gone));
+            CHECK_FALSE(os::is_exiting(gone));
         }
     }
 

@@ -109,6 +109,13 @@ inline bool is_traced(int pid) noexcept {
     return at != std::string_view::npos && parse_count(text.substr(at + label.size())) > 0U;
 }
 
+/// Whether it is on its way out: its descriptors may be closed while the rest of it still goes.
+inline bool is_exiting(int pid) noexcept {
+    constexpr std::uint64_t exiting_flag = 4; // PF_EXITING of the kernel
+    char buffer[1024];
+    return (parse_stat(read_of_process(pid, "stat", buffer)).field[9] & exiting_flag) != 0;
+}
+
 /// The state letter of /proc/PID/stat in words; empty for an unknown one.
 constexpr std::string_view state_name(char letter) noexcept {
     switch (letter) {
