@@ -221,6 +221,62 @@ TEST_CASE("listen options: connections beyond the cluster's limit are closed wit
 
 namespace {
 
+template <typename Cluster>
+void behind_a_proxy(const char* name) {
+    std::vector<std::string> answers(4);
+    std::size_t answered = 0;
+    run_case<Cluster>(
+        name,
+        [&](auto& primary) {
+            when_listening(primary, 1, [&](const cluster::address& at) {
+                const std::vector<std::string> texts{
+                    "PROXY TCP4 192.0.2.7 192.0.2.1 1234 80\r\nhello",
+                    std::string{"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\x0a\1\2\3\xc0\0\2\1"
+                                "\x30\x39\0\x50\4\0\1\0hello",
+                                37},
+                    "PROXY UNKNOWN\r\nhello",
+                    "GET / HTTP/1.1\r\n\r\n"};
+                for (std::size_t i = 0; i != texts.size(); ++i) {
+                    scenario::ask(primary, at, texts[i], [&, i](const std::string& told) {
+                        answers[i] = told;
+                        if (++answered == answers.size()) {
+                            primary.disconnect();
+                        }
+                    });
+                }
+            });
+            primary.fork();
+        },
+        [](auto& self) {
+            self.listen({.host = "127.0.0.1", .proxy_protocol = true}, [&self](auto client) {
+                auto from = client.remote();
+                auto& open = self.attach(std::move(client));
+                open.on_data([&open, from](cluster::stream::bytes bytes) {
+                    open.end((from.host() == "127.0.0.1" ? "?" : from.to_string()) + ' ' +
+                             cluster_test::text_of(bytes));
+                });
+            });
+        });
+    CHECK(answers[0] == "192.0.2.7:1234 hello");
+    CHECK(answers[1] == "10.1.2.3:12345 hello");
+    CHECK(answers[2] == "? hello");
+    CHECK(answers[3].empty());
+}
+
+} // namespace
+
+TEST_CASE("listen options: behind a proxy the client is who the proxy says under round robin") {
+    behind_a_proxy<cluster::process_cluster>(
+        "listen options: behind a proxy the client is who the proxy says under round robin");
+}
+
+TEST_CASE("listen options: behind a proxy the client is who the proxy says with reuse_port") {
+    behind_a_proxy<cluster::compose<cluster::scheduling::reuse_port>>(
+        "listen options: behind a proxy the client is who the proxy says with reuse_port");
+}
+
+namespace {
+
 bool is_worker_program() {
     for (int i = 1; i != cluster_test::program::argc; ++i) {
         if (std::string_view{cluster_test::program::argv[i]} == "--worker-case") {

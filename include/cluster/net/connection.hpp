@@ -32,7 +32,10 @@ public:
 
     /// Both ends of the connection, asked of the system at every call. The client of a UNIX socket
     /// usually has no address (`address_family::none`), nor has one that is already gone.
-    [[nodiscard]] address remote() const noexcept { return detail::os::remote_address(fd_.get()); }
+    /// With listen_options::proxy_protocol `remote` is the one that the proxy has said.
+    [[nodiscard]] address remote() const noexcept {
+        return proxied_ ? *proxied_ : detail::os::remote_address(fd_.get());
+    }
     [[nodiscard]] address local() const noexcept { return detail::os::local_address(fd_.get()); }
 
     [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
@@ -58,6 +61,7 @@ private:
 
     unique_fd fd_;
     detail::connection_ticket ticket_;
+    std::unique_ptr<address> proxied_;
 };
 
 namespace detail {
@@ -70,7 +74,11 @@ struct connection_access {
         result.ticket_ = connection_ticket{std::move(account)};
         return result;
     }
+    static void set_remote(connection& of, const address& remote) {
+        of.proxied_ = std::make_unique<address>(remote);
+    }
     static unique_fd take_descriptor(connection& from) noexcept { return std::move(from.fd_); }
+    static void give_descriptor(connection& to, unique_fd fd) noexcept { to.fd_ = std::move(fd); }
     static connection_ticket take_ticket(connection& from) noexcept {
         return std::move(from.ticket_);
     }

@@ -64,6 +64,10 @@ struct listen_options {
     /// event::fd_pressure. That is the primary where it hands connections out, else the worker. For
     /// want of memory, or of descriptors of the whole system, connections wait in any case.
     pressure under_pressure = pressure::wait;
+    /// Every connection begins with a PROXY header, version 1 or 2, which is read before the handler
+    /// gets it: connection::remote() is the client that the proxy names. One without it, or late by
+    /// five seconds, is closed. Only where nobody but the proxy can connect.
+    bool proxy_protocol = false;
     /// Small writes leave at once (TCP_NODELAY).
     bool no_delay = true;
     /// A connection that is silent for so long is probed, and ends when the peer is gone

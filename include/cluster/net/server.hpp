@@ -6,6 +6,7 @@
 #include "../detail/connection_account.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
+#include "../detail/proxy_reader.hpp"
 #include "../event_loop.hpp"
 #include "address.hpp"
 #include "connection.hpp"
@@ -132,6 +133,10 @@ public:
           waiting_{limit_ == 0 && !drops_} {
         account_ = std::make_shared<detail::connection_account>(
             loop, [this] { on_change(); }, owner.load());
+        if (options.proxy_protocol) {
+            proxy_ = std::make_unique<detail::proxy_reader>(
+                loop, [this](connection client) { handler_(std::move(client)); });
+        }
         if (options.under_pressure == pressure::shed && mode != detail::accept_mode::handed) {
             pressure_.keep_reserve();
         }
@@ -282,7 +287,11 @@ private:
                 loop_.defer([account = account_] { account->report(); });
             }
         }
-        handler_(std::move(client));
+        if (proxy_) {
+            proxy_->read(std::move(client));
+        } else {
+            handler_(std::move(client));
+        }
     }
 
     [[nodiscard]] bool has_room() const noexcept {
@@ -383,6 +392,7 @@ private:
     detail::move_only_function<void()> on_close_;
     detail::move_only_function<void(connection)> on_drop_;
     std::shared_ptr<detail::connection_account> account_;
+    std::unique_ptr<detail::proxy_reader> proxy_;
     std::vector<std::unique_ptr<socket>> sockets_;
     std::shared_ptr<detail::os::steering_load> load_;
     detail::accept_pressure pressure_;

@@ -5,9 +5,9 @@
 /// \file
 /// A client meets the same worker whenever it comes: `sticky<Key>`, and what can be its key.
 
+#include "../detail/proxy_protocol.hpp"
 #include "../fwd.hpp"
 #include "concept.hpp"
-#include "detail/proxy_protocol.hpp"
 #include "detail/rendezvous.hpp"
 
 #include <array>
@@ -118,6 +118,7 @@ struct proxy_address {
             return detail::client_hash(header.source);
         case detail::proxy_header::state::incomplete:
             return more;
+        case detail::proxy_header::state::unnamed:
         case detail::proxy_header::state::absent:
             break;
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <cluster/scheduling/detail/proxy_protocol.hpp> // first and alone: proves the header is self-contained
+#include <cluster/detail/proxy_protocol.hpp> // first and alone: proves the header is self-contained
 
 #include <doctest/doctest.h>
 
@@ -36,6 +36,7 @@ void check_beginnings(const std::string& header, std::size_t needed, const addre
         } else {
             REQUIRE(parsed.found == state::present);
             REQUIRE(parsed.source == source);
+            REQUIRE(parsed.length == header.size());
         }
     }
     CHECK(parse(header + "GET / HTTP/1.1\r\n").source == source);
@@ -43,31 +44,31 @@ void check_beginnings(const std::string& header, std::size_t needed, const addre
 
 } // namespace
 
-TEST_SUITE("scheduling/detail/proxy_protocol") {
+TEST_SUITE("detail/proxy_protocol") {
     TEST_CASE("a header of version 1 tells the source once its line is complete") {
         std::string ipv4 = "PROXY TCP4 192.0.2.1 198.51.100.9 12345 80\r\n";
-        check_beginnings(ipv4, ipv4.size(), address::ipv4({192, 0, 2, 1}, 0));
+        check_beginnings(ipv4, ipv4.size(), address::ipv4({192, 0, 2, 1}, 12345));
         std::string ipv6 = "PROXY TCP6 2001:db8::7 ::1 1 65535\r\n";
         check_beginnings(
             ipv6,
             ipv6.size(),
-            address::ipv6({0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}, 0));
+            address::ipv6({0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}, 1));
     }
 
     TEST_CASE("a header of version 2 tells the source once it is there") {
-        check_beginnings(version_2_ipv4, 20, address::ipv4({10, 1, 2, 3}, 0));
+        check_beginnings(version_2_ipv4, 28, address::ipv4({10, 1, 2, 3}, 12345));
         check_beginnings(
             version_2_ipv6,
-            32,
-            address::ipv6({0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}, 0));
+            52,
+            address::ipv6({0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}, 0x202));
     }
 
     TEST_CASE("what names no client is absent") {
         for (std::string_view text : {"GET / HTTP/1.1\r\n",
                                       "P\r\n",
                                       "proxy TCP4 1.2.3.4 1.2.3.4 1 2\r\n",
-                                      "PROXY UNKNOWN\r\n",
-                                      "PROXY UNKNOWN 1.2.3.4 1.2.3.4 1 2\r\n",
+                                      "PROXY TCP4 1.2.3.4 1.2.3.4 x 2\r\n",
+                                      "PROXY TCP4 1.2.3.4 1.2.3.4 65536 2\r\n",
                                       "PROXY \r\n",
                                       "PROXY TCP4\r\n",
                                       "PROXY TCP4 1.2.3.4\r\n",
@@ -86,17 +87,26 @@ TEST_SUITE("scheduling/detail/proxy_protocol") {
         CHECK(parse("PROXY TCP4 " + std::string(90, '1')).found == state::incomplete);
     }
 
-    TEST_CASE("a version 2 header of another kind is absent") {
+    TEST_CASE("a header may name nobody") {
+        for (std::string_view text :
+             {"PROXY UNKNOWN\r\n", "PROXY UNKNOWN 1.2.3.4 1.2.3.4 1 2\r\n"}) {
+            auto parsed = parse(text);
+            CHECK(parsed.found == state::unnamed);
+            CHECK(parsed.length == text.size());
+        }
+    }
+
+    TEST_CASE("a version 2 header of another kind names nobody, or is none") {
         auto changed = [](std::size_t at, char to) {
             auto header = version_2_ipv4;
             header[at] = to;
             return parse(header).found;
         };
         CHECK(changed(0, 'x') == state::absent);
-        CHECK(changed(12, '\x20') == state::absent);  // the proxy's own
+        CHECK(changed(12, '\x20') == state::unnamed); // the proxy's own
         CHECK(changed(12, '\x11') == state::absent);  // version 1 in binary
-        CHECK(changed(13, '\x31') == state::absent);  // a UNIX socket
-        CHECK(changed(13, '\x12') == state::absent);  // UDP
+        CHECK(changed(13, '\x31') == state::unnamed); // a UNIX socket
+        CHECK(changed(13, '\x12') == state::unnamed); // UDP
         CHECK(changed(15, '\x0b') == state::absent);  // too short for two addresses
         CHECK(changed(14, '\xff') == state::present); // with much behind them
     }

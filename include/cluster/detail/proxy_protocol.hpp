@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
-#ifndef CLUSTER_SCHEDULING_DETAIL_PROXY_PROTOCOL_HPP
-#define CLUSTER_SCHEDULING_DETAIL_PROXY_PROTOCOL_HPP
+#ifndef CLUSTER_DETAIL_PROXY_PROTOCOL_HPP
+#define CLUSTER_DETAIL_PROXY_PROTOCOL_HPP
 
-#include "../../detail/os.hpp"
-#include "../../net/address.hpp"
+#include "../net/address.hpp"
+#include "os.hpp"
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
+#include <system_error>
 
 namespace cluster {
 inline namespace v0 {
@@ -19,24 +21,23 @@ namespace detail {
 /// What the first bytes of a connection say of its client, by the PROXY protocol, versions 1 and 2.
 struct proxy_header {
     enum class state {
-        absent,     ///< no such header, a wrong one, or one that names no IP address
+        absent,     ///< no such header, or a wrong one
         incomplete, ///< what there is may be the beginning of one
+        unnamed,    ///< one that names no IP address: a health check, a UNIX socket
         present,
     };
     /// The source address of a version 2 header ends long before.
     static constexpr std::size_t longest_version_1 = 107;
 
     state found = state::absent;
-    address source; // without the port
+    address source;
+    std::size_t length = 0; ///< of the whole header, which may go on behind what there is
 
     static proxy_header parse(std::span<const std::byte> bytes) noexcept;
 
 private:
     static proxy_header parse_text(std::string_view text) noexcept;
     static proxy_header parse_binary(std::string_view bytes) noexcept;
-    static proxy_header is(const address& source) noexcept {
-        return {source.family() == address_family::none ? state::absent : state::present, source};
-    }
     template <std::size_t Size>
     static auto bytes_of(std::string_view text) noexcept {
         std::array<std::uint8_t, Size> result;
@@ -44,6 +45,10 @@ private:
             return static_cast<std::uint8_t>(each);
         });
         return result;
+    }
+    static std::uint16_t port_of(std::string_view two) noexcept {
+        auto bytes = bytes_of<2>(two);
+        return static_cast<std::uint16_t>(bytes[0] << 8U | bytes[1]);
     }
 };
 
@@ -53,6 +58,7 @@ inline proxy_header proxy_header::parse_text(std::string_view text) noexcept {
     if (end == text.npos) {
         return {text.size() < longest_version_1 ? state::incomplete : state::absent, {}};
     }
+    auto length = end + 2;
     auto rest = text.substr(0, end);
     std::array<std::string_view, 6> words; // PROXY, family, two addresses, two ports
     for (auto& each : words) {
@@ -64,9 +70,17 @@ inline proxy_header proxy_header::parse_text(std::string_view text) noexcept {
     auto wanted = words[1] == "TCP4"   ? address_family::ipv4
                   : words[1] == "TCP6" ? address_family::ipv6
                                        : address_family::none;
+    if (words[1] == "UNKNOWN") {
+        return {state::unnamed, {}, length};
+    }
+    std::uint16_t port = 0;
+    auto [stop, error] = std::from_chars(words[4].data(), words[4].data() + words[4].size(), port);
     bool well_formed = rest.empty() && source.family() == wanted &&
-                       os::parse_address(words[3]).family() == wanted && !words[5].empty();
-    return well_formed ? is(source) : proxy_header{};
+                       wanted != address_family::none &&
+                       os::parse_address(words[3]).family() == wanted && !words[5].empty() &&
+                       error == std::errc{} && stop == words[4].data() + words[4].size();
+    return well_formed ? proxy_header{state::present, source.with_port(port), length}
+                       : proxy_header{};
 }
 
 // The signature, version and command, family, the length of the rest, the source address.
@@ -77,17 +91,25 @@ inline proxy_header proxy_header::parse_binary(std::string_view bytes) noexcept 
     }
     auto head = bytes_of<fixed_size>(bytes);
     std::size_t length = static_cast<std::size_t>(head[14]) << 8U | head[15];
+    bool version_2 = head[12] == 0x20 || head[12] == 0x21;
     bool proxied = head[12] == 0x21; // 0x20: the proxy's own connection, such as a health check
-    bool ipv4 = head[13] == 0x11 && length >= 12;
-    bool ipv6 = head[13] == 0x21 && length >= 36;
-    if (!proxied || (!ipv4 && !ipv6)) {
+    bool ipv4 = head[13] == 0x11;
+    bool ipv6 = head[13] == 0x21;
+    std::size_t addresses = ipv4 ? 12 : ipv6 ? 36 : 0;
+    if (!version_2 || (proxied && length < addresses)) {
         return {};
     }
+    if (!proxied || addresses == 0) {
+        return {state::unnamed, {}, fixed_size + length};
+    }
     bytes.remove_prefix(fixed_size);
-    if (bytes.size() < (ipv4 ? 4U : 16U)) {
+    if (bytes.size() < addresses) {
         return {state::incomplete, {}};
     }
-    return is(ipv4 ? address::ipv4(bytes_of<4>(bytes), 0) : address::ipv6(bytes_of<16>(bytes), 0));
+    auto port = port_of(bytes.substr(addresses - 4));
+    auto source =
+        ipv4 ? address::ipv4(bytes_of<4>(bytes), port) : address::ipv6(bytes_of<16>(bytes), port);
+    return {state::present, source, fixed_size + length};
 }
 
 inline proxy_header proxy_header::parse(std::span<const std::byte> bytes) noexcept {
@@ -108,4 +130,4 @@ inline proxy_header proxy_header::parse(std::span<const std::byte> bytes) noexce
 } // namespace v0
 } // namespace cluster
 
-#endif // CLUSTER_SCHEDULING_DETAIL_PROXY_PROTOCOL_HPP
+#endif // CLUSTER_DETAIL_PROXY_PROTOCOL_HPP
