@@ -226,7 +226,7 @@ void queue_of_the_dead(const char* name, bool gives_up_place) {
                     });
             };
             auto come = [&, end](const cluster::address& at) {
-                clients.come(primary, at, all, 1, 1, crowd::all);
+                clients.come(primary, at, all, 1, 1, crowd::everyone);
                 // Some wait, and all the others are served.
                 scenario::when(
                     primary,
