@@ -6,6 +6,7 @@
 #include "cluster/available_parallelism.hpp"
 #include "cluster/backend/process.hpp"
 #include "cluster/basic_cluster.hpp"
+#include "cluster/capabilities.hpp"
 #include "cluster/compose.hpp"
 #include "cluster/error.hpp"
 #include "cluster/event.hpp"

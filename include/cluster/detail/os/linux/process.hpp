@@ -76,6 +76,16 @@ struct spawn_request {
     char* pid_text = nullptr;
 };
 
+/// Why there are no pidfds; nothing when there are.
+inline std::error_code try_pidfd() noexcept {
+#if defined(SYS_pidfd_open)
+    unique_fd self{static_cast<int>(::syscall(SYS_pidfd_open, ::getpid(), 0))};
+    return self ? std::error_code{} : last_error();
+#else
+    return std::make_error_code(std::errc::function_not_supported);
+#endif
+}
+
 /// The exit record of PIDFD_GET_INFO: the first version of the kernel's `struct pidfd_info` (6.13).
 struct pidfd_record {
     std::uint64_t mask;
