@@ -8,13 +8,11 @@
 #include <cstdint>
 #include <cstdlib>
 #include <string>
-#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
 
 #include <doctest/doctest.h>
-#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/stat.h>
 
@@ -273,59 +271,4 @@ TEST_CASE("listen options: behind a proxy the client is who the proxy says under
 TEST_CASE("listen options: behind a proxy the client is who the proxy says with reuse_port") {
     behind_a_proxy<cluster::compose<cluster::scheduling::reuse_port>>(
         "listen options: behind a proxy the client is who the proxy says with reuse_port");
-}
-
-namespace {
-
-bool is_worker_program() {
-    for (int i = 1; i != cluster_test::program::argc; ++i) {
-        if (std::string_view{cluster_test::program::argv[i]} == "--worker-case") {
-            return true;
-        }
-    }
-    return false;
-}
-
-} // namespace
-
-TEST_CASE("listen options: a socket that systemd has opened is found by its name") {
-    auto socket = scenario::bind_to(scenario::loopback(0), true);
-    auto port = scenario::port_of(socket.get());
-    cluster::unique_fd before;
-    if (!is_worker_program()) { // there 3 is the channel
-        before =
-            cluster::unique_fd{::fcntl(3, F_DUPFD_CLOEXEC, 10)}; // whoever started us may need it
-        REQUIRE(::dup2(socket.get(), 3) == 3);
-        ::setenv("LISTEN_PID", std::to_string(::getpid()).c_str(), 1);
-        ::setenv("LISTEN_FDS", "1", 1);
-        ::setenv("LISTEN_FDNAMES", "web", 1);
-    }
-    std::string answer;
-    std::uint16_t at = 0;
-    std::string wrong;
-    run_case<cluster::process_cluster>(
-        "listen options: a socket that systemd has opened is found by its name",
-        [&](auto& primary) {
-            when_listening(primary, 2, [&](const cluster::address& where) {
-                at = where.port();
-                scenario::ask(primary, where, "?", [&](const std::string& told) {
-                    answer = told;
-                    primary.disconnect();
-                });
-            });
-            primary.on_message([&](const std::string& told) { wrong = told; });
-            primary.fork(2);
-        },
-        [](auto& self) {
-            std::error_code error;
-            self.listen({.activated = "other"}, scenario::answer_with_id(self), error);
-            self.send(error.message());
-            self.listen({.activated = "web"}, scenario::answer_with_id(self));
-        });
-    CHECK(at == port);
-    CHECK((answer == "1" || answer == "2"));
-    CHECK(wrong == "No such file or directory");
-    CHECK(std::getenv("LISTEN_FDS") == nullptr);
-    CHECK(cluster::detail::os::is_listening(3)); // never closed
-    before ? ::dup2(before.get(), 3) : ::close(3);
 }
