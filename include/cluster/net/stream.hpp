@@ -166,6 +166,8 @@ private:
     void flush();
     void sent_everything();
     void on_timer();
+    void enroll();
+    [[nodiscard]] detail::os::io interest() const noexcept;
     void update_interest() noexcept;
     void finish(std::error_code reason) noexcept;
     void abandon() noexcept;
@@ -201,6 +203,7 @@ private:
     bool fin_sent_ = false;
     bool peer_ended_ = false;
     bool idle_ = false;
+    bool enrolled_ = false; // the poller knows it
     bool hung_up_ = false;
     bool holding_ = false;
 };
@@ -213,6 +216,7 @@ public:
     explicit stream_set(event_loop& loop) noexcept : loop_{loop} {}
     ~stream_set() {
         ending_idle_.cancel();
+        bury_all(fresh_);
         bury_all(live_);
         bury_all(dead_);
     }
@@ -221,9 +225,10 @@ public:
     stream& attach(connection&& from, stream** reference = nullptr) {
         auto* made = new stream{*this, loop_, std::move(from)};
         made->reference_ = reference;
-        made->insert_before(live_);
-        if (made->reason_) { // no such descriptor, out of memory: told by the close handler
-            made->finish(made->reason_);
+        made->insert_before(fresh_);
+        loop_.at_turn_end(enroll_hook_);
+        if (!made->fd_) { // told by the close handler
+            made->finish(std::make_error_code(std::errc::bad_file_descriptor));
         }
         return *made;
     }
@@ -242,6 +247,7 @@ public:
     void drain() {
         constexpr std::chrono::milliseconds moment{100};
         draining_ = true;
+        enroll();
         for (list_node* each = live_.next(); each != &live_; each = each->next()) {
             if (static_cast<stream&>(*each).idle_) {
                 ending_idle_.cancel();
@@ -254,7 +260,17 @@ public:
 private:
     friend class cluster::v0::stream;
 
+    // At the end of the turn, when it is known what a stream waits for: some are over by then.
+    void enroll() {
+        while (fresh_.linked()) {
+            auto& one = static_cast<stream&>(*fresh_.next());
+            one.insert_before(live_);
+            one.enroll();
+        }
+    }
+
     void end_idle() {
+        enroll();
         for (list_node* each = live_.next(); each != &live_;) {
             auto& current = static_cast<stream&>(*each);
             each = each->next();
@@ -290,10 +306,12 @@ private:
     }
 
     event_loop& loop_;
+    list_node fresh_; // not known to the poller yet
     list_node live_;
     list_node dead_;
     bool draining_ = false;
     timer ending_idle_;
+    turn_hook enroll_hook_ = turn_hook::for_member<stream_set, &stream_set::enroll>(*this);
     turn_hook hook_ = turn_hook::for_member<stream_set, &stream_set::bury>(*this);
 };
 
@@ -306,7 +324,13 @@ inline stream::stream(detail::stream_set& set, event_loop& loop, connection&& fr
       ticket_{detail::connection_access::take_ticket(from)} {
     hold(true);
     watch_.keep_alive(false);
-    reason_ = watch_.start<&stream::on_ready>(loop_, fd_.get(), detail::os::io::none, *this);
+}
+
+inline void stream::enroll() {
+    enrolled_ = true;
+    if (auto error = watch_.start<&stream::on_ready>(loop_, fd_.get(), interest(), *this)) {
+        finish(error); // out of memory, for one
+    }
 }
 
 inline void stream::on_ready(detail::os::io what) {
@@ -511,14 +535,18 @@ inline void stream::idle(bool on) noexcept {
     }
 }
 
-inline void stream::update_interest() noexcept {
+inline detail::os::io stream::interest() const noexcept {
     using detail::os::io;
-    if (!open_) {
+    bool writes = !out_.empty() && !corked_;
+    return (wants_input() ? io::readable : io::none) | (writes ? io::writable : io::none);
+}
+
+inline void stream::update_interest() noexcept {
+    if (!open_ || !enrolled_) {
         return;
     }
-    bool writes = !out_.empty() && !corked_;
-    auto wanted = (wants_input() ? io::readable : io::none) | (writes ? io::writable : io::none);
-    if (hung_up_ && wanted != io::none) {
+    auto wanted = interest();
+    if (hung_up_ && wanted != detail::os::io::none) {
         hung_up_ = false;
         hold(true);
         watch_.start<&stream::on_ready>(loop_, fd_.get(), wanted, *this);
