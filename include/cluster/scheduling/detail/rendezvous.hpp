@@ -14,6 +14,7 @@
 ///     score:        fmix32(h ^ (slot * 0x9e3779b1 + 0x7f4a7c15))      fmix32 is MurmurHash3's
 ///     the place:    the one with the highest score, of equals the lower
 
+#include "../../detail/client_score.hpp"
 #include "../../net/address.hpp"
 #include "../concept.hpp"
 
@@ -43,11 +44,11 @@ namespace detail {
 
 /// \pre the size is a multiple of 4
 [[nodiscard]] constexpr std::uint32_t client_hash(std::span<const std::uint8_t> ip) noexcept {
-    std::uint32_t hash = 0x9e3779b9U;
+    std::uint32_t hash = client_seed;
     for (std::size_t i = 0; i != ip.size(); i += 4) {
         std::uint32_t word = std::uint32_t{ip[i]} << 24U | std::uint32_t{ip[i + 1]} << 16U |
                              std::uint32_t{ip[i + 2]} << 8U | std::uint32_t{ip[i + 3]};
-        hash = (hash ^ word) * 0x85ebca6bU;
+        hash = (hash ^ word) * mix_factor_1;
         hash ^= hash >> 13U;
     }
     return hash;
@@ -58,9 +59,9 @@ namespace detail {
 
 [[nodiscard]] constexpr std::uint32_t rendezvous_score(std::uint32_t hash,
                                                        std::uint32_t slot) noexcept {
-    hash ^= slot * 0x9e3779b1U + 0x7f4a7c15U;
-    hash = (hash ^ hash >> 16U) * 0x85ebca6bU;
-    hash = (hash ^ hash >> 13U) * 0xc2b2ae35U;
+    hash ^= slot * place_factor + place_offset;
+    hash = (hash ^ hash >> 16U) * mix_factor_1;
+    hash = (hash ^ hash >> 13U) * mix_factor_2;
     return hash ^ hash >> 16U;
 }
 

@@ -2,6 +2,8 @@
 #ifndef CLUSTER_DETAIL_OS_LINUX_CLASSIC_STEERING_HPP
 #define CLUSTER_DETAIL_OS_LINUX_CLASSIC_STEERING_HPP
 
+#include "../../client_score.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -12,13 +14,6 @@
 namespace cluster {
 inline namespace v0 {
 namespace detail::os {
-
-/// The scoring of clients and places; scheduling/detail/rendezvous.hpp is the same in C++.
-inline constexpr std::uint32_t client_seed = 0x9e3779b9;
-inline constexpr std::uint32_t place_factor = 0x9e3779b1;
-inline constexpr std::uint32_t place_offset = 0x7f4a7c15;
-inline constexpr std::uint32_t mix_factor_1 = 0x85ebca6b;
-inline constexpr std::uint32_t mix_factor_2 = 0xc2b2ae35;
 
 /// Which socket of an SO_REUSEPORT group a client gets, by its address alone, as a classic BPF
 /// filter, which needs no right. It has no memory: whenever a place goes on or off it is made anew.
