@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "../support/cluster_test.hpp"
+#include "unshared.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -179,27 +180,7 @@ TEST_CASE("test-cluster-disconnect-race") {
 
 TEST_CASE("test-cluster-disconnect-unshared-tcp") {
     // Node chooses the policy by NODE_CLUSTER_SCHED_POLICY, here it is the cluster's type.
-    int exited = 0;
-    run_case<shared_cluster>(
+    cluster_test::disconnect_unshared<shared_cluster>(
         "test-cluster-disconnect-unshared-tcp",
-        [&](auto& primary) {
-            auto& unbound = primary.fork();
-            unbound.on(cluster::event::online, [&] {
-                auto& bound = primary.fork({.name = "bound"});
-                bound.on(cluster::event::listening, [&] {
-                    unbound.on(cluster::event::disconnect, [&] { primary.disconnect(); });
-                    unbound.disconnect();
-                });
-            });
-            primary.on(cluster::event::exit, [&](const cluster::exit_status& status) {
-                ++exited;
-                CHECK_MESSAGE(status.success(), status.to_string());
-            });
-        },
-        [](auto& self) {
-            if (self.name() == "bound") {
-                self.listen({}, [](cluster::connection) {});
-            }
-        });
-    CHECK(exited == 2);
+        [](auto& self) { self.listen({}, [](cluster::connection) {}); });
 }
