@@ -5,6 +5,7 @@
 // IWYU pragma: begin_exports
 #include "cluster/available_parallelism.hpp"
 #include "cluster/backend/process.hpp"
+#include "cluster/backend/thread.hpp"
 #include "cluster/basic_cluster.hpp"
 #include "cluster/capabilities.hpp"
 #include "cluster/compose.hpp"
@@ -58,6 +59,7 @@
 #include "cluster/unique_fd.hpp"
 #include "cluster/version.hpp"
 #include "cluster/worker.hpp"
+#include "cluster/worker_data.hpp"
 // IWYU pragma: end_exports
 
 #endif // CLUSTER_HPP

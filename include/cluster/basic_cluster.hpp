@@ -70,6 +70,7 @@ public:
     basic_cluster(basic_cluster&&) = delete;
     basic_cluster& operator=(basic_cluster&&) = delete;
 
+    /// Of this process: threads that are workers share their primary's.
     /// Neither holds in a worker of another cluster of this program; run() returns at once there.
     [[nodiscard]] bool is_primary() const noexcept { return role_ == detail::role::primary; }
     [[nodiscard]] bool is_worker() const noexcept { return role_ == detail::role::worker; }
@@ -84,11 +85,15 @@ public:
         static_assert(std::is_invocable_v<WorkerMain&, self_type&>,
                       "run: the second function is the worker's; let it take `auto& self`.");
         if (is_primary()) {
+            if constexpr (!detail::starts_at_main<backend_type>()) {
+                keep_entry(worker_main);
+            }
             if constexpr (std::is_invocable_v<PrimaryMain&, primary_type&>) {
                 primary_main(primary());
             }
         } else if (is_worker()) {
-            if constexpr (std::is_invocable_v<WorkerMain&, self_type&>) {
+            if constexpr (std::is_invocable_v<WorkerMain&, self_type&> &&
+                          detail::starts_at_main<backend_type>()) {
                 worker_main(self());
             }
         }
@@ -98,14 +103,10 @@ public:
     /// Runs the loop of the role that primary() or self() has set up. Blocks.
     /// \returns the code for main() to return.
     int run() {
-        if (!self_) {
-            return primary_ ? loop_.run() : 0;
+        if (self_) {
+            return run(loop_, *self_);
         }
-        struct flush { // also when a handler throws: what was sent is sent
-            self_type& self;
-            ~flush() { self.flush(); }
-        } guard{*self_};
-        return loop_.run();
+        return primary_ ? loop_.run() : 0;
     }
 
     /// This process as the primary. \pre is_primary()
@@ -119,6 +120,9 @@ public:
     /// This process as a worker. \pre is_worker()
     /// \throws std::system_error when the primary is of another version
     [[nodiscard]] self_type& self() {
+        static_assert(detail::starts_at_main<backend_type>(),
+                      "self(): workers of this backend do not start at main(); give run() both "
+                      "functions: app.run(primary_main, worker_main).");
         CLUSTER_ASSERT(is_worker(), "self() in a primary");
         if (!self_) {
             self_ = std::make_unique<self_type>(loop_, std::move(channel_));
@@ -133,6 +137,40 @@ public:
     bool poll() { return loop_.poll(); }
 
 private:
+    // A copy of the function for each worker, so that none of them changes another's.
+    template <typename WorkerMain>
+    void keep_entry(const WorkerMain& worker_main) {
+        static_assert(std::is_copy_constructible_v<WorkerMain>,
+                      "run: a worker's function must be copyable with this backend; capture a "
+                      "std::shared_ptr instead of what cannot be copied.");
+        if constexpr (std::is_invocable_v<WorkerMain&, self_type&>) {
+            primary().entry_ = std::make_shared<const detail::worker_entry>(
+                [this, worker_main](unique_fd channel, detail::worker_surroundings where) {
+                    auto main = worker_main;
+                    return run_worker(main, std::move(channel), std::move(where));
+                });
+        }
+    }
+
+    template <typename WorkerMain>
+    int run_worker(WorkerMain& main, unique_fd channel, detail::worker_surroundings where) {
+        if (where.own_process) {
+            role_ = detail::role::worker;
+        }
+        event_loop loop;
+        self_type self{loop, std::move(channel), std::move(where)};
+        main(self);
+        return run(loop, self);
+    }
+
+    static int run(event_loop& loop, self_type& self) {
+        struct flush { // also when a handler throws: what was sent is sent
+            self_type& self;
+            ~flush() { self.flush(); }
+        } guard{self};
+        return loop.run();
+    }
+
     std::vector<std::string> arguments_;
     std::unique_ptr<event_loop> owned_loop_;
     event_loop& loop_;

@@ -34,6 +34,7 @@ enum class errc {
     would_block,          ///< it cannot be done now without waiting
     cancelled,            ///< given up before it was done
     bad_descriptor,       ///< the descriptor is not of the kind that is needed
+    uncaught_exception,   ///< an exception has left the function of a worker that is a thread
     program_is_script,    ///< a worker's program file begins with #!, and is started by descriptor
 };
 
@@ -78,6 +79,8 @@ namespace detail {
         return "the operation would have to wait";
     case errc::cancelled:
         return "the operation was cancelled";
+    case errc::uncaught_exception:
+        return "an exception has left the worker's function";
     case errc::program_is_script:
         return "the program file is a script now, which cannot be a worker of this program";
     case errc::bad_descriptor:

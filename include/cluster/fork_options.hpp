@@ -3,6 +3,7 @@
 #define CLUSTER_FORK_OPTIONS_HPP
 
 #include "unique_fd.hpp"
+#include "worker_data.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -104,6 +105,8 @@ struct fork_options {
     /// When the primary dies: the worker is not killed, but finishes what it has begun, for this
     /// long at most (event::disconnect). For workers that cannot hang.
     std::optional<std::chrono::nanoseconds> outlive_primary{};
+    /// What the worker starts with: self.data<T>().
+    worker_data data{};
 };
 
 namespace detail {
@@ -139,6 +142,7 @@ inline fork_options merge(fork_options settings, const fork_options& options) {
     pick(settings.detached, options.detached, options.detached.has_value());
     pick(settings.outlive_primary, options.outlive_primary, options.outlive_primary.has_value());
     pick(settings.recycle, options.recycle, options.recycle.has_value());
+    pick(settings.data, options.data, static_cast<bool>(options.data));
     pick(settings.weight, options.weight, options.weight.has_value());
     return settings;
 }

@@ -26,6 +26,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <iterator>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -272,8 +273,10 @@ public:
     /// The policies' objects, for those that have state to look at.
     [[nodiscard]] auto& scheduling() noexcept { return scheduling_; }
     [[nodiscard]] auto& restart() noexcept { return restart_; }
+    [[nodiscard]] auto& backend() noexcept { return backend_; }
 
 private:
+    friend Cluster;
     using table = detail::message_table<worker, serializer_policy>;
 
     template <typename Event, typename F>
@@ -343,7 +346,16 @@ private:
     [[nodiscard]] std::size_t peeks() const noexcept override { return detail::peeks(scheduling_); }
     detail::launched_worker launch(const detail::launch_request& request,
                                    std::error_code& error) override {
-        return Cluster::backend_type::launch(request, error);
+        return backend_.launch({request.options,
+                                request.arguments,
+                                request.program,
+                                request.channel,
+                                request.cluster,
+                                entry_},
+                               error);
+    }
+    [[nodiscard]] bool own_processes() const noexcept override {
+        return Cluster::backend_type::separate_memory;
     }
     restart_decision decide(const exit_report& report) override { return restart_.decide(report); }
     detail::owned_worker
@@ -370,6 +382,8 @@ private:
 
     [[no_unique_address]] typename Cluster::scheduling_type scheduling_;
     [[no_unique_address]] typename Cluster::restart_type restart_;
+    [[no_unique_address]] typename Cluster::backend_type backend_;
+    std::shared_ptr<const detail::worker_entry> entry_;
     table table_;
     detail::primary_core core_;
 };

@@ -42,8 +42,8 @@ public:
     template <typename Reply>
     using responder = basic_responder<Reply, serializer>;
 
-    basic_self(event_loop& loop, unique_fd channel)
-        : core{loop, std::move(channel), std::string{serializer::name}},
+    basic_self(event_loop& loop, unique_fd channel, detail::worker_surroundings where = {})
+        : core{loop, std::move(channel), std::string{serializer::name}, std::move(where)},
           endpoint{loop, this->channel_, nullptr},
           loop_functions{loop} {}
 
@@ -61,6 +61,19 @@ public:
     using core::is_connected;
     /// True once the worker ends because somebody asked for it.
     using core::exited_after_disconnect;
+
+    /// fork_options::data, good for as long as this object. Of a thread: the very object that its
+    /// replacements see, too; of a process: a copy.
+    /// \throws std::system_error (`errc::bad_payload`) when there is none, or one of another type
+    template <typename T>
+    [[nodiscard]] const T& data() {
+        return core::template data<T, Cluster::backend_type::separate_memory>();
+    }
+    using core::has_data;
+    /// Asked to stop when nothing that the worker does is of use any more: a thread by
+    /// worker::kill(), every worker by the loss of its primary. For what computes without
+    /// returning to the loop, which ends by itself. Thread-safe.
+    using core::stop_token;
 
     /// Says that the worker can do its work: the primary counts it as up, and a reload goes on. The
     /// first listen() or bind() says it by itself, unless defer_ready() came before. Idempotent.

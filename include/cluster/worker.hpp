@@ -8,8 +8,10 @@
 #include "fwd.hpp"
 #include "messaging.hpp"
 
+#include <csignal>
 #include <cstdint>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 namespace cluster {
@@ -38,6 +40,18 @@ public:
     template <typename Event, typename F>
     subscription once(Event which, F&& handler) {
         return add(which, std::forward<F>(handler), true);
+    }
+
+    /// Sends SIGTERM to the process, by its pidfd: never to a stranger. Asks a thread to stop.
+    /// \returns ESRCH when it has ended.
+    std::error_code kill() noexcept { return detail::worker_core::kill(SIGTERM); }
+    /// The same with any signal. `kill(0)` only asks.
+    template <typename Backend = typename Cluster::backend_type>
+    std::error_code kill(int signal) noexcept {
+        static_assert(Backend::separate_memory,
+                      "kill(signal): a thread gets no signals of its own; worker.kill() asks it to "
+                      "stop, worker.disconnect() to finish.");
+        return detail::worker_core::kill(signal);
     }
 
 private:

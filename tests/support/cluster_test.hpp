@@ -33,13 +33,17 @@ inline std::chrono::seconds patience() {
 template <typename Cluster, typename PrimaryMain, typename WorkerMain>
 int run_case(const char* name, PrimaryMain primary_main, WorkerMain worker_main) {
     Cluster app{program::argc, program::argv};
+    constexpr bool workers_start_at_main =
+        cluster::detail::starts_at_main<typename Cluster::backend_type>();
     if (!app.is_primary()) {
         std::exit(app.run([](auto&) {}, worker_main));
     }
     bool late = false;
     int code = app.run(
         [&](auto& primary) {
-            primary.setup({.arguments = {"--worker-case", name}});
+            if constexpr (workers_start_at_main) {
+                primary.setup({.arguments = {"--worker-case", name}});
+            }
             auto watchdog = primary.after(patience(), [&late, &primary] {
                 late = true;
                 primary.stop(-1);

@@ -5,21 +5,27 @@
 /// \file
 /// The backend policy: what a worker is.
 ///
-/// `B` is the policy, `r` a `detail::launch_request`, `e` a `std::error_code`.
+/// `B` is the policy, `b` an lvalue of it, `r` a `detail::launch_request`, `e` a `std::error_code`.
 ///
 /// | expression           | type                      | meaning                              |
 /// |----------------------|---------------------------|--------------------------------------|
 /// | `B::separate_memory` | `bool`                    | a worker's crash leaves others alone |
-/// | `B::launch(r, e)`    | `detail::launched_worker` | starts one worker; failures of the   |
+/// | `b.launch(r, e)`     | `detail::launched_worker` | starts one worker; failures of the   |
 /// |                      |                           | system go to `e`                     |
+/// | `B::starts_at_main`  | `bool`, optional: true    | a worker runs a program from its     |
+/// |                      |                           | main() on, not the function that     |
+/// |                      |                           | run() was given                      |
 ///
-/// Models shipped: `process`.
+/// Models shipped: `process`, `fork`, `thread`.
 
-#include "../detail/os.hpp"
+#include "../detail/running_worker.hpp"
 #include "../fork_options.hpp"
 #include "../unique_fd.hpp"
 
 #include <concepts>
+#include <functional>
+#include <memory>
+#include <stop_token>
 #include <string>
 #include <system_error>
 #include <type_traits>
@@ -29,6 +35,17 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
+/// What a worker knows of where it runs, before its primary tells it anything.
+struct worker_surroundings {
+    bool own_process = true;
+    worker_data data{}; // of a thread; a process gets it by the channel
+    std::stop_source stop{};
+};
+
+/// The worker's part of a program, for backends that do not start at main(): takes its end of the
+/// channel and runs until the worker has ended. \returns its exit code
+using worker_entry = std::function<int(unique_fd channel, worker_surroundings where)>;
+
 /// Everything that a backend needs to start a worker.
 struct launch_request {
     const fork_options& options;               // merged with the settings
@@ -36,11 +53,12 @@ struct launch_request {
     int program;                               // descriptor of the running program, -1 unknown
     int channel;                               // the worker's end; borrowed
     unsigned cluster;                          // which cluster of the program the worker is for
+    std::shared_ptr<const worker_entry> entry; // null before run() with the worker's function
 };
 
 /// A worker that has started, and the primary's ends of its piped descriptors by their number.
 struct launched_worker {
-    os::child_process child;
+    std::unique_ptr<running_worker> child;
     std::vector<unique_fd> pipes;
 };
 
@@ -50,15 +68,25 @@ concept says_what_is_shared = requires {
 };
 
 template <typename B>
-concept can_launch = requires(const launch_request& r, std::error_code& e) {
-    { B::launch(r, e) } -> std::same_as<launched_worker>;
+concept can_launch = requires(B& b, const launch_request& r, std::error_code& e) {
+    { b.launch(r, e) } -> std::same_as<launched_worker>;
 };
+
+template <typename B>
+consteval bool starts_at_main() {
+    if constexpr (requires { B::starts_at_main; }) {
+        return B::starts_at_main;
+    } else {
+        return true;
+    }
+}
 
 } // namespace detail
 
 /// Satisfied by every type that meets the table at the top of this file.
 template <typename B>
-concept backend_policy = detail::says_what_is_shared<B> && detail::can_launch<B>;
+concept backend_policy =
+    std::default_initializable<B> && detail::says_what_is_shared<B> && detail::can_launch<B>;
 
 namespace detail {
 
@@ -73,8 +101,9 @@ struct checked_backend {
                   "Backend needs `static constexpr bool separate_memory`; take "
                   "cluster::backend::process if you did not mean to write one.");
     static_assert(can_launch<B>,
-                  "Backend needs a static member `launched_worker launch(const launch_request&, "
+                  "Backend needs a member `launched_worker launch(const launch_request&, "
                   "std::error_code&)`.");
+    static_assert(std::default_initializable<B>, "Backend must be default constructible.");
     using type = std::conditional_t<backend_policy<B>, B, any_backend>;
 };
 

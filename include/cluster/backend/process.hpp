@@ -8,6 +8,7 @@
 #include "concept.hpp"
 
 #include <cstddef>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -166,7 +167,7 @@ struct process {
             spawn.parent_death_signal = 0;
         }
         detail::launched_worker result;
-        result.child = detail::os::spawn(spawn, error);
+        result.child = std::make_unique<detail::worker_process>(detail::os::spawn(spawn, error));
         // The interpreter does not find what it shall read behind a descriptor that is closed.
         if (error == std::errc::no_such_file_or_directory && spawn.executable != -1 &&
             detail::os::is_script(spawn.executable)) {

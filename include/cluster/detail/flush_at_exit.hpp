@@ -15,10 +15,16 @@ namespace detail {
 /// worker is a process that exists for its channel, so this is no liberty with the host's state.
 class flush_at_exit {
 public:
-    explicit flush_at_exit(channel& of) noexcept : channel_{of} { last().current = this; }
+    /// `own_process`: else it is one thread of many, which does not speak for std::exit().
+    flush_at_exit(channel& of, bool own_process) noexcept : channel_{of} {
+        if (own_process) {
+            last().current = this;
+            registered_ = true;
+        }
+    }
     ~flush_at_exit() {
         flush();
-        if (last().current == this) {
+        if (registered_ && last().current == this) {
             last().current = nullptr;
         }
     }
@@ -43,6 +49,7 @@ private:
     void flush() noexcept { channel_.flush_blocking(std::chrono::seconds{30}); }
 
     channel& channel_;
+    bool registered_ = false;
 };
 
 } // namespace detail

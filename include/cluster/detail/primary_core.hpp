@@ -39,6 +39,7 @@ namespace detail {
 class cluster_policies : public connection_router {
 public:
     virtual launched_worker launch(const launch_request& request, std::error_code& error) = 0;
+    [[nodiscard]] virtual bool own_processes() const noexcept = 0;
     virtual restart_decision decide(const exit_report& report) = 0;
     virtual std::unique_ptr<worker_core, void (*)(worker_core*)>
     make_worker(std::uint32_t id, std::uint32_t slot, worker_plan plan) = 0;
@@ -155,6 +156,7 @@ private:
     std::error_code launch(worker_core& one, bool heard);
     [[nodiscard]] std::string title_of(const worker_core& one) const;
     std::error_code open_channel(worker_core& one, unique_fd& theirs, unique_fd lasting_stderr);
+    std::error_code encode_data(const worker_data& from, welcome_message& into);
     std::error_code listen_to_boot(worker_core& one,
                                    fork_options& options,
                                    unique_fd& boot_end,
@@ -309,7 +311,7 @@ inline std::error_code primary_core::launch(worker_core& one, bool heard) {
     fork_options options = one.options_;
     unique_fd lasting_stderr;
     unique_fd boot_stderr; // the worker's end
-    if (heard) {
+    if (heard && policies_.own_processes()) {
         if (auto error = listen_to_boot(one, options, boot_stderr, lasting_stderr)) {
             return error;
         }
@@ -320,7 +322,7 @@ inline std::error_code primary_core::launch(worker_core& one, bool heard) {
     }
     std::error_code error;
     auto launched = policies_.launch(
-        {options, arguments_, one.generation_->program.get(), theirs.get(), cluster_}, error);
+        {options, arguments_, one.generation_->program.get(), theirs.get(), cluster_, {}}, error);
     if (error) {
         return error;
     }
@@ -361,7 +363,12 @@ primary_core::open_channel(worker_core& one, unique_fd& theirs, unique_fd lastin
                             one.options_.outlive_primary.value_or(0s).count(),
                             title_of(one),
                             one.name(),
-                            policies_.serializer()};
+                            policies_.serializer(),
+                            0,
+                            {}};
+    if (auto error = encode_data(one.options_.data, welcome)) {
+        return error;
+    }
     descriptor_list passed{std::move(page)};
     if (lasting_stderr) {
         passed.numbers.push_back(lasting_stderr.get());
@@ -372,6 +379,20 @@ primary_core::open_channel(worker_core& one, unique_fd& theirs, unique_fd lastin
         [&](byte_buffer& out) { encode_wire(welcome, out); },
         std::move(passed));
     one.channel_.flush(); // waits in the socket when the worker looks for it
+    return {};
+}
+
+// A thread reads the object itself.
+inline std::error_code primary_core::encode_data(const worker_data& from, welcome_message& into) {
+    byte_buffer encoded;
+    if (!from || !policies_.own_processes()) {
+        return {};
+    }
+    if (!worker_data_access::encode(from, encoded)) {
+        return errc::not_supported;
+    }
+    into.data_type = worker_data_access::type(from);
+    into.data.assign(reinterpret_cast<const char*>(encoded.data()), encoded.size());
     return {};
 }
 

@@ -56,7 +56,7 @@ inline worker_stats worker_core::stats(std::chrono::steady_clock::time_point now
     if (const control_page* page = queue_.page()) {
         result.loop_lag = std::chrono::microseconds{page->lag.load(std::memory_order_relaxed)};
     }
-    auto used = os::usage_of(exit_seen_ ? -1 : pid());
+    auto used = process_.usage();
     result.cpu_time = used.cpu_time;
     result.resident_bytes = used.resident_bytes;
     return result;

@@ -118,11 +118,11 @@ inline void primary_core::check_boot(worker_core& one, std::chrono::steady_clock
         now - one.booting_since_ < limit || replacements_.has_fresh(one)) {
         return;
     }
-    if (os::is_traced(one.pid())) {
+    if (one.process_.is_traced()) {
         one.booting_since_ = now;
         return;
     }
-    one.report_.diagnosis = os::describe_process(one.pid());
+    one.report_.diagnosis = one.process_.describe();
     one.end_because(exit_reason::boot_failed);
 }
 
@@ -263,7 +263,7 @@ inline bool primary_core::is_worn_out(const worker_core& one,
     auto done = counted != 0 ? counted : page->load.accepted.load(std::memory_order_relaxed);
     return (one.max_requests_ != 0 && done >= one.max_requests_) ||
            (one.max_lifetime_.count() > 0 && now - one.started_ >= one.max_lifetime_) ||
-           (one.max_memory_ != 0 && os::usage_of(one.pid()).resident_bytes >= one.max_memory_);
+           (one.max_memory_ != 0 && one.process_.usage().resident_bytes >= one.max_memory_);
 }
 
 inline void primary_core::recycle_some() {

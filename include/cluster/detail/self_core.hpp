@@ -2,6 +2,7 @@
 #ifndef CLUSTER_DETAIL_SELF_CORE_HPP
 #define CLUSTER_DETAIL_SELF_CORE_HPP
 
+#include "../backend/concept.hpp"
 #include "../event.hpp"
 #include "../event_loop.hpp"
 #include "../ipc/channel.hpp"
@@ -20,6 +21,8 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <span>
+#include <stop_token>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -74,12 +77,16 @@ class self_core : private channel_owner, private server_set {
 public:
     /// Takes the channel, reads who this worker is and tells the primary that it is online.
     /// \throws std::system_error when the other side is no primary of this version.
-    self_core(event_loop& loop, unique_fd channel_socket, std::string serializer)
+    self_core(event_loop& loop,
+              unique_fd channel_socket,
+              std::string serializer,
+              worker_surroundings where)
         : server_set{loop},
           loop_{loop},
           streams_{loop},
           channel_{loop, *this, direction::to_worker},
-          flusher_{channel_} {
+          where_{std::move(where)},
+          flusher_{channel_, where_.own_process} {
         if (auto error = channel_.open(std::move(channel_socket))) {
             throw std::system_error(error, "worker channel");
         }
@@ -145,6 +152,27 @@ public:
     channel channel_;
 
 protected:
+    /// fork_options::data. \throws std::system_error
+    template <typename T, bool Decodes>
+    const T& data() {
+        if constexpr (Decodes) {
+            if (!where_.data && welcome_.data_type == message_id<T>()) {
+                T value{};
+                auto bytes = std::as_bytes(std::span{welcome_.data});
+                if (auto error = serialization::binary{}.decode(bytes, value)) {
+                    throw std::system_error(error, "worker data");
+                }
+                where_.data = worker_data{std::move(value)};
+            }
+        }
+        if (const T* there = worker_data_access::get<T>(where_.data)) {
+            return *there;
+        }
+        throw std::system_error(make_error_code(errc::bad_payload), "worker data");
+    }
+    [[nodiscard]] bool has_data() const noexcept { return where_.data || welcome_.data_type != 0; }
+    [[nodiscard]] std::stop_token stop_token() const noexcept { return where_.stop.get_token(); }
+
     ~self_core() {
         heart_.cancel();
         say_goodbye();
@@ -211,6 +239,12 @@ private:
         unique_fd fd; // empty: lost on the way
     };
 
+    struct stop_loop {
+        event_loop& loop;
+        void operator()() const noexcept { loop.stop(1); }
+    };
+
+    worker_surroundings where_;
     flush_at_exit flusher_;
     welcome_message welcome_;
     std::shared_ptr<control_mapping> page_; // connections that outlive us are counted there
@@ -229,6 +263,7 @@ private:
     bool announced_ = false;
     bool drain_told_ = false;
     bool dying_ = false; // kill(): end as soon as the primary knows
+    std::stop_callback<stop_loop> on_stop_{where_.stop.get_token(), stop_loop{loop_}};
     lifetime alive_;
 };
 
@@ -256,7 +291,9 @@ inline void self_core::be_welcomed(const std::string& serializer) {
         throw std::system_error(error, "worker channel");
     }
     if (!welcome_.title.empty()) {
-        os::set_process_title(welcome_.title);
+        if (where_.own_process) {
+            os::set_process_title(welcome_.title);
+        }
         os::set_thread_name("worker " + std::to_string(id()) + " g" + std::to_string(generation()));
     }
 }
@@ -508,6 +545,7 @@ inline void self_core::on_channel_end() {
         loop_.after(std::chrono::nanoseconds{welcome_.grace}, [this] { loop_.stop(1); }).unref();
         loop_.defer(alive_.guard([this] { begin_to_leave(); }));
     } else {
+        where_.stop.request_stop(); // whoever computes for us
         loop_.stop(0);
     }
     on_gone();

@@ -512,7 +512,7 @@ inline void worker_core::look_at_pulse(std::chrono::steady_clock::time_point now
         return;
     }
     auto beats = page->beats.load(std::memory_order_relaxed);
-    if (pulse_.is_late(now, limits) && os::is_traced(process_.pid())) {
+    if (pulse_.is_late(now, limits) && process_.is_traced()) {
         pulse_.excuse_until(now);
     }
     switch (pulse_.look(beats, now, limits)) {
@@ -531,7 +531,7 @@ inline void worker_core::look_at_pulse(std::chrono::steady_clock::time_point now
 }
 
 inline void worker_core::kill_unresponsive() {
-    report_.diagnosis = os::describe_process(process_.pid());
+    report_.diagnosis = process_.describe();
     because_ = exit_reason::unresponsive;
     end_now();
 }
@@ -572,7 +572,7 @@ inline void worker_core::expect_exit() {
         end();
         owner_.on_worker_lost(*this);
     };
-    wait(250ms, [this, lose] { os::is_exiting(process_.pid()) ? wait(2s, lose) : lose(); });
+    wait(250ms, [this, lose] { process_.is_exiting() ? wait(2s, lose) : lose(); });
 }
 
 inline void worker_core::on_exit(const os::exit_info& info) {
@@ -588,6 +588,12 @@ inline void worker_core::on_exit(const os::exit_info& info) {
     patience_.cancel();
     if (!channel_ended_) { // somebody else may hold the channel open: do not wait for that
         wait(std::chrono::milliseconds{250}, [this] { on_channel_end(); });
+    }
+    if (auto failure = process_.take_failure(); !failure.empty()) { // a thread can say what it was
+        report_.diagnosis = std::move(failure);
+        loop_.defer(owner_.alive_.guard([this] { advance(); }));
+        emit(event::error, make_error_code(errc::uncaught_exception));
+        return;
     }
     advance();
 }

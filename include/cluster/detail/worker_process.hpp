@@ -6,9 +6,13 @@
 #include "../exit_status.hpp"
 #include "move_only_function.hpp"
 #include "os.hpp"
+#include "running_worker.hpp"
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -16,41 +20,57 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
-/// A child in a loop: tells once when it has ended, by its pidfd, or by asking every 20 ms where
-/// the system has none.
+/// A child in a loop: tells once when it has ended, by its descriptor, or by asking every 20 ms
+/// where the system has none.
 class watched_process {
 public:
     using exit_function = move_only_function<void(const os::exit_info&)>;
 
     ~watched_process() { poll_.cancel(); }
 
-    void start(event_loop& loop, os::child_process child, exit_function on_exit) {
+    void start(event_loop& loop, std::unique_ptr<running_worker> child, exit_function on_exit) {
         child_ = std::move(child);
-        pid_ = child_.pid();
+        pid_ = child_->pid();
         on_exit_ = std::move(on_exit);
-        if (child_.pidfd() == -1 || watch_.start<&watched_process::on_ready>(
-                                        loop, child_.pidfd(), os::io::readable, *this)) {
+        if (child_->descriptor() == -1 ||
+            watch_.start<&watched_process::on_ready>(
+                loop, child_->descriptor(), os::io::readable, *this)) {
             poll_ = loop.every(std::chrono::milliseconds{20}, [this] { look(); });
         }
     }
+    void start(event_loop& loop, os::child_process child, exit_function on_exit) {
+        start(loop, std::make_unique<worker_process>(std::move(child)), std::move(on_exit));
+    }
 
     [[nodiscard]] int pid() const noexcept { return pid_; }
-    std::error_code signal(int number) noexcept { return child_.signal(number); }
+    std::error_code signal(int number) noexcept {
+        return child_ ? child_->signal(number) : std::make_error_code(std::errc::no_such_process);
+    }
+
+    // What the system tells of it; nothing when it has ended.
+    [[nodiscard]] os::process_usage usage() const noexcept {
+        return child_ ? child_->usage() : os::process_usage{};
+    }
+    // What it said of its end, once.
+    [[nodiscard]] std::string take_failure() noexcept { return std::exchange(failure_, {}); }
+    [[nodiscard]] bool is_traced() const noexcept { return os::is_traced(pid_); }
+    [[nodiscard]] bool is_exiting() const noexcept { return child_ && child_->is_exiting(); }
+    [[nodiscard]] std::string describe() const { return child_ ? child_->describe() : ""; }
 
     /// Blocks until the child has ended or the time is over; no report follows.
     /// \returns whether it has ended.
     bool wait_exit(std::chrono::milliseconds limit) noexcept {
         using clock = std::chrono::steady_clock;
         auto deadline = clock::now() + limit;
-        while (child_ && !child_.try_wait()) {
+        while (child_ && !child_->try_wait()) {
             auto left =
                 std::chrono::ceil<std::chrono::milliseconds>(deadline - clock::now()).count();
             if (left <= 0) {
                 return false;
             }
             constexpr std::int64_t slice = 10; // only without a pidfd
-            int wait = static_cast<int>(child_.pidfd() != -1 || left < slice ? left : slice);
-            os::wait_for(child_.pidfd(), false, wait);
+            int wait = static_cast<int>(child_->descriptor() != -1 || left < slice ? left : slice);
+            os::wait_for(child_->descriptor(), false, wait);
         }
         return true;
     }
@@ -58,7 +78,7 @@ public:
     /// Blocks until the child has ended; no report follows.
     void reap() noexcept {
         if (child_) {
-            child_.wait();
+            child_->wait();
         }
     }
 
@@ -66,17 +86,19 @@ private:
     void on_ready(os::io) { look(); }
 
     void look() {
-        if (auto info = child_.try_wait()) {
+        if (auto info = child_ ? child_->try_wait() : std::nullopt) {
             watch_.stop();
             poll_.cancel();
-            child_ = {}; // the handle of a dead worker may live on: it keeps no descriptor
+            failure_ = child_->failure();
+            child_.reset(); // the handle of a dead worker may live on: it keeps no descriptor
             if (auto report = std::exchange(on_exit_, {})) {
                 report(*info);
             }
         }
     }
 
-    os::child_process child_;
+    std::unique_ptr<running_worker> child_;
+    std::string failure_;
     int pid_ = -1;
     io_watch watch_;
     timer poll_;

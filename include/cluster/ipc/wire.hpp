@@ -74,6 +74,8 @@ struct welcome_message {
     std::string title;            // for ps; empty: as it is
     std::string name;
     std::string serializer;
+    std::uint32_t data_type = 0; // of fork_options::data; 0: none
+    std::string data;
 };
 
 /// First frame of a worker.

@@ -19,6 +19,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 namespace cluster {
@@ -90,6 +91,10 @@ inline std::optional<std::string> take_variable(const std::string& name) {
 
 inline int process_id() noexcept {
     return ::getpid();
+}
+/// Of the calling thread.
+inline int thread_id() noexcept {
+    return static_cast<int>(::syscall(SYS_gettid));
 }
 
 /// The shorter of an absolute path and the same path as seen from the working directory: the

@@ -465,6 +465,19 @@ inline pid_t clone_child(child_job& job, void* stack_top, unique_fd& pidfd) noex
     return child;
 }
 
+/// The niceness and the CPUs of the calling thread. \throws std::system_error
+inline void set_up_thread(std::optional<int> nice_value, std::span<const int> cpus) {
+    child_job job{};
+    if (nice_value && ::setpriority(PRIO_PROCESS, 0, *nice_value) != 0) { // 0: this thread's
+        throw std::system_error(last_error(), "nice");
+    }
+    if (!cpus.empty() &&
+        (!copy_affinity(cpus, job) ||
+         ::syscall(SYS_sched_setaffinity, 0, sizeof job.affinity, job.affinity) != 0)) {
+        throw std::system_error(last_error(), "cpus");
+    }
+}
+
 } // namespace detail::os
 } // namespace v0
 } // namespace cluster

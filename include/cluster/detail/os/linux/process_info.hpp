@@ -53,6 +53,17 @@ read_of_process(int pid, std::string_view name, std::span<char> buffer) noexcept
     return pid > 0 ? read_into(path, buffer) : std::string_view{};
 }
 
+/// The same for a thread of this process; `name` has at most 7 characters.
+inline std::string_view
+read_of_thread(int thread, std::string_view name, std::span<char> buffer) noexcept {
+    char path[20] = "task/";
+    char* end = std::to_chars(path + 5, path + 12, thread).ptr;
+    *end++ = '/';
+    end += name.copy(end, 7);
+    const std::string_view text{path, static_cast<std::size_t>(end - path)};
+    return thread > 0 ? read_of_process(::getpid(), text, buffer) : std::string_view{};
+}
+
 /// The content of /proc/PID/stat.
 struct process_stat {
     char state = '\0';                     ///< '\0': not understood
@@ -81,6 +92,12 @@ struct process_usage {
     bool known = false;
 };
 
+inline std::chrono::nanoseconds cpu_time_of(const process_stat& stat) noexcept {
+    const long ticks = ::sysconf(_SC_CLK_TCK);
+    const auto used = static_cast<std::int64_t>(stat.field[14] + stat.field[15]);
+    return std::chrono::nanoseconds{ticks > 0 ? used * (1'000'000'000 / ticks) : 0};
+}
+
 /// Reads two small files, without an allocation.
 inline process_usage usage_of(int pid) noexcept {
     char memory[256];
@@ -90,14 +107,17 @@ inline process_usage usage_of(int pid) noexcept {
     const auto resident = parse_count(cut(pages, ' '));
     const process_stat stat = parse_stat(read_of_process(pid, "stat", buffer));
     const long page = ::sysconf(_SC_PAGESIZE);
-    const long ticks = ::sysconf(_SC_CLK_TCK);
-    if (!resident || stat.state == '\0' || page <= 0 || ticks <= 0) {
+    if (!resident || stat.state == '\0' || page <= 0) {
         return {};
     }
-    const auto used = static_cast<std::int64_t>(stat.field[14] + stat.field[15]);
-    return {*resident * static_cast<std::uint64_t>(page),
-            std::chrono::nanoseconds{used * (1'000'000'000 / ticks)},
-            true};
+    return {*resident * static_cast<std::uint64_t>(page), cpu_time_of(stat), true};
+}
+
+/// The same for a thread of this process, which has no memory of its own.
+inline process_usage usage_of_thread(int thread) noexcept {
+    char buffer[2048];
+    const process_stat stat = parse_stat(read_of_thread(thread, "stat", buffer));
+    return {0, cpu_time_of(stat), stat.state != '\0'};
 }
 
 /// Whether a debugger is attached to it: one that stands at a breakpoint does not hang.
@@ -293,6 +313,22 @@ inline std::string describe_process(int pid) noexcept {
                          read_of_process(pid, "wchan", wait_channel),
                          read_of_process(pid, "syscall", system_call),
                          read_of_process(pid, "stack", stack)});
+    } catch (...) { // no memory for the text
+        return {};
+    }
+}
+
+/// The same for a thread of this process.
+inline std::string describe_thread(int thread) noexcept {
+    char stat[2048];
+    char wait_channel[128];
+    char system_call[256];
+    char stack[4096];
+    try {
+        return describe({read_of_thread(thread, "stat", stat),
+                         read_of_thread(thread, "wchan", wait_channel),
+                         read_of_thread(thread, "syscall", system_call),
+                         read_of_thread(thread, "stack", stack)});
     } catch (...) { // no memory for the text
         return {};
     }
