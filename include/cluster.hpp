@@ -4,6 +4,7 @@
 
 // IWYU pragma: begin_exports
 #include "cluster/available_parallelism.hpp"
+#include "cluster/backend/fork.hpp"
 #include "cluster/backend/process.hpp"
 #include "cluster/backend/thread.hpp"
 #include "cluster/basic_cluster.hpp"

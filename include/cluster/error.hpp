@@ -34,8 +34,9 @@ enum class errc {
     would_block,          ///< it cannot be done now without waiting
     cancelled,            ///< given up before it was done
     bad_descriptor,       ///< the descriptor is not of the kind that is needed
-    uncaught_exception,   ///< an exception has left the function of a worker that is a thread
     program_is_script,    ///< a worker's program file begins with #!, and is started by descriptor
+    uncaught_exception,   ///< an exception has left the function of a worker that is a thread
+    has_threads,          ///< a process with several threads cannot be forked
 };
 
 namespace detail {
@@ -85,6 +86,9 @@ namespace detail {
         return "the program file is a script now, which cannot be a worker of this program";
     case errc::bad_descriptor:
         return "the descriptor is not of the expected kind";
+    case errc::has_threads:
+        return "the process has other threads already and cannot be forked; start the first worker "
+               "before them";
     }
     return "unknown cluster error";
 }

@@ -49,6 +49,7 @@ class rest_for_one;
 
 namespace backend {
 struct process;
+class fork;
 struct thread;
 } // namespace backend
 
@@ -61,6 +62,11 @@ class basic_cluster;
 /// The cluster most programs want: worker processes, connections in turn, binary messages, the dead
 /// stay dead.
 using process_cluster = basic_cluster<>;
+/// The same with workers that are copies of the primary.
+using prefork_cluster = basic_cluster<scheduling::round_robin,
+                                      serialization::binary,
+                                      restart::never,
+                                      backend::fork>;
 /// The same with workers that are threads of one process.
 using thread_cluster =
     basic_cluster<scheduling::round_robin, serialization::binary, restart::never, backend::thread>;

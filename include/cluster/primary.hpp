@@ -131,6 +131,25 @@ public:
         return {core_.workers(), before};
     }
 
+    /// Takes a copy of `warmed` as it is in its next turn, with all that it has loaded and cached,
+    /// as what later workers are forked from; those that run stay as they are. One that has threads
+    /// is not taken, and everything stays as it was. \returns why it could not be asked
+    template <typename Backend = typename Cluster::backend_type>
+    std::error_code refork(worker& warmed) {
+        static_assert(requires(Backend& b, unique_fd& fd) { b.prepare_refork(fd); },
+                      "refork: only workers of cluster::backend::fork share their memory.");
+        unique_fd theirs;
+        if (!warmed.is_connected()) {
+            return errc::worker_gone;
+        }
+        auto error = backend_.prepare_refork(theirs);
+        if (!error) {
+            warmed.channel_.send_control({0, detail::frame_kind::refork, 0, 0, 0},
+                                         detail::descriptor_list{std::move(theirs)});
+        }
+        return error;
+    }
+
     /// The workers that live: all that were forked and whose exit has not been told.
     [[nodiscard]] worker_range<worker> workers() const noexcept { return {core_.workers(), 0}; }
 

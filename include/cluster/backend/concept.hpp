@@ -40,6 +40,7 @@ struct worker_surroundings {
     bool own_process = true;
     worker_data data{}; // of a thread; a process gets it by the channel
     std::stop_source stop{};
+    std::function<void(unique_fd)> refork{}; // becomes, in a copy, what starts others
 };
 
 /// The worker's part of a program, for backends that do not start at main(): takes its end of the

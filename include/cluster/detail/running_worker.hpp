@@ -23,7 +23,8 @@ public:
 
     /// The process's number, for display.
     [[nodiscard]] virtual int pid() const noexcept = 0;
-    /// Readable once it has ended; -1 when the system has none. Stays owned by this object.
+    /// Readable once it has ended; -1 when the system has none. Stays owned by this object, which
+    /// may change to another one when it is asked whether it has ended.
     [[nodiscard]] virtual int descriptor() const noexcept = 0;
     /// \returns ESRCH when it has ended.
     virtual std::error_code signal(int number) noexcept = 0;

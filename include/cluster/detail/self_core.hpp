@@ -509,6 +509,11 @@ inline void self_core::on_frame(frame& arrived) {
             datagram_access::recheck(*found);
         }
         break;
+    case frame_kind::refork:
+        if (where_.refork && !arrived.descriptors.empty()) {
+            where_.refork(std::move(arrived.descriptors.front()));
+        }
+        break;
     case frame_kind::disconnect:
         after_disconnect_ = true;
         announced_ = true;

@@ -32,11 +32,7 @@ public:
         child_ = std::move(child);
         pid_ = child_->pid();
         on_exit_ = std::move(on_exit);
-        if (child_->descriptor() == -1 ||
-            watch_.start<&watched_process::on_ready>(
-                loop, child_->descriptor(), os::io::readable, *this)) {
-            poll_ = loop.every(std::chrono::milliseconds{20}, [this] { look(); });
-        }
+        watch(loop);
     }
     void start(event_loop& loop, os::child_process child, exit_function on_exit) {
         start(loop, std::make_unique<worker_process>(std::move(child)), std::move(on_exit));
@@ -83,6 +79,15 @@ public:
     }
 
 private:
+    void watch(event_loop& loop) {
+        loop_ = &loop;
+        watched_ = child_->descriptor();
+        if (watched_ == -1 ||
+            watch_.start<&watched_process::on_ready>(loop, watched_, os::io::readable, *this)) {
+            poll_ = loop.every(std::chrono::milliseconds{20}, [this] { look(); });
+        }
+    }
+
     void on_ready(os::io) { look(); }
 
     void look() {
@@ -94,12 +99,18 @@ private:
             if (auto report = std::exchange(on_exit_, {})) {
                 report(*info);
             }
+        } else if (child_ && child_->descriptor() != watched_) {
+            watch_.stop();
+            poll_.cancel();
+            watch(*loop_);
         }
     }
 
     std::unique_ptr<running_worker> child_;
     std::string failure_;
     int pid_ = -1;
+    event_loop* loop_ = nullptr;
+    int watched_ = -1;
     io_watch watch_;
     timer poll_;
     exit_function on_exit_;

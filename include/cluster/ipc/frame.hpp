@@ -44,6 +44,7 @@ enum class frame_kind : std::uint8_t {
     disconnect,        // finish and go
     shutdown,          // the cluster is about to end
     announce_result,   // the primary knows that this worker leaves on purpose
+    refork,            // a copy of the worker as it is now starts others from now on
     // worker to primary
     online,
     listen,
@@ -95,6 +96,7 @@ constexpr frame_rule rule_for(frame_kind kind) noexcept {
     case frame_kind::listen_result: // the socket, and where to tell the load
         return {2, -1, 4096};
     case frame_kind::adopt_listener:
+    case frame_kind::refork:
         return {1, -1, 0};
     case frame_kind::abandon_listener:
     case frame_kind::recheck_datagrams:

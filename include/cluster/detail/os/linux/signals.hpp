@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <mutex>
 #include <system_error>
+#include <utility>
 
 #include <signal.h>
 
@@ -65,11 +66,23 @@ public:
         return {};
     }
 
+    /// For a forked child, which has the handlers of its parent and not its loops.
+    static void forget_all() noexcept {
+        for (auto& slot : state().inboxes) {
+            slot.store(nullptr);
+        }
+        for (std::size_t i = 0; i != max_signal; ++i) {
+            if (std::exchange(state().users[i], 0) != 0) {
+                ::sigaction(static_cast<int>(i) + 1, &state().previous[i], nullptr);
+            }
+        }
+    }
+
     static void unsubscribe(signal_inbox& inbox, int signal) noexcept {
         std::lock_guard lock{mutex()};
         inbox.wanted.fetch_and(~bit(signal));
         auto index = static_cast<std::size_t>(signal - 1);
-        if (--state().users[index] == 0) {
+        if (state().users[index] != 0 && --state().users[index] == 0) {
             ::sigaction(signal, &state().previous[index], nullptr);
         }
         if (inbox.wanted.load() == 0) {
