@@ -472,9 +472,11 @@ inline void self_core::on_frame(frame& arrived) {
                 *found, *server_access::find(*found, arrived.header.type), arrived.header.sequence);
         }
         break;
-    case frame_kind::recheck_datagrams:
+    case frame_kind::recheck:
         if (datagram_socket* found = datagrams_.find(arrived.header.type)) {
             datagram_access::recheck(*found);
+        } else if (server* shared = find(arrived.header.type)) {
+            server_access::recheck(*shared);
         }
         break;
     case frame_kind::disconnect:

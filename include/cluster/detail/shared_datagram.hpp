@@ -55,8 +55,6 @@ public:
     void update(worker_core&) override {} // the system wakes nobody who does not wait
 
 private:
-    inline void wake_members();
-
     std::uint32_t key_;
     listen_message asked_;
     address at_;
@@ -127,16 +125,8 @@ inline void shared_datagram::leave(worker_core& one, bool kept) {
     if (kept && !served) {
         kept_.push_back(one.slot());
     }
-    wake_members();
-}
-
-// The system wakes one of those who wait for a datagram. When that one ends before it has read,
-// nobody else would be woken until the next comes.
-inline void shared_datagram::wake_members() {
     for (worker_core* each : members_) {
-        if (each->channel_.can_send()) {
-            each->channel_.send_control({0, frame_kind::recheck_datagrams, 0, key_, 0});
-        }
+        each->tell_to_recheck(key_);
     }
 }
 

@@ -210,6 +210,16 @@ private:
         from.watch.start<&socket::on_ready>(loop_, from.fd.get(), what, from);
     }
 
+    // Registering anew tells what is there already.
+    void recheck() {
+        for (auto& each : sockets_) {
+            if (each->watch.active()) {
+                each->watch.stop();
+                listen_to(*each);
+            }
+        }
+    }
+
     void accept_some(socket& from) {
         int budget = from.is_shared() ? 1 : accepts_per_wake;
         while (budget-- != 0 && listening_ && !waiting_) {
@@ -418,6 +428,7 @@ struct server_access {
     /// Lets go of what it has and makes it look closed; it goes in the next turn.
     static void fail(server& of) noexcept { of.fail(); }
     static void hold_back(server& which, bool on) { which.hold_back(on); }
+    static void recheck(server& which) { which.recheck(); }
     static bool welcomes(const server& of) noexcept { return of.welcomes_handed(); }
     static void take(server& by, unique_fd accepted) { by.take(std::move(accepted), true); }
     static void pause_for_resources(server& of, const std::error_code& cause) {
