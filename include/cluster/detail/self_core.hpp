@@ -67,6 +67,7 @@ public:
 private:
     inline void on_datagram_closed(datagram_socket& which) noexcept override;
     inline void on_datagram_finished(datagram_socket& which) noexcept override;
+    inline std::shared_ptr<load_counters> load() noexcept override;
 
     self_core& self_;
 };

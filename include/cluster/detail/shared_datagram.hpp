@@ -4,6 +4,7 @@
 
 #include "../ipc/wire.hpp"
 #include "../net/address.hpp"
+#include "../stats.hpp"
 #include "datagram_set.hpp"
 #include "os.hpp"
 #include "worker_core.hpp"
@@ -52,6 +53,10 @@ public:
     inline void leave(worker_core& one, bool kept) override;
     /// The replacement of this place will not come.
     void give_up_place(std::uint32_t slot) noexcept { std::erase(kept_, slot); }
+    [[nodiscard]] datagram_stats stats() const {
+        auto buffer = os::receive_buffer_of(fd_.get());
+        return {at_.to_string(), members_.size(), buffer.used, buffer.limit, buffer.dropped};
+    }
     void update(worker_core&) override {} // the system wakes nobody who does not wait
 
 private:
@@ -169,6 +174,13 @@ public:
         for (auto& each : sockets_) {
             each->give_up_place(slot);
         }
+    }
+    [[nodiscard]] std::vector<datagram_stats> stats() const {
+        std::vector<datagram_stats> result;
+        for (const auto& each : sockets_) {
+            result.push_back(each->stats());
+        }
+        return result;
     }
     void close_unused() {
         std::erase_if(sockets_, [](const auto& each) { return !each->in_use(); });
