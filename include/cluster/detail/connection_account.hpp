@@ -60,11 +60,11 @@ public:
 
     void closed() noexcept {
         open_.fetch_sub(1);
-        if (load_) {
-            load_->ended.fetch_add(1, std::memory_order_release);
-        }
         for (auto& each : active_) {
             each->fetch_sub(1, std::memory_order_relaxed);
+        }
+        if (load_) { // the primary that sees this finds the others done
+            load_->ended.fetch_add(1, std::memory_order_release);
         }
         if (waited_for_.load()) {
             std::lock_guard lock{mutex_};
