@@ -190,6 +190,8 @@ cluster::worker_stats example_worker() {
     worker.connections_refused = 11;
     worker.connections_active = 12;
     worker.requests = 13;
+    worker.datagrams_received = 21;
+    worker.datagrams_sent = 22;
     worker.messages_sent = 14;
     worker.messages_received = 15;
     worker.bytes_sent = 16;
@@ -217,6 +219,8 @@ cluster::cluster_stats example() {
     slot.connections_accepted = 30;
     slot.connections_refused = 31;
     slot.requests = 32;
+    slot.datagrams_received = 38;
+    slot.datagrams_sent = 39;
     slot.messages_sent = 33;
     slot.messages_received = 34;
     slot.bytes_sent = 35;
@@ -227,6 +231,7 @@ cluster::cluster_stats example() {
     slot.restarts = 37;
     stats.slots.push_back(slot);
     stats.listeners.push_back({"127.0.0.1:80", "handed", 50, 51, 52, 53, 54, 55, "kernel"});
+    stats.datagrams.push_back({"127.0.0.1:53", 60, 61, 62, 63});
     return stats;
 }
 
@@ -285,23 +290,27 @@ TEST_SUITE("stats") {
               R"({"generation":3,"uptime_seconds":3600.05,"reloads":2,"reloads_failed":1,)"
               R"("workers":[{"id":7,"slot":1,"generation":3,"pid":4711,"name":"api",)"
               R"("state":"ready","connections_accepted":10,"connections_refused":11,)"
-              R"("connections_active":12,"requests":13,"messages_sent":14,)"
+              R"("connections_active":12,"requests":13,"datagrams_received":21,)"
+              R"("datagrams_sent":22,"messages_sent":14,)"
               R"("messages_received":15,"bytes_sent":16,"bytes_received":17,"handing_over":18,)"
               R"("queued_bytes":19,"restarts":20,"uptime_seconds":90,"cpu_time_seconds":1.5,)"
               R"("loop_lag_seconds":0.00025,"heartbeat_age_seconds":0.000000001,)"
               R"("resident_bytes":18446744073709551615}],)"
               R"("slots":[{"slot":1,"connections_accepted":30,"connections_refused":31,)"
-              R"("requests":32,"messages_sent":33,"messages_received":34,"bytes_sent":35,)"
+              R"("requests":32,"datagrams_received":38,"datagrams_sent":39,)"
+              R"("messages_sent":33,"messages_received":34,"bytes_sent":35,)"
               R"("bytes_received":36,"ends":{"exited":40,"signaled":41,"spawn_failed":42,)"
               R"("boot_failed":43,"unresponsive":44,"recycled":45,"unknown":46},"restarts":37}],)"
               R"("listeners":[{"address":"127.0.0.1:80","mode":"handed","waiting":50,"queue":51,)"
-              R"("queue_limit":52,"backlog":53,"repaired":54,"refused":55,"steering":"kernel"}]})");
+              R"("queue_limit":52,"backlog":53,"repaired":54,"refused":55,"steering":"kernel"}],)"
+              R"("datagrams":[{"address":"127.0.0.1:53","workers":60,"queued_bytes":61,)"
+              R"("queue_limit_bytes":62,"dropped":63}]})");
     }
 
     TEST_CASE("an empty cluster is written too") {
         CHECK(cluster::cluster_stats{}.to_json() ==
               R"({"generation":0,"uptime_seconds":0,"reloads":0,"reloads_failed":0,)"
-              R"("workers":[],"slots":[],"listeners":[]})");
+              R"("workers":[],"slots":[],"listeners":[],"datagrams":[]})");
         const open_metrics read{cluster::cluster_stats{}.to_openmetrics()};
         CHECK(read.value("cluster_workers") == "0");
         CHECK(read.families().at("cluster_worker_requests").samples.empty());
@@ -397,6 +406,8 @@ TEST_SUITE("stats") {
             {"connections_active", "12"},
             {"connections_handing_over", "18"},
             {"requests", "13"},
+            {"datagrams_received", "21"},
+            {"datagrams_sent", "22"},
             {"messages_sent", "14"},
             {"messages_received", "15"},
             {"sent_bytes", "16"},
@@ -436,6 +447,12 @@ TEST_SUITE("stats") {
         CHECK(read.value("cluster_listener_queue_limit", listener) == "52");
         CHECK(read.value("cluster_listener_backlog", listener) == "53");
         CHECK(read.value("cluster_listener_repaired", listener) == "54");
+
+        const std::string socket = R"(address="127.0.0.1:53")";
+        CHECK(read.value("cluster_datagram_socket_workers", socket) == "60");
+        CHECK(read.value("cluster_datagram_socket_queued_bytes", socket) == "61");
+        CHECK(read.value("cluster_datagram_socket_queue_limit_bytes", socket) == "62");
+        CHECK(read.value("cluster_datagram_socket_dropped", socket) == "63");
     }
 
     TEST_CASE("a unit is told where the name has one") {
@@ -480,6 +497,15 @@ TEST_SUITE("stats") {
                          "name=\"A\\\"\\\\\\n{}=,\\\\A\xef\xbf\xbd\xef\xbf\xbd"
                          "A\"") == "1");
         CHECK(read.value("cluster_listener_queue", R"(address="\n",mode="own_socket")") == "2");
+    }
+
+    TEST_CASE("datagram sockets on one address are one in metrics") {
+        cluster::cluster_stats stats = example();
+        stats.datagrams.push_back({"127.0.0.1:53", 1, 2, 3, 4});
+        const open_metrics read{stats.to_openmetrics()};
+        const std::string socket = R"(address="127.0.0.1:53")";
+        CHECK(read.value("cluster_datagram_socket_workers", socket) == "61");
+        CHECK(read.value("cluster_datagram_socket_dropped", socket) == "67");
     }
 
     TEST_CASE("listeners that look the same are one in metrics") {

@@ -255,16 +255,22 @@ public:
     /// address
     server& listen(const listen_options& options, server::connection_handler handler) {
         std::error_code error;
-        auto socket = detail::server_set::bind(options, error);
+        auto& made = listen(options, std::move(handler), error);
         if (error) {
             throw std::system_error(error, detail::describe(options));
         }
-        return core_.servers().add(std::move(socket), options, std::move(handler));
+        return made;
+    }
+    /// The same without exceptions; with an error the server is closed and soon gone.
+    server& listen(const listen_options& options,
+                   server::connection_handler handler,
+                   std::error_code& error) {
+        return core_.servers().listen_alone(options, std::move(handler), error);
     }
     /// Listens on a socket that is there already.
     template <std::same_as<listener> Listener> // `{}` means the options
     server& listen(Listener socket, server::connection_handler handler) {
-        return core_.servers().add(std::move(socket), {}, std::move(handler));
+        return core_.servers().add(std::move(socket), std::move(handler));
     }
 
     /// Binds a datagram socket of the primary itself; without a handler it only sends.

@@ -108,7 +108,7 @@ public:
     /// asked.
     template <std::same_as<listener> Listener> // `{}` means the options
     server& listen(Listener socket, server::connection_handler handler) {
-        return core::serve(std::move(socket), {}, std::move(handler));
+        return core::serve(std::move(socket), std::move(handler));
     }
 
     /// A listening socket of this worker's slot, for another library to accept from. The primary

@@ -81,7 +81,7 @@ std::string output_of(const std::string& script, fork_options options = {}) {
     while (!end && raw::readable(started.pipes[1].get(), 20'000)) {
         result += raw::read_some(started.pipes[1].get(), &end);
     }
-    started.child.wait();
+    started.child->wait();
     return result;
 }
 
@@ -280,7 +280,7 @@ TEST_SUITE("backend/process") {
         while (!end && raw::readable(started.pipes[1].get(), 20'000)) {
             result += raw::read_some(started.pipes[1].get(), &end);
         }
-        started.child.wait();
+        started.child->wait();
         CHECK(result == "one two\n");
     }
 }

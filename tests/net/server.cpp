@@ -39,23 +39,19 @@ struct fixture final : cluster::detail::server_owner {
     int told_ready = 0;
     int dropped = 0;
     std::unique_ptr<server> one;
+    cluster::detail::endpoint* at_one = nullptr;
 
     explicit fixture(const listen_options& options = {},
                      accept_mode mode = accept_mode::own_socket) {
         auto socket = raw::tcp_listener(at);
         keep = socket.duplicate();
-        one = std::make_unique<server>(*this,
-                                       loop,
-                                       1,
-                                       cluster::detail::os::local_address(keep.get()),
-                                       options,
-                                       mode,
-                                       [this](connection client) {
-                                           on_each ? on_each(std::move(client))
-                                                   : accepted.push_back(std::move(client));
-                                       });
+        one = std::make_unique<server>(*this, loop, options, [this](connection client) {
+            on_each ? on_each(std::move(client)) : accepted.push_back(std::move(client));
+        });
         one->on_drop([this](connection) { ++dropped; });
-        server_access::add_socket(*one, 0, std::move(socket));
+        auto where = cluster::detail::os::local_address(keep.get());
+        at_one = &server_access::add_endpoint(*one, 1, where, mode);
+        server_access::add_socket(*one, *at_one, 0, std::move(socket));
     }
     ~fixture() = default;
 
@@ -353,14 +349,41 @@ TEST_SUITE("net/server") {
         fixture f;
         sockaddr_in other{};
         auto second = raw::tcp_listener(other);
-        server_access::add_socket(*f.one, 7, std::move(second));
+        server_access::add_socket(*f.one, *f.at_one, 7, std::move(second));
         f.clients.push_back(raw::tcp_connect(other));
         f.connect();
         CHECK(f.until(2));
-        server_access::remove_socket(*f.one, 7);
+        server_access::remove_socket(*f.one, *f.at_one, 7);
         CHECK_FALSE(raw::tcp_connect(other));
         f.connect();
         CHECK(f.until(3));
+    }
+
+    TEST_CASE("a server on several addresses counts and closes them as one") {
+        fixture f{at_most(2)};
+        sockaddr_in other{};
+        auto second = raw::tcp_listener(other);
+        auto keep_second = second.duplicate();
+        auto where = cluster::detail::os::local_address(second.get());
+        auto& at = server_access::add_endpoint(*f.one, 2, where, accept_mode::shared);
+        server_access::add_socket(*f.one, at, 0, std::move(second));
+        CHECK(f.one->addresses() == std::vector{f.one->address(), where});
+        CHECK(server_access::find(*f.one, 1) == f.at_one);
+        CHECK(server_access::find(*f.one, 2) == &at);
+        CHECK(server_access::find(*f.one, 3) == nullptr);
+        f.connect();
+        f.clients.push_back(raw::tcp_connect(other));
+        CHECK(f.until(2));
+        f.connect();
+        f.clients.push_back(raw::tcp_connect(other));
+        CHECK(f.settle()); // full, on both
+        CHECK(f.one->connections() == 2);
+        f.one->close();
+        CHECK(f.told_closed == 1);
+        CHECK(f.one->addresses().size() == 2); // they can still be told
+        f.accepted.clear();
+        CHECK(f.settle());
+        CHECK(f.told_finished == 1);
     }
 
     TEST_CASE("a server that never listened is over at once") {

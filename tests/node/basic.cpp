@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 
 #include <cstdint>
 #include <cstdlib>
@@ -17,9 +17,9 @@ struct introduction {
 
 } // namespace
 
-TEST_CASE("test-cluster-basic") {
+EVERY_MODEL_CASE("test-cluster-basic") {
     std::vector<std::string> events;
-    int code = run_case<cluster::process_cluster>(
+    int code = run_case<any_model_cluster>(
         "test-cluster-basic",
         [&](auto& primary) {
             CHECK(primary.workers().empty());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 
 #include <csignal>
 #include <cstddef>
@@ -104,11 +104,11 @@ TEST_CASE("test-cluster-disconnect-with-no-workers") {
     CHECK(told == 1);
 }
 
-TEST_CASE("test-cluster-disconnect") {
+EVERY_MODEL_CASE("test-cluster-disconnect") {
     static constexpr std::size_t worker_count = 8;
     static constexpr std::size_t server_count = 2;
     int finished = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-disconnect",
         [&](auto& primary) {
             struct progress {

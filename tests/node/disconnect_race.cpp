@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 #include "unshared.hpp"
 
 #include <algorithm>
@@ -14,9 +14,6 @@
 using namespace cluster_test;
 
 namespace {
-
-/// What Node.js calls SCHED_NONE.
-using shared_cluster = cluster::compose<cluster::scheduling::shared_socket>;
 
 enum class order : unsigned char { disconnect, kill };
 
@@ -121,9 +118,9 @@ TEST_CASE("test-cluster-disconnect-exitedAfterDisconnect-race") {
     CHECK(exited == 1);
 }
 
-TEST_CASE("test-cluster-disconnect-leak") {
+EVERY_MODEL_CASE("test-cluster-disconnect-leak") {
     std::vector<std::string> events;
-    run_case<shared_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-disconnect-leak",
         [&](auto& primary) {
             auto& worker = primary.fork();
@@ -147,9 +144,9 @@ TEST_CASE("test-cluster-disconnect-leak") {
     CHECK(events == std::vector<std::string>{"worker disconnect", "worker exit", "exit"});
 }
 
-TEST_CASE("test-cluster-disconnect-race") {
+EVERY_MODEL_CASE("test-cluster-disconnect-race") {
     int exited = 0;
-    run_case<shared_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-disconnect-race",
         [&](auto& primary) {
             auto& first = primary.fork();
@@ -178,9 +175,8 @@ TEST_CASE("test-cluster-disconnect-race") {
     CHECK(exited == 2);
 }
 
-TEST_CASE("test-cluster-disconnect-unshared-tcp") {
-    // Node chooses the policy by NODE_CLUSTER_SCHED_POLICY, here it is the cluster's type.
-    cluster_test::disconnect_unshared<shared_cluster>(
+EVERY_MODEL_CASE("test-cluster-disconnect-unshared-tcp") {
+    cluster_test::disconnect_unshared<any_model_cluster>(
         "test-cluster-disconnect-unshared-tcp",
         [](auto& self) { self.listen({}, [](cluster::connection) {}); });
 }

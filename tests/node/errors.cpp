@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 #include "../support/temporary_directory.hpp"
 
 #include <cerrno>
@@ -286,11 +286,11 @@ TEST_CASE("test-cluster-bind-twice") {
     CHECK(told->code == EADDRINUSE);
 }
 
-TEST_CASE("test-cluster-eaccess") {
+EVERY_MODEL_CASE("test-cluster-eaccess") {
     std::optional<temporary_directory> place;
     std::vector<failure> told;
     std::vector<std::string> events;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-eaccess",
         [&](auto& primary) {
             place.emplace();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Servers that take no IPv4 clients.
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 
 #include <array>
 #include <cstddef>
@@ -19,12 +19,11 @@ constexpr std::size_t workers = 3;
 
 /// Three workers listen on [::] for IPv6 alone; the same port for IPv4 is somebody else's. That one
 /// comes first here, so that the system chooses a port that is free for both.
-template <typename Cluster>
 void listen_ipv6_only(const char* name) {
     std::vector<cluster::address> addresses;
     std::vector<std::string> answers;
     std::size_t exits = 0;
-    run_case<Cluster>(
+    run_case<any_model_cluster>(
         name,
         [&](auto& primary) {
             auto& other = primary.listen({.host = "0.0.0.0"}, [&](cluster::connection client) {
@@ -83,15 +82,14 @@ TEST_CASE("test-cluster-net-listen-ipv6only-none") {
         MESSAGE("skipped: no IPv6 here");
         return;
     }
-    listen_ipv6_only<cluster::compose<cluster::scheduling::shared_socket>>(
-        "test-cluster-net-listen-ipv6only-none");
+    on_model("none", [] { listen_ipv6_only("test-cluster-net-listen-ipv6only-none"); });
 }
 
 // Node.js: test/sequential/test-cluster-net-listen-ipv6only-rr.js
-TEST_CASE("test-cluster-net-listen-ipv6only-rr") {
+EVERY_MODEL_CASE("test-cluster-net-listen-ipv6only-rr") {
     if (!has_ipv6()) {
         MESSAGE("skipped: no IPv6 here");
         return;
     }
-    listen_ipv6_only<cluster::process_cluster>("test-cluster-net-listen-ipv6only-rr");
+    listen_ipv6_only("test-cluster-net-listen-ipv6only-rr");
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 
 #include <cstddef>
 #include <cstdlib>
@@ -65,11 +65,11 @@ unsigned backlog_of(const cluster::address& at) {
 } // namespace
 
 // Node.js: test/parallel/test-cluster-listen-pipe-readable-writable.js
-TEST_CASE("test-cluster-listen-pipe-readable-writable") {
+EVERY_MODEL_CASE("test-cluster-listen-pipe-readable-writable") {
     scratch_directory scratch;
     const mode_t before = ::umask(0077); // the mode asked for holds whatever the umask
     int exits = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-listen-pipe-readable-writable",
         [&](auto& primary) {
             scratch.create();
@@ -97,9 +97,9 @@ TEST_CASE("test-cluster-listen-pipe-readable-writable") {
 }
 
 // Node.js: test/parallel/test-cluster-listening-port.js
-TEST_CASE("test-cluster-listening-port") {
+EVERY_MODEL_CASE("test-cluster-listening-port") {
     int listening = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-listening-port",
         [&](auto& primary) {
             primary.fork();
@@ -114,9 +114,9 @@ TEST_CASE("test-cluster-listening-port") {
 }
 
 // Node.js: test/parallel/test-cluster-net-listen-backlog.js
-TEST_CASE("test-cluster-net-listen-backlog") {
+EVERY_MODEL_CASE("test-cluster-net-listen-backlog") {
     int listening = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-net-listen-backlog",
         [&](auto& primary) {
             auto& worker = primary.fork();
@@ -133,7 +133,7 @@ TEST_CASE("test-cluster-net-listen-backlog") {
 }
 
 // Node.js: test/parallel/test-cluster-net-listen-ipv6only-false.js
-TEST_CASE("test-cluster-net-listen-ipv6only-false") {
+EVERY_MODEL_CASE("test-cluster-net-listen-ipv6only-false") {
     if (!has_ipv6()) {
         MESSAGE("skipped: no IPv6");
         return;
@@ -141,7 +141,7 @@ TEST_CASE("test-cluster-net-listen-ipv6only-false") {
     constexpr std::size_t count = 3;
     std::vector<cluster::address> addresses;
     int exits = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-net-listen-ipv6only-false",
         [&](auto& primary) {
             primary.fork(count);
@@ -168,7 +168,7 @@ TEST_CASE("test-cluster-net-listen-ipv6only-false") {
 }
 
 // Node.js: test/parallel/test-cluster-net-listen-relative-path.js
-TEST_CASE("test-cluster-net-listen-relative-path") {
+EVERY_MODEL_CASE("test-cluster-net-listen-relative-path") {
     // Too long from the root, short enough from the primary's directory and from the worker's.
     const std::string directory(50, 'd');
     const std::string name(50, 's');
@@ -176,7 +176,7 @@ TEST_CASE("test-cluster-net-listen-relative-path") {
     const std::string before = cluster::detail::os::current_directory();
     int listening = 0;
     int exits = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-net-listen-relative-path",
         [&](auto& primary) {
             scratch.create();
@@ -211,9 +211,9 @@ TEST_CASE("test-cluster-net-listen-relative-path") {
 }
 
 // Node.js: test/parallel/test-cluster-net-listen.js
-TEST_CASE("test-cluster-net-listen") {
+EVERY_MODEL_CASE("test-cluster-net-listen") {
     int exits = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-net-listen",
         [&](auto& primary) {
             primary.fork().on(cluster::event::exit, [&](const cluster::exit_status& status) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // What keeps a worker running: its channel, its servers, and when they no longer do.
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 
 #include <csignal>
 #include <cstdint>
@@ -22,9 +22,9 @@ struct pong {
 } // namespace
 
 // Node.js: test/parallel/test-cluster-process-disconnect.js
-TEST_CASE("test-cluster-process-disconnect") {
+EVERY_MODEL_CASE("test-cluster-process-disconnect") {
     int exits = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-process-disconnect",
         [&](auto& primary) {
             auto& worker = primary.fork();
@@ -42,9 +42,9 @@ TEST_CASE("test-cluster-process-disconnect") {
 }
 
 // Node.js: test/parallel/test-cluster-rr-handle-close.js
-TEST_CASE("test-cluster-rr-handle-close") {
+EVERY_MODEL_CASE("test-cluster-rr-handle-close") {
     int exits = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-rr-handle-close",
         [&](auto& primary) {
             primary.fork().on(cluster::event::exit, [&](const cluster::exit_status& status) {
@@ -62,11 +62,11 @@ TEST_CASE("test-cluster-rr-handle-close") {
 
 // Node.js: test/parallel/test-cluster-rr-handle-keep-loop-alive.js
 // Each answer is a turn of a loop that only the server keeps running.
-TEST_CASE("test-cluster-rr-handle-keep-loop-alive") {
+EVERY_MODEL_CASE("test-cluster-rr-handle-keep-loop-alive") {
     constexpr int rounds = 20;
     int answered = 0;
     int exits = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-rr-handle-keep-loop-alive",
         [&](auto& primary) {
             auto& worker = primary.fork();
@@ -95,9 +95,9 @@ TEST_CASE("test-cluster-rr-handle-keep-loop-alive") {
 
 // Node.js: test/parallel/test-cluster-rr-handle-ref-unref.js
 // A server listens from its first moment here, so "before" is the turn in which listen() is called.
-TEST_CASE("test-cluster-rr-handle-ref-unref") {
+EVERY_MODEL_CASE("test-cluster-rr-handle-ref-unref") {
     int exits = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-rr-handle-ref-unref",
         [&](auto& primary) {
             for (const char* when : {"before", "after"}) {
@@ -126,9 +126,9 @@ TEST_CASE("test-cluster-rr-handle-ref-unref") {
 }
 
 // Node.js: test/parallel/test-cluster-rr-ref.js
-TEST_CASE("test-cluster-rr-ref") {
+EVERY_MODEL_CASE("test-cluster-rr-ref") {
     int done = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-rr-ref",
         [&](auto& primary) {
             primary.fork().on_message([&](auto& worker, const pong&) {
@@ -149,11 +149,10 @@ TEST_CASE("test-cluster-rr-ref") {
 namespace {
 
 /// The second worker leaves the shared port while the first stays, comes back and leaves again.
-template <typename Cluster>
 void restart_server(const char* name) {
     std::vector<std::uint16_t> ports;
     int exits = 0;
-    run_case<Cluster>(
+    run_case<any_model_cluster>(
         name,
         [&](auto& primary) {
             auto& first = primary.fork();
@@ -189,11 +188,10 @@ void restart_server(const char* name) {
 
 // Node.js: test/parallel/test-cluster-server-restart-none.js
 TEST_CASE("test-cluster-server-restart-none") {
-    restart_server<cluster::basic_cluster<cluster::scheduling::shared_socket>>(
-        "test-cluster-server-restart-none");
+    on_model("none", [] { restart_server("test-cluster-server-restart-none"); });
 }
 
 // Node.js: test/parallel/test-cluster-server-restart-rr.js
-TEST_CASE("test-cluster-server-restart-rr") {
-    restart_server<cluster::process_cluster>("test-cluster-server-restart-rr");
+EVERY_MODEL_CASE("test-cluster-server-restart-rr") {
+    restart_server("test-cluster-server-restart-rr");
 }

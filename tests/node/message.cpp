@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 
 #include <csignal>
 #include <cstddef>
@@ -12,7 +12,7 @@ using namespace cluster_test;
 // Node.js: test/parallel/test-cluster-message.js
 // A message goes both ways while a TCP connection, on which the worker says what it got, is a
 // second way whose order to the first nobody knows.
-TEST_CASE("test-cluster-message") {
+EVERY_MODEL_CASE("test-cluster-message") {
     const std::string to_worker = "message from the primary";
     const std::string to_primary = "message from the worker";
     std::string at_worker; // what the primary and its worker object get
@@ -21,7 +21,7 @@ TEST_CASE("test-cluster-message") {
     int exits = 0;
     cluster::stream* client = nullptr; // in the worker
     std::string got;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-message",
         [&](auto& primary) {
             auto& worker = primary.fork();

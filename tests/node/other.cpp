@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Descriptors that go from process to process, and primaries that are programs of their own.
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 
 #include <array>
 #include <chrono>
@@ -323,7 +323,7 @@ void after_three_turns(Worker& worker, F done, int left = 3) {
 // Node.js: test/parallel/test-http-server-drop-connections-in-cluster.js
 // And what the limit does without dropping: connections wait, also beyond a limit of none. Each for
 // connections that the primary hands over and for a worker's own socket.
-TEST_CASE("test-http-server-drop-connections-in-cluster") {
+EVERY_MODEL_CASE("test-http-server-drop-connections-in-cluster") {
     using ports = std::array<std::uint16_t, 2>;
     struct all_ports {
         ports dropping;
@@ -332,7 +332,7 @@ TEST_CASE("test-http-server-drop-connections-in-cluster") {
     };
     std::vector<std::string> dropped;
     int steps = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-http-server-drop-connections-in-cluster",
         [&](auto& primary) {
             auto& worker = primary.fork();

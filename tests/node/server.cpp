@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 #include "../support/temporary_directory.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -14,10 +16,10 @@
 
 using namespace cluster_test;
 
-TEST_CASE("test-cluster-child-index-net") {
+EVERY_MODEL_CASE("test-cluster-child-index-net") {
     std::vector<std::uint16_t> ports;
     int exited = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-child-index-net",
         [&](auto& primary) {
             auto& worker = primary.fork();
@@ -53,11 +55,11 @@ TEST_CASE("test-cluster-child-index-net") {
     CHECK(exited == 1);
 }
 
-TEST_CASE("test-cluster-http-pipe") {
+EVERY_MODEL_CASE("test-cluster-http-pipe") {
     std::optional<temporary_directory> place;
     std::string path;
     std::string answer;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-http-pipe",
         [&](auto& primary) {
             place.emplace();
@@ -96,4 +98,49 @@ TEST_CASE("test-cluster-http-pipe") {
         });
     CHECK(answer.starts_with("HTTP/1.1 200 OK\r\n"));
     CHECK(answer.ends_with("\r\n\r\nOK"));
+}
+
+// Two workers share a path and may have one and nine connections: each of the ten finds its place,
+// whoever is asked first.
+EVERY_MODEL_CASE("test-cluster-net-server-drop-connection") {
+    constexpr int clients = 10;
+    std::optional<temporary_directory> place;
+    std::map<std::string, int> served;
+    int answered = 0;
+    run_case<any_model_cluster>(
+        "test-cluster-net-server-drop-connection",
+        [&](auto& primary) {
+            place.emplace();
+            auto path = *place / "socket";
+            for (const char* most : {"1", "9"}) {
+                primary.fork({.environment = {{"CLUSTER_TEST_PATH", path}}, .name = most});
+            }
+            primary.on(cluster::event::listening,
+                       [&, listening = 0](auto&, const cluster::address& at) mutable {
+                           ++listening;
+                           for (int i = 0; listening == 2 && i != clients; ++i) {
+                               auto& client = primary.attach(connect_to(at));
+                               client.on_data([&](cluster::stream::bytes name) {
+                                   ++served[text_of(name)];
+                                   if (++answered == clients) {
+                                       primary.shutdown(); // the connections are still open
+                                   }
+                               });
+                           }
+                       });
+            primary.on(cluster::event::exit, [](auto&, const cluster::exit_status& status) {
+                CHECK_MESSAGE(status.success(), status.to_string());
+            });
+        },
+        [](auto& self) {
+            auto most = static_cast<std::size_t>(std::stoi(self.name()));
+            self.listen({.path = std::getenv("CLUSTER_TEST_PATH"), .max_connections = most},
+                        [&self](cluster::connection client) {
+                            auto& stream = self.attach(std::move(client));
+                            stream.on_data([](cluster::stream::bytes) {}); // stays open
+                            stream.write(self.name());
+                            self.on(cluster::event::disconnect, [&stream] { stream.end(); });
+                        });
+        });
+    CHECK(served == std::map<std::string, int>{{"1", 1}, {"9", 9}});
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Who shares an address with whom, and who may not.
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 #include "../support/temporary_directory.hpp"
 
 #include <csignal>
@@ -16,8 +16,6 @@
 using namespace cluster_test;
 
 namespace {
-
-using shared_socket_cluster = cluster::compose<cluster::scheduling::shared_socket>;
 
 constexpr auto local_host = "127.0.0.1";
 constexpr std::uint16_t privileged_port = 42;
@@ -60,9 +58,9 @@ void fail_to_listen(Self& self, std::uint16_t port, std::errc expected) {
 } // namespace
 
 // Node.js: test/parallel/test-cluster-shared-handle-bind-error.js
-TEST_CASE("test-cluster-shared-handle-bind-error") {
+EVERY_MODEL_CASE("test-cluster-shared-handle-bind-error") {
     int exits = 0;
-    run_case<shared_socket_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-shared-handle-bind-error",
         [&](auto& primary) {
             auto& owner = primary.listen({.host = local_host}, [](cluster::connection) {});
@@ -83,7 +81,7 @@ TEST_CASE("test-cluster-shared-handle-bind-error") {
 }
 
 // Node.js: test/parallel/test-cluster-shared-handle-bind-privileged-port.js
-TEST_CASE("test-cluster-shared-handle-bind-privileged-port") {
+EVERY_MODEL_CASE("test-cluster-shared-handle-bind-privileged-port") {
     namespace os = cluster::detail::os;
     if (os::bind_to(os::open_stream_socket(cluster::address_family::ipv4).get(),
                     loopback(privileged_port))) {
@@ -91,7 +89,7 @@ TEST_CASE("test-cluster-shared-handle-bind-privileged-port") {
         return;
     }
     int exits = 0;
-    run_case<shared_socket_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-shared-handle-bind-privileged-port",
         [&](auto& primary) {
             auto& worker = primary.fork();
@@ -106,9 +104,9 @@ TEST_CASE("test-cluster-shared-handle-bind-privileged-port") {
 }
 
 // Node.js: test/parallel/test-cluster-shared-leak.js
-TEST_CASE("test-cluster-shared-leak") {
+EVERY_MODEL_CASE("test-cluster-shared-leak") {
     int exits = 0;
-    run_case<shared_socket_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-shared-leak",
         [&](auto& primary) {
             auto& first = primary.fork();
@@ -143,9 +141,9 @@ TEST_CASE("test-cluster-shared-leak") {
 }
 
 // Node.js: test/sequential/test-cluster-port-reuse-between-workers.js
-TEST_CASE("test-cluster-port-reuse-between-workers") {
+EVERY_MODEL_CASE("test-cluster-port-reuse-between-workers") {
     std::vector<std::string> steps;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-port-reuse-between-workers",
         [&](auto& primary) {
             auto& first = primary.fork({.name = "first"});
@@ -196,14 +194,14 @@ TEST_CASE("test-cluster-port-reuse-between-workers") {
 }
 
 // Node.js: test/sequential/test-net-listen-shared-ports.js
-TEST_CASE("test-net-listen-shared-ports") {
+EVERY_MODEL_CASE("test-net-listen-shared-ports") {
     struct ports {
         std::uint16_t shared;
         std::uint16_t exclusive;
     };
     std::string outcome;
     std::vector<std::uint32_t> listened;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-net-listen-shared-ports",
         [&](auto& primary) {
             primary.fork();
@@ -290,12 +288,49 @@ TEST_CASE("test-net-listen-exclusive-random-ports") {
     CHECK_FALSE(connect_to(addresses[1]));
 }
 
+// Node.js: test/parallel/test-cluster-net-reuseport.js
+// There a server with `reusePort` is its worker's own; here that takes `exclusive`, since the primary
+// otherwise keeps a socket for every worker.
+EVERY_MODEL_CASE("test-cluster-net-reuseport") {
+    int exits = 0;
+    run_case<any_model_cluster>(
+        "test-cluster-net-reuseport",
+        [&](auto& primary) {
+            auto& worker = primary.fork();
+            worker.on(cluster::event::listening, [] { FAIL_CHECK("the primary was asked"); });
+            worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
+                ++exits;
+                CHECK_MESSAGE(status.success(), status.to_string());
+                CHECK(worker.exited_after_disconnect());
+            });
+        },
+        [open = 2](auto& self) mutable {
+            auto ignore = [](cluster::connection) {};
+            auto close = [&] {
+                if (--open == 0) {
+                    self.disconnect();
+                }
+            };
+            cluster::listen_options options{
+                .host = local_host, .exclusive = true, .reuse_port = true};
+            auto& first = self.listen(options, ignore);
+            options.port = first.address().port();
+            auto& second = self.listen(options, ignore);
+            expect_in_worker(second.address() == first.address(), 3);
+            first.on_close(close);
+            second.on_close(close);
+            first.close();
+            second.close();
+        });
+    CHECK(exits == 1);
+}
+
 // Node.js: test/parallel/test-net-listen-twice.js
 // Here listen() returns with the primary's answer, and each call makes a server of its own.
-TEST_CASE("test-net-listen-twice") {
+EVERY_MODEL_CASE("test-net-listen-twice") {
     std::vector<cluster::address> addresses;
     int exits = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-net-listen-twice",
         [&](auto& primary) {
             auto& worker = primary.fork();
@@ -325,11 +360,11 @@ TEST_CASE("test-net-listen-twice") {
 
 // Node.js: test/parallel/test-net-server-close-before-ipc-response.js
 // Here the answer is there when listen() returns; closed at once, nothing of the server is left.
-TEST_CASE("test-net-server-close-before-ipc-response") {
+EVERY_MODEL_CASE("test-net-server-close-before-ipc-response") {
     cluster::address closed;
     bool asked = false;
     int exits = 0;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-net-server-close-before-ipc-response",
         [&](auto& primary) {
             auto& worker = primary.fork();

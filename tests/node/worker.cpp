@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 // The handle on a worker, and what it tells at each moment.
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 
 #include <chrono>
 #include <cstdlib>
@@ -126,9 +126,9 @@ TEST_CASE("test-cluster-worker-destroy") {
 }
 
 // Node.js: test/parallel/test-cluster-worker-disconnect.js
-TEST_CASE("test-cluster-worker-disconnect") {
+EVERY_MODEL_CASE("test-cluster-worker-disconnect") {
     std::vector<std::string> events;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-worker-disconnect",
         [&](auto& primary) {
             auto& worker = primary.fork();

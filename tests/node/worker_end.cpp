@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // How workers end, and what keeps them from it.
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
+#include "../support/every_model.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -20,8 +20,6 @@
 using namespace cluster_test;
 
 namespace {
-
-using shared_socket_cluster = cluster::compose<cluster::scheduling::shared_socket>;
 
 bool is_alive(int pid) {
     return ::kill(pid, 0) == 0;
@@ -69,10 +67,10 @@ struct ending {
 } // namespace
 
 // Node.js: test/parallel/test-cluster-worker-disconnect-on-error.js
-TEST_CASE("test-cluster-worker-disconnect-on-error") {
+EVERY_MODEL_CASE("test-cluster-worker-disconnect-on-error") {
     int disconnects = 0;
     int exits = 0;
-    run_case<shared_socket_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-worker-disconnect-on-error",
         [&](auto& primary) {
             auto& owner = primary.listen({.host = "127.0.0.1"}, [](cluster::connection) {});
@@ -104,9 +102,9 @@ TEST_CASE("test-cluster-worker-disconnect-on-error") {
 }
 
 // Node.js: test/parallel/test-cluster-worker-exit.js
-TEST_CASE("test-cluster-worker-exit") {
+EVERY_MODEL_CASE("test-cluster-worker-exit") {
     ending end;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-worker-exit",
         [&](auto& primary) { end.watch(primary, primary.fork()); },
         [](auto& self) {
@@ -243,9 +241,9 @@ TEST_CASE("test-cluster-worker-handle-close") {
 }
 
 // Node.js: test/parallel/test-cluster-worker-kill-signal.js
-TEST_CASE("test-cluster-worker-kill-signal") {
+EVERY_MODEL_CASE("test-cluster-worker-kill-signal") {
     ending end;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-worker-kill-signal",
         [&](auto& primary) {
             auto& worker = primary.fork();
@@ -259,9 +257,9 @@ TEST_CASE("test-cluster-worker-kill-signal") {
 
 // Node.js: test/parallel/test-cluster-worker-kill.js
 // worker.process.kill() there; here somebody who knows the process's number and nothing else.
-TEST_CASE("test-cluster-worker-kill") {
+EVERY_MODEL_CASE("test-cluster-worker-kill") {
     ending end;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-worker-kill",
         [&](auto& primary) {
             auto& worker = primary.fork();
@@ -310,9 +308,9 @@ TEST_CASE("test-cluster-worker-no-exit") {
 }
 
 // Node.js: test/parallel/test-cluster-worker-wait-server-close.js
-TEST_CASE("test-cluster-worker-wait-server-close") {
+EVERY_MODEL_CASE("test-cluster-worker-wait-server-close") {
     std::vector<std::string> events;
-    run_case<cluster::process_cluster>(
+    run_case<any_model_cluster>(
         "test-cluster-worker-wait-server-close",
         [&](auto& primary) {
             auto& worker = primary.fork();

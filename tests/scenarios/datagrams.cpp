@@ -97,6 +97,7 @@ struct steady_sender {
 
 TEST_CASE("each of many datagrams goes to exactly one of the workers who share the socket") {
     std::unique_ptr<steady_sender> sender;
+    cluster::cluster_stats now;
     int exits = 0;
     run_case<cluster::process_cluster>(
         "each of many datagrams goes to exactly one of the workers who share the socket",
@@ -108,6 +109,7 @@ TEST_CASE("each of many datagrams goes to exactly one of the workers who share t
             });
             primary.on_message([&](const got& message) {
                 if (sender->arrives(message.text)) {
+                    now = primary.stats();
                     primary.disconnect();
                 }
             });
@@ -117,6 +119,18 @@ TEST_CASE("each of many datagrams goes to exactly one of the workers who share t
     REQUIRE(sender);
     sender->check();
     CHECK(exits == 4);
+    REQUIRE(now.datagrams.size() == 1);
+    CHECK(now.datagrams[0].address == sender->to.to_string());
+    CHECK(now.datagrams[0].workers == 4);
+    CHECK(now.datagrams[0].queue_limit_bytes > 0);
+    CHECK(now.datagrams[0].dropped == 0);
+    std::uint64_t received = 0;
+    for (const auto& each : now.workers) {
+        received += each.datagrams_received;
+        CHECK(each.datagrams_sent == 0);
+        CHECK(now.slots[each.slot].datagrams_received == each.datagrams_received);
+    }
+    CHECK(received == 2000);
 }
 
 TEST_CASE("datagrams that arrive while no worker lives wait for its replacement") {

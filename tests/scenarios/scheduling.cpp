@@ -12,8 +12,6 @@
 #include <string_view>
 #include <vector>
 
-#include <unistd.h>
-
 using namespace cluster_test;
 namespace scheduling = cluster::scheduling;
 using scenario::beside_clients;
@@ -161,56 +159,6 @@ TEST_CASE("weighted_round_robin gives each worker what its weight says") {
         [](auto& self, cluster::connection client) {
             scenario::say_place_and_echo(self, std::move(client));
         });
-}
-
-namespace {
-
-/// While one worker does nothing but block, whoever comes is served by the other.
-template <typename Scheduling>
-void leave_blocked_one_out(const char* name) {
-    temporary_directory directory;
-    auto go_on = directory.path() + "/go_on";
-    beside_clients<only<Scheduling>>(
-        name,
-        {{.environment = {{"GO_ON", go_on}}}, {.environment = {{"GO_ON", go_on}}}},
-        [&](auto& clients) {
-            auto blocker = clients.connect();
-            int blocked = blocker.place();
-            blocker.send("block");
-            for (int i = 0; i != 20; ++i) {
-                CHECK(clients.visit() == 1 - blocked);
-                CHECK(clients.when([](auto& primary) { // the one that was served is counted out
-                    std::size_t all = 0;
-                    for (auto& each : primary.workers()) {
-                        all += each.connections();
-                    }
-                    return all == 1;
-                }));
-            }
-            cluster::unique_fd{::open(go_on.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)};
-            CHECK(blocker.read(5) == "block");
-        },
-        [](auto& self, cluster::connection client) {
-            auto& connected = self.attach(std::move(client));
-            connected.write(std::to_string(self.slot()) + "\n");
-            connected.on_data([&connected](cluster::stream::bytes bytes) {
-                while (::access(std::getenv("GO_ON"), F_OK) != 0) {
-                    ::usleep(2000);
-                }
-                connected.write(bytes);
-            });
-        });
-}
-
-} // namespace
-
-TEST_CASE("a worker that blocks is left out: least_connections") {
-    leave_blocked_one_out<scheduling::least_connections>(
-        "a worker that blocks is left out: least_connections");
-}
-TEST_CASE("a worker that blocks is left out: power_of_two") {
-    leave_blocked_one_out<scheduling::power_of_two>(
-        "a worker that blocks is left out: power_of_two");
 }
 
 TEST_CASE("scenario 40: an address keeps its worker and only a dead worker's clients move") {

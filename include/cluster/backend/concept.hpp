@@ -54,7 +54,7 @@ struct launch_request {
     int program;                               // descriptor of the running program, -1 unknown
     int channel;                               // the worker's end; borrowed
     unsigned cluster;                          // which cluster of the program the worker is for
-    std::shared_ptr<const worker_entry> entry; // null before run() with the worker's function
+    std::shared_ptr<const worker_entry> entry{}; // null before run() with the worker's function
 };
 
 /// A worker that has started, and the primary's ends of its piped descriptors by their number.

@@ -167,7 +167,10 @@ struct process {
             spawn.parent_death_signal = 0;
         }
         detail::launched_worker result;
-        result.child = std::make_unique<detail::worker_process>(detail::os::spawn(spawn, error));
+        auto child = detail::os::spawn(spawn, error);
+        if (!error) {
+            result.child = std::make_unique<detail::worker_process>(std::move(child));
+        }
         // The interpreter does not find what it shall read behind a descriptor that is closed.
         if (error == std::errc::no_such_file_or_directory && spawn.executable != -1 &&
             detail::os::is_script(spawn.executable)) {

@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 namespace cluster {
 inline namespace v0 {
@@ -28,8 +29,8 @@ public:
         : loop_{&loop}, changed_{std::move(changed)}, load_{std::move(load)} {}
 
     /// What is open counts there, too. Before the first one.
-    void count_at(std::shared_ptr<std::atomic<std::uint32_t>> active) noexcept {
-        active_ = std::move(active);
+    void count_at(std::shared_ptr<std::atomic<std::uint32_t>> active) {
+        active_.push_back(std::move(active));
     }
 
     [[nodiscard]] std::size_t open() const noexcept { return open_.load(); }
@@ -38,8 +39,8 @@ public:
         if (load_) {
             load_->accepted.fetch_add(1, std::memory_order_relaxed);
         }
-        if (active_) {
-            active_->fetch_add(1, std::memory_order_relaxed);
+        for (auto& each : active_) {
+            each->fetch_add(1, std::memory_order_relaxed);
         }
     }
     /// One that the primary does not know of is about to be opened.
@@ -59,11 +60,11 @@ public:
 
     void closed() noexcept {
         open_.fetch_sub(1);
-        if (load_) {
-            load_->ended.fetch_add(1, std::memory_order_release);
+        for (auto& each : active_) {
+            each->fetch_sub(1, std::memory_order_relaxed);
         }
-        if (active_) {
-            active_->fetch_sub(1, std::memory_order_relaxed);
+        if (load_) { // the primary that sees this finds the others done
+            load_->ended.fetch_add(1, std::memory_order_release);
         }
         if (waited_for_.load()) {
             std::lock_guard lock{mutex_};
@@ -96,7 +97,7 @@ private:
     std::mutex mutex_;
     event_loop* loop_;
     move_only_function<void()> changed_;
-    std::shared_ptr<std::atomic<std::uint32_t>> active_;
+    std::vector<std::shared_ptr<std::atomic<std::uint32_t>>> active_;
     std::shared_ptr<load_counters> load_; // of the whole process, where others can see them
 };
 

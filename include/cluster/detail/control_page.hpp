@@ -18,7 +18,7 @@ namespace detail {
 /// Connections that may be on their way to one worker, handed over and not yet taken.
 inline constexpr std::uint32_t hand_over_window = 32;
 
-/// What a worker's servers have to do; written by any thread of the worker.
+/// What a worker's servers and datagram sockets have to do; written by any thread of the worker.
 struct load_counters {
     std::atomic<std::uint64_t> accepted{0}; // given to a handler
     std::atomic<std::uint64_t> ended{0};    // of those
@@ -27,6 +27,8 @@ struct load_counters {
     // its own count of what it handed over, plus this, less `ended`, is exact at every instant.
     std::atomic<std::uint64_t> surplus{0};
     std::atomic<std::uint64_t> requests{0}; // as the program counts them
+    std::atomic<std::uint64_t> datagrams_received{0};
+    std::atomic<std::uint64_t> datagrams_sent{0};
 
     [[nodiscard]] std::size_t active() const noexcept {
         auto gone = ended.load(std::memory_order_acquire); // first, so that it is never the greater

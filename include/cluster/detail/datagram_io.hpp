@@ -79,6 +79,9 @@ inline void datagram_socket::receive() {
         delivered_ = 0;
         if (error == 0) {
             ++counters_.receive_calls;
+            if (load_) {
+                load_->datagrams_received.fetch_add(batch_->received(), std::memory_order_relaxed);
+            }
             deliver();
             return;
         }
@@ -161,6 +164,9 @@ inline int datagram_socket::send_some() noexcept {
     if (sent.error == 0) {
         ++counters_.send_calls;
         counters_.sent += sent.bytes;
+        if (load_) {
+            load_->datagrams_sent.fetch_add(sent.bytes, std::memory_order_relaxed);
+        }
         queue_.pop(sent.bytes);
     }
     blocked_ = sent.would_block();

@@ -21,6 +21,8 @@ void add_counts(Stats& to, const control_page* page, const channel::counters& co
         to.connections_accepted += page->load.accepted.load(std::memory_order_relaxed);
         to.connections_refused += page->load.refused.load(std::memory_order_relaxed);
         to.requests += page->load.requests.load(std::memory_order_relaxed);
+        to.datagrams_received += page->load.datagrams_received.load(std::memory_order_relaxed);
+        to.datagrams_sent += page->load.datagrams_sent.load(std::memory_order_relaxed);
     }
     to.messages_sent += counted.sent;
     to.messages_received += counted.received;
@@ -91,6 +93,7 @@ inline cluster_stats primary_core::stats() const {
     for (const auto& each : listeners_) {
         result.listeners.push_back(each->stats());
     }
+    result.datagrams = shared_datagrams_.stats();
     return result;
 }
 

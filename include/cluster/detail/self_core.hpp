@@ -14,9 +14,11 @@
 #include "datagram_set.hpp"
 #include "flush_at_exit.hpp"
 #include "lifetime.hpp"
+#include "listen_addresses.hpp"
 #include "server_set.hpp"
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -68,6 +70,7 @@ public:
 private:
     inline void on_datagram_closed(datagram_socket& which) noexcept override;
     inline void on_datagram_finished(datagram_socket& which) noexcept override;
+    inline std::shared_ptr<load_counters> load() noexcept override;
 
     self_core& self_;
 };
@@ -111,17 +114,14 @@ public:
     server& listen(const listen_options& options,
                    server::connection_handler handler,
                    std::error_code& error);
-    server& listen_alone(const listen_options& options,
-                         server::connection_handler handler,
-                         std::error_code& error);
+    std::error_code join(server& made, const listen_options& options, bool makes_ready);
     listener open_listener(const listen_options& options, std::error_code& error);
     datagram_socket& bind_datagram(const datagram_options& options,
                                    datagram_socket::message_handler handler,
                                    std::error_code& error);
-    server&
-    serve(listener socket, const listen_options& options, server::connection_handler handler) {
-        auto& made = server_set::add(std::move(socket), options, std::move(handler));
-        now_listening(made);
+    server& serve(listener socket, server::connection_handler handler) {
+        auto& made = server_set::add(std::move(socket), std::move(handler));
+        now_listening(made, false);
         return made;
     }
 
@@ -212,7 +212,7 @@ private:
     [[nodiscard]] bool listening_makes_ready() const noexcept {
         return !ready_ && !ready_deferred_;
     }
-    void now_listening(server& which);
+    void now_listening(server& which, bool primary_knows);
     void now_ready();
     void restore_stderr() noexcept;
     void start_beating();
@@ -366,41 +366,59 @@ inline self_core::answer self_core::ask(const listen_message& asked, std::error_
 inline server& self_core::listen(const listen_options& options,
                                  server::connection_handler handler,
                                  std::error_code& error) {
-    if (options.exclusive) {
-        return listen_alone(options, std::move(handler), error);
+    if (options.exclusive && is_connected()) {
+        auto& made = server_set::listen_alone(options, std::move(handler), error);
+        if (!error) {
+            now_listening(made, false);
+        }
+        return made;
     }
+    auto& made = server_set::add(options, std::move(handler));
+    auto wanted = each_address(options, error);
+    for (std::size_t i = 0; !error && i != wanted.size(); ++i) {
+        error = join(made, wanted[i], wanted.size() == 1);
+    }
+    if (error) {
+        on_server_closed(made); // of some addresses the primary may have made us a member
+        give_up(made);
+    } else {
+        now_listening(made, wanted.size() == 1);
+    }
+    return made;
+}
+
+// Makes one of the cluster's addresses one of the server's.
+inline std::error_code
+self_core::join(server& made, const listen_options& options, bool makes_ready) {
+    std::error_code error;
     auto asked = question(options, error);
+    asked.ready = asked.ready && makes_ready;
     answer got;
     if (!error) {
         got = ask(asked, error);
     }
-    auto mode = static_cast<accept_mode>(got.result.mode);
-    if (!error && mode != accept_mode::handed && !got.socket) {
-        error = errc::bad_frame;
-    }
-    auto& made =
-        server_set::add(got.key, from_wire(got.result.at), options, mode, std::move(handler));
-    if (got.load && !error) {
-        error = server_access::tell_load(made, slot(), got.load.get());
-    }
     if (error) {
-        made.unref(); // a server that does not listen: the caller of the error_code form has it
-                      // closed
-        server_access::fail(made);
-        return made;
+        return error;
     }
-    if (got.socket) {
-        server_access::add_socket(made, slot(), std::move(got.socket));
+    auto mode = static_cast<accept_mode>(got.result.mode);
+    auto& at = server_access::add_endpoint(made, got.key, from_wire(got.result.at), mode);
+    if (mode != accept_mode::handed && !got.socket) {
+        return errc::bad_frame;
     }
-    now_listening(made);
-    return made;
+    if (got.load) {
+        error = server_access::tell_load(made, at, slot(), got.load.get());
+    }
+    if (got.socket && !error) {
+        server_access::add_socket(made, at, slot(), std::move(got.socket));
+    }
+    return error;
 }
 
-// The primary knows by the question that we are ready now, except when it was not asked.
-inline void self_core::now_listening(server& which) {
+// The primary knows by its question that we are ready now, except when there was none, or several.
+inline void self_core::now_listening(server& which, bool primary_knows) {
     if (!ready_ && ready_deferred_) {
         server_access::hold_back(which, true);
-    } else if (server_access::key(which) == 0) {
+    } else if (!primary_knows) {
         ready();
     } else {
         now_ready();
@@ -452,26 +470,11 @@ inline void self_core::start_beating() {
     heart_.unref();
 }
 
-// Without the primary, which never hears of the address.
-inline server& self_core::listen_alone(const listen_options& options,
-                                       server::connection_handler handler,
-                                       std::error_code& error) {
-    listener socket;
-    if (is_connected()) {
-        socket = bind(options, error);
-    } else {
-        error = errc::channel_closed; // it is about to end, as for every other address
-    }
-    if (!error) {
-        return serve(std::move(socket), options, std::move(handler));
-    }
-    auto& made = server_set::add(0, {}, options, accept_mode::own_socket, std::move(handler));
-    made.unref();
-    server_access::fail(made);
-    return made;
-}
-
 inline listener self_core::open_listener(const listen_options& options, std::error_code& error) {
+    if (!options.addresses.empty()) {
+        error = std::make_error_code(std::errc::invalid_argument); // it is one socket
+        return {};
+    }
     if (options.exclusive) {
         return bind(options, error);
     }
@@ -495,18 +498,23 @@ inline void self_core::on_frame(frame& arrived) {
     case frame_kind::adopt_listener:
         if (server* found = find(arrived.header.type);
             found != nullptr && !arrived.descriptors.empty()) {
-            server_access::add_socket(
-                *found, arrived.header.sequence, std::move(arrived.descriptors.front()));
+            server_access::add_socket(*found,
+                                      *server_access::find(*found, arrived.header.type),
+                                      arrived.header.sequence,
+                                      std::move(arrived.descriptors.front()));
         }
         break;
     case frame_kind::abandon_listener:
         if (server* found = find(arrived.header.type)) {
-            server_access::remove_socket(*found, arrived.header.sequence);
+            server_access::remove_socket(
+                *found, *server_access::find(*found, arrived.header.type), arrived.header.sequence);
         }
         break;
-    case frame_kind::recheck_datagrams:
+    case frame_kind::recheck:
         if (datagram_socket* found = datagrams_.find(arrived.header.type)) {
             datagram_access::recheck(*found);
+        } else if (server* shared = find(arrived.header.type)) {
+            server_access::recheck(*shared);
         }
         break;
     case frame_kind::refork:
@@ -651,7 +659,9 @@ inline void self_core::go_on_taking() {
 }
 
 inline void self_core::on_server_closed(server& which) noexcept {
-    tell_closed(server_access::key(which));
+    for (const auto& each : server_access::endpoints(which)) {
+        tell_closed(each.key());
+    }
 }
 
 inline void self_core::on_server_finished(server& which) noexcept {
@@ -660,8 +670,10 @@ inline void self_core::on_server_finished(server& which) noexcept {
 }
 
 inline void self_core::on_server_ready(server& which) noexcept {
-    if (server_access::mode(which) == accept_mode::handed && channel_.can_send()) {
-        channel_.send_control({0, frame_kind::willing, 0, server_access::key(which), 0});
+    for (const auto& each : server_access::endpoints(which)) {
+        if (each.mode() == accept_mode::handed && channel_.can_send()) {
+            channel_.send_control({0, frame_kind::willing, 0, each.key(), 0});
+        }
     }
 }
 

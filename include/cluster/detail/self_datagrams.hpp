@@ -24,6 +24,10 @@ inline void self_datagrams::on_datagram_finished(datagram_socket& which) noexcep
     loop_.defer(self_.alive_.guard([&self = self_] { self.leave_when_drained(); }));
 }
 
+inline std::shared_ptr<load_counters> self_datagrams::load() noexcept {
+    return self_.load();
+}
+
 inline listen_message self_core::question(const datagram_options& options,
                                           std::error_code& error) const {
     listen_message asked;

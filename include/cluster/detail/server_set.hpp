@@ -6,6 +6,7 @@
 #include "../event_loop.hpp"
 #include "../net/listener.hpp"
 #include "../net/server.hpp"
+#include "listen_addresses.hpp"
 #include "remembered.hpp"
 
 #include <cstdint>
@@ -22,25 +23,43 @@ class server_set : public server_owner {
 public:
     explicit server_set(event_loop& loop) noexcept : loop_{loop} {}
 
-    server& add(std::uint32_t key,
-                cluster::address at,
-                const listen_options& options,
-                accept_mode mode,
-                server::connection_handler handler) {
-        return servers_.add(
-            std::make_unique<server>(*this, loop_, key, at, options, mode, std::move(handler)));
+    /// One that does not listen on anything yet.
+    server& add(const listen_options& options, server::connection_handler handler) {
+        return servers_.add(std::make_unique<server>(*this, loop_, options, std::move(handler)));
     }
 
     /// A server on a socket of this process alone.
-    server&
-    add(listener socket, const listen_options& options, server::connection_handler handler) {
-        auto at = socket.address();
-        auto& made = add(0, at, options, accept_mode::own_socket, std::move(handler));
-        server_access::add_socket(made, 0, socket.release(io::nonblocking));
-        if (!options.path.empty() && !options.abstract) {
-            server_access::own_file(made, os::absolute_path(options.path));
+    server& add(listener socket, server::connection_handler handler) {
+        auto& made = add(listen_options{}, std::move(handler));
+        add_socket(made, std::move(socket));
+        return made;
+    }
+
+    /// Listens for this process alone; with an error the server is closed and soon gone.
+    server& listen_alone(const listen_options& options,
+                         server::connection_handler handler,
+                         std::error_code& error) {
+        auto& made = add(options, std::move(handler));
+        for (const auto& each : each_address(options, error)) {
+            listener socket = bind(each, error);
+            if (error) {
+                break;
+            }
+            auto& at = add_socket(made, std::move(socket));
+            if (!each.path.empty() && !each.abstract) {
+                at.own_file(os::absolute_path(each.path));
+            }
+        }
+        if (error) {
+            give_up(made);
         }
         return made;
+    }
+
+    /// Nothing of it is left but a server that is closed: the caller of the error_code form has it.
+    static void give_up(server& made) noexcept {
+        made.unref();
+        server_access::fail(made);
     }
 
     /// Binds what the options ask for, for this process alone.
@@ -63,7 +82,7 @@ public:
 
     [[nodiscard]] server* find(std::uint32_t key) noexcept {
         for (auto& each : servers_.active()) {
-            if (server_access::key(*each) == key && each->is_listening()) {
+            if (each->is_listening() && server_access::find(*each, key) != nullptr) {
                 return each.get();
             }
         }
@@ -96,6 +115,12 @@ protected:
     event_loop& loop_;
 
 private:
+    static endpoint& add_socket(server& to, listener socket) {
+        auto& at = server_access::add_endpoint(to, 0, socket.address(), accept_mode::own_socket);
+        server_access::add_socket(to, at, 0, socket.release(io::nonblocking));
+        return at;
+    }
+
     remembered<server> servers_;
 };
 

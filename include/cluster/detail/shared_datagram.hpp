@@ -4,6 +4,7 @@
 
 #include "../ipc/wire.hpp"
 #include "../net/address.hpp"
+#include "../stats.hpp"
 #include "datagram_set.hpp"
 #include "os.hpp"
 #include "worker_core.hpp"
@@ -52,11 +53,13 @@ public:
     inline void leave(worker_core& one, bool kept) override;
     /// The replacement of this place will not come.
     void give_up_place(std::uint32_t slot) noexcept { std::erase(kept_, slot); }
+    [[nodiscard]] datagram_stats stats() const {
+        auto buffer = os::receive_buffer_of(fd_.get());
+        return {at_.to_string(), members_.size(), buffer.used, buffer.limit, buffer.dropped};
+    }
     void update(worker_core&) override {} // the system wakes nobody who does not wait
 
 private:
-    inline void wake_members();
-
     std::uint32_t key_;
     listen_message asked_;
     address at_;
@@ -127,16 +130,8 @@ inline void shared_datagram::leave(worker_core& one, bool kept) {
     if (kept && !served) {
         kept_.push_back(one.slot());
     }
-    wake_members();
-}
-
-// The system wakes one of those who wait for a datagram. When that one ends before it has read,
-// nobody else would be woken until the next comes.
-inline void shared_datagram::wake_members() {
     for (worker_core* each : members_) {
-        if (each->channel_.can_send()) {
-            each->channel_.send_control({0, frame_kind::recheck_datagrams, 0, key_, 0});
-        }
+        each->tell_to_recheck(key_);
     }
 }
 
@@ -179,6 +174,13 @@ public:
         for (auto& each : sockets_) {
             each->give_up_place(slot);
         }
+    }
+    [[nodiscard]] std::vector<datagram_stats> stats() const {
+        std::vector<datagram_stats> result;
+        for (const auto& each : sockets_) {
+            result.push_back(each->stats());
+        }
+        return result;
     }
     void close_unused() {
         std::erase_if(sockets_, [](const auto& each) { return !each->in_use(); });

@@ -13,6 +13,7 @@
 #include "worker_core.hpp"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <system_error>
@@ -245,6 +246,9 @@ inline void shared_listener::leave(worker_core& one, bool kept) {
     hand_out_.leave(one);
     inspect();
     sockets_.leave(one);
+    for (std::size_t i = 0; mode_ == accept_mode::shared && i != members_.size(); ++i) {
+        members_[i]->tell_to_recheck(key());
+    }
 }
 
 // Some libraries shut a listening socket down when they stop, for everybody who shares it.

@@ -323,6 +323,13 @@ private:
     }
     void become_ready();
     void tell_ready();
+    // Another one who waits at this socket is gone: the system wakes one for what has arrived, and
+    // if it was that one, nobody else would be woken until the next arrives.
+    void tell_to_recheck(std::uint32_t key) {
+        if (channel_.can_send()) {
+            channel_.send_control({0, frame_kind::recheck, 0, key, 0});
+        }
+    }
     void set_stalled(bool on);
     [[nodiscard]] bool is_serving() const noexcept {
         return ready_ && !stalled_ && !leaving_ && channel_.can_send();

@@ -40,11 +40,11 @@ enum class frame_kind : std::uint8_t {
     listen_result, // the answer to `listen`: an error, or an address and perhaps a socket
     adopt_listener, // another socket of the same listener, whose slot has no worker now
     abandon_listener,
-    recheck_datagrams, // one who shares the socket is gone: what it was woken for is still there
-    disconnect,        // finish and go
-    shutdown,          // the cluster is about to end
-    announce_result,   // the primary knows that this worker leaves on purpose
-    refork,            // a copy of the worker as it is now starts others from now on
+    recheck,         // one who shares the socket is gone: what it was woken for is still there
+    disconnect,      // finish and go
+    shutdown,        // the cluster is about to end
+    announce_result, // the primary knows that this worker leaves on purpose
+    refork,          // a copy of the worker as it is now starts others from now on
     // worker to primary
     online,
     listen,
@@ -99,7 +99,7 @@ constexpr frame_rule rule_for(frame_kind kind) noexcept {
     case frame_kind::refork:
         return {1, -1, 0};
     case frame_kind::abandon_listener:
-    case frame_kind::recheck_datagrams:
+    case frame_kind::recheck:
     case frame_kind::disconnect:
     case frame_kind::shutdown:
     case frame_kind::announce_result:

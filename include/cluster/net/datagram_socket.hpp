@@ -2,6 +2,7 @@
 #ifndef CLUSTER_NET_DATAGRAM_SOCKET_HPP
 #define CLUSTER_NET_DATAGRAM_SOCKET_HPP
 
+#include "../detail/control_page.hpp"
 #include "../detail/datagram_queue.hpp"
 #include "../detail/lifetime.hpp"
 #include "../detail/move_only_function.hpp"
@@ -47,6 +48,8 @@ class datagram_owner {
 public:
     virtual void on_datagram_closed(datagram_socket& which) noexcept = 0;   // receives no more
     virtual void on_datagram_finished(datagram_socket& which) noexcept = 0; // and may go
+    /// Where its datagrams are counted; null: nowhere.
+    virtual std::shared_ptr<load_counters> load() noexcept { return {}; }
 
 protected:
     ~datagram_owner() = default;
@@ -193,7 +196,8 @@ public:
           most_{std::clamp<std::size_t>(options.batch, 1, 256)},
           shared_{shared},
           handler_{std::move(handler)},
-          queue_{options.send_queue} {
+          queue_{options.send_queue},
+          load_{owner.load()} {
         watch_.keep_alive(false); // hold() decides
         if (open_) {
             detail::os::set_nonblocking(fd_.get(), true);
@@ -295,6 +299,7 @@ private:
     std::size_t delivered_ = 0;                         // of the batch
     detail::datagram_queue queue_;
     datagram_counters counters_;
+    std::shared_ptr<detail::load_counters> load_; // of the whole process
     timer pause_;
     detail::turn_hook flush_hook_ =
         detail::turn_hook::for_member<datagram_socket, &datagram_socket::flush>(*this);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace cluster {
 inline namespace v0 {
@@ -23,6 +24,10 @@ enum class pressure {
 struct listen_options {
     static constexpr std::size_t unlimited = static_cast<std::size_t>(-1);
 
+    /// Several addresses for one server, in place of the fields for a single one: "127.0.0.1:80",
+    /// "[::1]:80", "name:80", "*:80" (every interface), "/run/app.sock", "unix:app.sock", "@name"
+    /// (abstract). The other options hold for each of them; all are bound, or none.
+    std::vector<std::string> addresses{};
     /// A number or a name, resolved in the caller (blocking for names). Empty: every interface,
     /// IPv6 and IPv4 where the system has IPv6, else IPv4.
     std::string host{};

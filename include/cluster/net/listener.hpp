@@ -218,6 +218,13 @@ inline std::string describe(const std::string& host, std::uint16_t port, int fd)
 
 /// "listen on 127.0.0.1:80".
 inline std::string describe(const listen_options& options) {
+    if (!options.addresses.empty()) {
+        std::string all;
+        for (const auto& each : options.addresses) {
+            all += (all.empty() ? "listen on " : ", ") + each;
+        }
+        return all;
+    }
     if (options.fd != -1 || options.path.empty()) {
         return "listen on " + (options.activated.empty()
                                    ? describe(options.host, options.port, options.fd)

@@ -4,6 +4,7 @@
 
 #include "../detail/accept_pressure.hpp"
 #include "../detail/connection_account.hpp"
+#include "../detail/endpoint.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
 #include "../detail/proxy_reader.hpp"
@@ -15,9 +16,8 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
-#include <new>
-#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -47,12 +47,6 @@ protected:
 
 struct server_access;
 
-enum class accept_mode : std::uint8_t {
-    handed,    // the primary accepts and passes connections on
-    shared,    // every worker accepts from one socket
-    own_socket // a socket per worker, of this process or of its slot
-};
-
 } // namespace detail
 
 /// Something that listens: what listen() returns. The role owns it; a reference stays good after the
@@ -62,8 +56,18 @@ class server {
 public:
     using connection_handler = detail::move_only_function<void(connection)>;
 
-    /// Where it really listens, with the port that the system chose.
-    [[nodiscard]] const cluster::address& address() const noexcept { return address_; }
+    /// Where it really listens, with the port that the system chose; the first of its addresses.
+    [[nodiscard]] cluster::address address() const noexcept {
+        return endpoints_.empty() ? cluster::address{} : endpoints_.front().at();
+    }
+    /// All of them, in the order of listen_options::addresses.
+    [[nodiscard]] std::vector<cluster::address> addresses() const {
+        std::vector<cluster::address> result;
+        for (const auto& each : endpoints_) {
+            result.push_back(each.at());
+        }
+        return result;
+    }
 
     /// Connections that are open: those given to the handler and not yet closed or released.
     [[nodiscard]] std::size_t connections() const noexcept { return account_->open(); }
@@ -78,7 +82,9 @@ public:
                 each->fd.reset();
             }
             pressure_.release_reserve();
-            remove_file();
+            for (auto& each : endpoints_) {
+                each.remove_file();
+            }
             hold(false);
             account_->wait_for_changes(true);
             owner_.on_server_closed(*this);
@@ -117,18 +123,13 @@ public:
 
     server(detail::server_owner& owner,
            event_loop& loop,
-           std::uint32_t key,
-           cluster::address at,
            const listen_options& options,
-           detail::accept_mode mode,
            connection_handler handler)
         : owner_{owner},
           loop_{loop},
-          key_{key},
-          address_{at},
           limit_{options.max_connections},
           drops_{options.drop_beyond_max},
-          mode_{mode},
+          sheds_{options.under_pressure == pressure::shed},
           handler_{std::move(handler)},
           waiting_{limit_ == 0 && !drops_} {
         account_ = std::make_shared<detail::connection_account>(
@@ -137,16 +138,12 @@ public:
             proxy_ = std::make_unique<detail::proxy_reader>(
                 loop, [this](connection client) { handler_(std::move(client)); });
         }
-        if (options.under_pressure == pressure::shed && mode != detail::accept_mode::handed) {
-            pressure_.keep_reserve();
-        }
         hold(true);
     }
     ~server() {
         account_->detach();
         hold(false);
         pause_.cancel();
-        remove_file();
     }
     server(server&&) = delete;
     server& operator=(server&&) = delete;
@@ -156,12 +153,16 @@ private:
 
     struct socket {
         server& owner;
+        detail::endpoint& at;
         std::uint32_t slot;
         unique_fd fd;
         detail::io_watch watch;
         int accepted = 0; // since it was registered last
 
         void on_ready(detail::os::io) { owner.accept_some(*this); }
+        [[nodiscard]] bool is_shared() const noexcept {
+            return at.mode() == detail::accept_mode::shared;
+        }
     };
 
     // Fairness of a shared socket: the kernel wakes the poller that registered last (LIFO), so one
@@ -170,56 +171,57 @@ private:
     static constexpr int accepts_per_registration = 16;
     static constexpr int accepts_per_wake = 64;
 
-    void add_socket(std::uint32_t slot, unique_fd fd) {
-        auto& added = sockets_.emplace_back(new socket{*this, slot, std::move(fd), {}});
+    detail::endpoint&
+    add_endpoint(std::uint32_t key, const cluster::address& at, detail::accept_mode mode) {
+        if (sheds_ && mode != detail::accept_mode::handed) {
+            pressure_.keep_reserve();
+        }
+        return endpoints_.emplace_back(key, at, mode);
+    }
+
+    [[nodiscard]] detail::endpoint* find(std::uint32_t key) noexcept {
+        for (auto& each : endpoints_) {
+            if (each.key() == key) {
+                return &each;
+            }
+        }
+        return nullptr;
+    }
+
+    void add_socket(detail::endpoint& at, std::uint32_t slot, unique_fd fd) {
+        auto& added = sockets_.emplace_back(new socket{*this, at, slot, std::move(fd), {}});
         detail::os::set_nonblocking(added->fd.get(), true);
         if (!waiting_) {
             listen_to(*added);
         }
     }
 
-    // The kernel chooses by what we write there.
-    std::error_code tell_load(std::uint32_t slot, int descriptor) {
-        using mapping = detail::os::shared_mapping;
-        std::error_code error;
-        auto memory = std::make_shared<mapping>(
-            mapping::map(descriptor, sizeof(detail::os::steering_load), error));
-        if (!error) {
-            auto* load = std::launder(static_cast<detail::os::steering_load*>(memory->data()));
-            load_ = {std::move(memory), load};
-            account_->count_at({load_, &load_->places[slot].active});
-        }
-        return error;
-    }
-
-    // The file of a UNIX socket that this process has bound: it goes when the server closes.
-    void own_file(std::string path) {
-        if (detail::os::identify(path, file_)) {
-            path_ = std::move(path);
-        }
-    }
-    void remove_file() noexcept {
-        if (!path_.empty()) {
-            detail::os::remove_if_same(path_, file_);
-            path_.clear();
-        }
-    }
-
-    void remove_socket(std::uint32_t slot) noexcept {
-        std::erase_if(sockets_, [slot](const auto& each) { return each->slot == slot; });
+    void remove_socket(const detail::endpoint& at, std::uint32_t slot) noexcept {
+        std::erase_if(sockets_, [&at, slot](const auto& each) {
+            return &each->at == &at && each->slot == slot;
+        });
     }
 
     void listen_to(socket& from) {
         using detail::os::io;
-        auto what =
-            mode_ == detail::accept_mode::shared ? io::readable | io::exclusive : io::readable;
+        auto what = from.is_shared() ? io::readable | io::exclusive : io::readable;
         from.watch.keep_alive(false); // hold() decides
         from.accepted = 0;
         from.watch.start<&socket::on_ready>(loop_, from.fd.get(), what, from);
     }
 
+    // Registering anew tells what is there already.
+    void recheck() {
+        for (auto& each : sockets_) {
+            if (each->watch.active()) {
+                each->watch.stop();
+                listen_to(*each);
+            }
+        }
+    }
+
     void accept_some(socket& from) {
-        int budget = mode_ == detail::accept_mode::shared ? 1 : accepts_per_wake;
+        int budget = from.is_shared() ? 1 : accepts_per_wake;
         while (budget-- != 0 && listening_ && !waiting_) {
             unique_fd accepted = detail::os::accept_from(from.fd.get());
             if (!accepted) {
@@ -229,11 +231,8 @@ private:
                 continue;
             }
             pressure_.succeeded();
-            if (load_) {
-                load_->places[from.slot].accepted.fetch_add(1, std::memory_order_relaxed);
-            }
-            if (mode_ == detail::accept_mode::shared &&
-                ++from.accepted == accepts_per_registration) {
+            from.at.count_accepted(from.slot);
+            if (from.is_shared() && ++from.accepted == accepts_per_registration) {
                 from.watch.stop();
                 listen_to(from);
             }
@@ -353,6 +352,8 @@ private:
 
     void fail() noexcept {
         pressure_.release_reserve();
+        sockets_.clear();
+        endpoints_.clear();
         listening_ = false;
         finished_ = true;
         owner_.on_server_finished(*this);
@@ -383,22 +384,18 @@ private:
 
     detail::server_owner& owner_;
     event_loop& loop_;
-    std::uint32_t key_;
-    cluster::address address_;
     std::size_t limit_;
     bool drops_;
-    detail::accept_mode mode_;
+    bool sheds_;
     connection_handler handler_;
     detail::move_only_function<void()> on_close_;
     detail::move_only_function<void(connection)> on_drop_;
     std::shared_ptr<detail::connection_account> account_;
     std::unique_ptr<detail::proxy_reader> proxy_;
+    std::deque<detail::endpoint> endpoints_; // none: it never listened
     std::vector<std::unique_ptr<socket>> sockets_;
-    std::shared_ptr<detail::os::steering_load> load_;
     detail::accept_pressure pressure_;
     timer pause_;
-    std::string path_; // of file_, if any
-    detail::os::file_identity file_;
     bool listening_ = true;
     bool waiting_; // full, or the system is out of descriptors
     bool held_back_ = false;
@@ -411,21 +408,27 @@ namespace detail {
 
 /// The library's own way into a server.
 struct server_access {
-    static std::uint32_t key(const server& of) noexcept { return of.key_; }
-    static accept_mode mode(const server& of) noexcept { return of.mode_; }
-    static void add_socket(server& to, std::uint32_t slot, unique_fd fd) {
-        to.add_socket(slot, std::move(fd));
+    static const std::deque<endpoint>& endpoints(const server& of) noexcept {
+        return of.endpoints_;
     }
-    static std::error_code tell_load(server& by, std::uint32_t slot, int descriptor) {
-        return by.tell_load(slot, descriptor);
+    static endpoint* find(server& in, std::uint32_t key) noexcept { return in.find(key); }
+    static endpoint&
+    add_endpoint(server& to, std::uint32_t key, const address& at, accept_mode mode) {
+        return to.add_endpoint(key, at, mode);
     }
-    static void remove_socket(server& from, std::uint32_t slot) noexcept {
-        from.remove_socket(slot);
+    static void add_socket(server& to, endpoint& at, std::uint32_t slot, unique_fd fd) {
+        to.add_socket(at, slot, std::move(fd));
     }
-    /// Makes a server that never listened look closed; it goes in the next turn.
+    static std::error_code tell_load(server& by, endpoint& at, std::uint32_t slot, int descriptor) {
+        return at.tell_load(slot, descriptor, *by.account_);
+    }
+    static void remove_socket(server& from, const endpoint& at, std::uint32_t slot) noexcept {
+        from.remove_socket(at, slot);
+    }
+    /// Lets go of what it has and makes it look closed; it goes in the next turn.
     static void fail(server& of) noexcept { of.fail(); }
     static void hold_back(server& which, bool on) { which.hold_back(on); }
-    static void own_file(server& of, std::string path) { of.own_file(std::move(path)); }
+    static void recheck(server& which) { which.recheck(); }
     static bool welcomes(const server& of) noexcept { return of.welcomes_handed(); }
     static void take(server& by, unique_fd accepted) { by.take(std::move(accepted), true); }
     static void pause_for_resources(server& of, const std::error_code& cause) {

@@ -8,6 +8,7 @@
 #include "socket.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include <linux/sock_diag.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -46,6 +48,22 @@ inline bool set_receive_buffer(int fd, std::uint32_t bytes) noexcept {
 }
 inline bool set_send_buffer(int fd, std::uint32_t bytes) noexcept {
     return set_option(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(std::min(bytes, 1U << 30U)));
+}
+
+/// The memory for datagrams that nobody has read yet, the most of it, and how many datagrams have
+/// found no room. All zero where the system does not tell.
+struct receive_buffer {
+    std::uint32_t used = 0;
+    std::uint32_t limit = 0;
+    std::uint32_t dropped = 0;
+};
+inline receive_buffer receive_buffer_of(int fd) noexcept {
+    std::array<std::uint32_t, SK_MEMINFO_VARS> memory{};
+    socklen_t size = sizeof memory;
+    if (::getsockopt(fd, SOL_SOCKET, SO_MEMINFO, memory.data(), &size) != 0) {
+        return {};
+    }
+    return {memory[SK_MEMINFO_RMEM_ALLOC], memory[SK_MEMINFO_RCVBUF], memory[SK_MEMINFO_DROPS]};
 }
 
 // ---- multicast ----
