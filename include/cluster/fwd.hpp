@@ -50,7 +50,10 @@ class rest_for_one;
 namespace backend {
 struct process;
 class fork;
-struct thread;
+template <bool Serializes>
+struct basic_thread;
+using thread = basic_thread<false>;
+using serializing_thread = basic_thread<true>;
 } // namespace backend
 
 template <typename Scheduling = scheduling::round_robin,
@@ -63,10 +66,8 @@ class basic_cluster;
 /// stay dead.
 using process_cluster = basic_cluster<>;
 /// The same with workers that are copies of the primary.
-using prefork_cluster = basic_cluster<scheduling::round_robin,
-                                      serialization::binary,
-                                      restart::never,
-                                      backend::fork>;
+using prefork_cluster =
+    basic_cluster<scheduling::round_robin, serialization::binary, restart::never, backend::fork>;
 /// The same with workers that are threads of one process.
 using thread_cluster =
     basic_cluster<scheduling::round_robin, serialization::binary, restart::never, backend::thread>;

@@ -40,7 +40,9 @@ namespace detail {
 
 /// Messages at one end of a channel: what the primary's handle on a worker and a worker's self have
 /// in common. `Derived` says what becomes of a message that nobody handles or that cannot be decoded.
-template <typename Derived, typename Serializer>
+///
+/// `PassesObjects`: messages between threads of one process travel as the objects that they are.
+template <typename Derived, typename Serializer, bool PassesObjects>
 class message_endpoint {
 public:
     /// Sends a message, with a descriptor if wanted (a connection, a listener, any unique_fd),
@@ -48,15 +50,21 @@ public:
     /// `completion(std::error_code)` is called once when the message has been handed to the system.
     /// \throws std::system_error (`errc::message_too_large`) beyond 64 MiB.
     template <typename Message>
-    send_result
-    send(const Message& message, handle descriptor = {}, send_completion completion = {}) {
-        return send_frame(
-            frame_kind::message, 0, message, std::move(descriptor), std::move(completion));
+    send_result send(Message&& message, handle descriptor = {}, send_completion completion = {}) {
+        if constexpr (PassesObjects) {
+            return send_object(
+                std::forward<Message>(message), std::move(descriptor), std::move(completion));
+        } else {
+            return send_frame(
+                frame_kind::message, 0, message, std::move(descriptor), std::move(completion));
+        }
     }
     template <typename Message, typename Completion>
         requires std::is_invocable_v<Completion&, std::error_code>
-    send_result send(const Message& message, Completion&& completion) {
-        return send(message, handle{}, send_completion{std::forward<Completion>(completion)});
+    send_result send(Message&& message, Completion&& completion) {
+        return send(std::forward<Message>(message),
+                    handle{},
+                    send_completion{std::forward<Completion>(completion)});
     }
 
     /// Sends a message that asks for an answer. `done(result<Reply>)` is called exactly once: with
@@ -101,7 +109,8 @@ public:
     }
 
     /// Calls `handler` with messages of the type that it takes: `[](const job& message)`, the role
-    /// before it if wanted, and behind it a cluster::handle for a descriptor that came along.
+    /// before it if wanted, and behind it a cluster::handle for a descriptor that came along. One
+    /// that takes `job&&` may keep it: handlers behind it see what it has left.
     /// Messages that came before wait for their first handler. On a worker's handle in the primary:
     /// behind the primary's own handlers of the same type.
     template <typename F>
@@ -121,7 +130,7 @@ public:
     }
 
 protected:
-    using message_handlers = message_table<Derived, Serializer>;
+    using message_handlers = message_table<Derived, Serializer, PassesObjects>;
 
     /// `shared`: handlers that several endpoints have in common, called first; null for none.
     message_endpoint(event_loop& loop, channel& by, message_handlers* shared) noexcept
@@ -147,7 +156,8 @@ protected:
             derived().on_unhandled(info);
             return;
         }
-        deliver(type, request, arrived.header.sequence, arrived.payload, passed);
+        deliver(
+            type, request, arrived.header.sequence, arrived.payload, passed, arrived.value.get());
     }
 
     // A handler has come: what waited for it is delivered in order, one a task.
@@ -190,6 +200,18 @@ protected:
     }
 
 private:
+    template <typename Message>
+    send_result send_object(Message&& message, handle descriptor, send_completion completion) {
+        using type = message_type_of<std::remove_cvref_t<Message>>;
+        static_assert(std::is_constructible_v<type, Message&&>,
+                      "send: this message cannot be copied; move it: send(std::move(message)).");
+        return channel_of_messages_.send_value(
+            {0, frame_kind::moved, 0, message_id<type>(), 0},
+            std::make_unique<moved<type>>(std::forward<Message>(message)),
+            descriptor_list{descriptor.release()},
+            std::move(completion));
+    }
+
     Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
     [[nodiscard]] bool claimed(std::uint32_t type, bool request) const noexcept {
@@ -201,7 +223,12 @@ private:
         auto wanted = [this](const auto& each) { return claimed(each.type, each.request); };
         if (unclaimed_.take(wanted, next)) {
             claim();
-            deliver(next.type, next.request, next.sequence, next.payload.span(), next.descriptor);
+            deliver(next.type,
+                    next.request,
+                    next.sequence,
+                    next.payload.span(),
+                    next.descriptor,
+                    next.value.get());
         }
     }
 
@@ -209,8 +236,9 @@ private:
                  bool request,
                  std::uint32_t sequence,
                  std::span<const std::byte> payload,
-                 handle& passed) {
-        typename message_handlers::arrival what{payload, &passed, {path_, sequence}};
+                 handle& passed,
+                 moved_value* value) {
+        typename message_handlers::arrival what{payload, &passed, {path_, sequence}, value};
         if (request) { // the closer handler answers
             auto& answering = table_.handles(type, true) ? table_ : *shared_;
             answering.deliver(derived(), type, true, what);

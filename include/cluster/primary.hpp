@@ -136,8 +136,9 @@ public:
     /// is not taken, and everything stays as it was. \returns why it could not be asked
     template <typename Backend = typename Cluster::backend_type>
     std::error_code refork(worker& warmed) {
-        static_assert(requires(Backend& b, unique_fd& fd) { b.prepare_refork(fd); },
-                      "refork: only workers of cluster::backend::fork share their memory.");
+        static_assert(
+            requires(Backend& b, unique_fd& fd) { b.prepare_refork(fd); },
+            "refork: only workers of cluster::backend::fork share their memory.");
         unique_fd theirs;
         if (!warmed.is_connected()) {
             return errc::worker_gone;
@@ -302,7 +303,9 @@ public:
 
 private:
     friend Cluster;
-    using table = detail::message_table<worker, serializer_policy>;
+    using table = detail::message_table<worker,
+                                        serializer_policy,
+                                        detail::passes_objects<typename Cluster::backend_type>()>;
 
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {
@@ -376,6 +379,7 @@ private:
                                 request.program,
                                 request.channel,
                                 request.cluster,
+                                request.link,
                                 entry_},
                                error);
     }

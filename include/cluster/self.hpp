@@ -32,11 +32,14 @@ inline namespace v0 {
 template <typename Cluster>
 class basic_self final
     : private detail::self_core,
-      public detail::message_endpoint<basic_self<Cluster>, typename Cluster::serializer_type>,
+      public detail::message_endpoint<basic_self<Cluster>,
+                                      typename Cluster::serializer_type,
+                                      detail::passes_objects<typename Cluster::backend_type>()>,
       public detail::loop_functions {
     using core = detail::self_core;
     using serializer = typename Cluster::serializer_type;
-    using endpoint = detail::message_endpoint<basic_self, serializer>;
+    static constexpr bool passes_objects = detail::passes_objects<typename Cluster::backend_type>();
+    using endpoint = detail::message_endpoint<basic_self, serializer, passes_objects>;
 
 public:
     template <typename Reply>
@@ -194,7 +197,7 @@ public:
     void keep_alive(bool on) noexcept { this->channel_.keep_alive(on); }
 
 private:
-    friend class detail::message_endpoint<basic_self, serializer>;
+    friend class detail::message_endpoint<basic_self, serializer, passes_objects>;
 
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {

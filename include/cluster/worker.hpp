@@ -23,9 +23,12 @@ inline namespace v0 {
 template <typename Cluster>
 class basic_worker final
     : public detail::worker_core,
-      public detail::message_endpoint<basic_worker<Cluster>, typename Cluster::serializer_type> {
+      public detail::message_endpoint<basic_worker<Cluster>,
+                                      typename Cluster::serializer_type,
+                                      detail::passes_objects<typename Cluster::backend_type>()> {
     using serializer = typename Cluster::serializer_type;
-    using endpoint = detail::message_endpoint<basic_worker, serializer>;
+    static constexpr bool passes_objects = detail::passes_objects<typename Cluster::backend_type>();
+    using endpoint = detail::message_endpoint<basic_worker, serializer, passes_objects>;
 
 public:
     template <typename Reply>
@@ -56,7 +59,7 @@ public:
 
 private:
     friend class basic_primary<Cluster>;
-    friend class detail::message_endpoint<basic_worker, serializer>;
+    friend class detail::message_endpoint<basic_worker, serializer, passes_objects>;
     using table = typename endpoint::message_handlers;
 
     basic_worker(detail::worker_owner& primary,

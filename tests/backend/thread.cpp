@@ -341,3 +341,122 @@ TEST_CASE("stats tell the processor time of each thread and no memory") {
         });
     CHECK(seen);
 }
+
+TEST_CASE("a message to a thread is the object itself") {
+    struct picture {
+        explicit picture(std::size_t size) : pixels(new char[size]), at(pixels.get()) {}
+        std::unique_ptr<char[]> pixels; // neither copied nor encoded
+        const char* at;
+    };
+    const char* sent = nullptr;
+    const char* returned = nullptr;
+    run_threads<threads<>>(
+        [&](auto& primary) {
+            auto& worker = primary.fork();
+            primary.on_message([&](auto& from, const std::shared_ptr<picture>& back) {
+                returned = back->pixels.get();
+                from.disconnect();
+            });
+            picture one{1000};
+            sent = one.at;
+            CHECK(worker.send(std::move(one)) == cluster::send_result::ok);
+        },
+        [](auto& self) {
+            self.on_message(
+                [&self](picture&& got) { self.send(std::make_shared<picture>(std::move(got))); });
+        });
+    CHECK(sent != nullptr);
+    CHECK(returned == sent);
+}
+
+TEST_CASE("ten thousand messages each way between threads keep their order") {
+    struct tick {
+        int n = 0;
+    };
+    const int count = 10'000;
+    auto run = [count](auto tag) {
+        using cluster_type = typename decltype(tag)::type;
+        int expected = 0;
+        bool in_order = true;
+        run_threads<cluster_type>(
+            [&](auto& primary) {
+                auto& worker = primary.fork();
+                worker.on_message([&](const tick& got) {
+                    in_order = in_order && got.n == expected;
+                    if (++expected == count) {
+                        worker.disconnect();
+                    }
+                });
+                for (int i = 0; i != count; ++i) {
+                    worker.send(tick{i});
+                }
+            },
+            [](auto& self) { self.on_message([&self](const tick& got) { self.send(got); }); });
+        CHECK(expected == count);
+        CHECK(in_order);
+    };
+    run(std::type_identity<threads<>>{});
+    run(std::type_identity<cluster::compose<cluster::backend::serializing_thread>>{});
+}
+
+TEST_CASE("a thread that does not read holds its primary up at the marks and loses nothing") {
+    std::atomic<bool> go{false};
+    std::size_t sent = 0;
+    std::size_t got = 0;
+    bool drained = false;
+    std::string text(60'000, 'x');
+    run_threads<cluster::compose<cluster::backend::serializing_thread>>(
+        [&](auto& primary) {
+            auto& worker = primary.fork();
+            worker.on(cluster::event::drain, [&] {
+                if (!std::exchange(drained, true)) {
+                    worker.send(std::string{"end"});
+                }
+            });
+            worker.on_message([&](const std::size_t& count) {
+                got = count;
+                worker.disconnect();
+            });
+            while (worker.send(text) == cluster::send_result::ok) {
+                ++sent;
+            }
+            ++sent; // that one was queued
+            CHECK(sent < 20);
+            go = true;
+        },
+        [&go](auto& self) {
+            while (!go) {
+                std::this_thread::yield();
+            }
+            auto count = std::make_shared<std::size_t>(0);
+            self.on_message([&self, count](const std::string& arrived) {
+                if (arrived == "end") {
+                    self.send(*count);
+                } else {
+                    ++*count;
+                }
+            });
+        });
+    CHECK(drained);
+    CHECK(got == sent);
+}
+
+TEST_CASE("a descriptor goes to a thread and back") {
+    std::string seen;
+    run_threads<threads<>>(
+        [&](auto& primary) {
+            auto& worker = primary.fork();
+            worker.on_message([&](const task&, cluster::handle back) {
+                seen = back.is_connection() ? "a connection" : "nothing";
+                worker.disconnect();
+            });
+            scenario::socket_pair pair;
+            worker.send(task{1}, cluster::handle{std::move(pair.first)});
+        },
+        [](auto& self) {
+            self.on_message([&self](const task& work, cluster::handle passed) {
+                self.send(work, std::move(passed));
+            });
+        });
+    CHECK(seen == "a connection");
+}

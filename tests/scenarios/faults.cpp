@@ -136,12 +136,21 @@ std::vector<hostile_way> violations() {
     for (const char* length : {"0xffffffff", "0x7fffffff", "0x80000000", "0x04000001"}) {
         all.push_back({{"length", length}, too_large, killed});
     }
-    for (int kind : {0, 1, 2, 3, 8, 9, 23, 200, 255}) { // unknown ones, and those of the primary
+    using cluster::detail::frame_kind;
+    auto online = static_cast<int>(frame_kind::online);
+    int last = cluster::detail::last_frame_kind;
+    std::vector<int> not_for_it{0, last + 1, 200, 255};
+    for (int kind = 1; kind != online; ++kind) { // the primary's
+        not_for_it.push_back(kind);
+    }
+    not_for_it.push_back(static_cast<int>(frame_kind::moved)); // between threads only
+    for (int kind : not_for_it) {
         all.push_back({{"kind", std::to_string(kind)}, bad_frame, killed});
     }
-    for (int kind :
-         {11, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22}) { // `online` is 10: nothing comes before it
-        all.push_back({{"before-online", std::to_string(kind)}, bad_frame, killed});
+    for (int kind = online + 1; kind <= last; ++kind) {     // nothing comes before `online`
+        if (kind != static_cast<int>(frame_kind::listen)) { // which has a payload
+            all.push_back({{"before-online", std::to_string(kind)}, bad_frame, killed});
+        }
     }
     return all;
 }

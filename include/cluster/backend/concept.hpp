@@ -15,10 +15,13 @@
 /// | `B::starts_at_main`  | `bool`, optional: true    | a worker runs a program from its     |
 /// |                      |                           | main() on, not the function that     |
 /// |                      |                           | run() was given                      |
+/// | `B::passes_objects`  | `bool`, optional: false   | messages are moved, not encoded;     |
+/// |                      |                           | only where memory is not separate    |
 ///
-/// Models shipped: `process`, `fork`, `thread`.
+/// Models shipped: `process`, `fork`, `thread`, `serializing_thread`.
 
 #include "../detail/running_worker.hpp"
+#include "../detail/thread_link.hpp"
 #include "../fork_options.hpp"
 #include "../unique_fd.hpp"
 
@@ -38,6 +41,7 @@ namespace detail {
 /// What a worker knows of where it runs, before its primary tells it anything.
 struct worker_surroundings {
     bool own_process = true;
+    thread_link link{}; // of a thread, instead of the channel
     worker_data data{}; // of a thread; a process gets it by the channel
     std::stop_source stop{};
     std::function<void(unique_fd)> refork{}; // becomes, in a copy, what starts others
@@ -49,11 +53,12 @@ using worker_entry = std::function<int(unique_fd channel, worker_surroundings wh
 
 /// Everything that a backend needs to start a worker.
 struct launch_request {
-    const fork_options& options;               // merged with the settings
-    const std::vector<std::string>& arguments; // of the primary, with the program's name
-    int program;                               // descriptor of the running program, -1 unknown
-    int channel;                               // the worker's end; borrowed
-    unsigned cluster;                          // which cluster of the program the worker is for
+    const fork_options& options;                 // merged with the settings
+    const std::vector<std::string>& arguments;   // of the primary, with the program's name
+    int program;                                 // descriptor of the running program, -1 unknown
+    int channel;                                 // the worker's end; borrowed
+    unsigned cluster;                            // which cluster of the program the worker is for
+    thread_link* link = nullptr;                 // of a thread, instead of the channel: its to take
     std::shared_ptr<const worker_entry> entry{}; // null before run() with the worker's function
 };
 
@@ -79,6 +84,15 @@ consteval bool starts_at_main() {
         return B::starts_at_main;
     } else {
         return true;
+    }
+}
+
+template <typename B>
+consteval bool passes_objects() {
+    if constexpr (requires { B::passes_objects; }) {
+        return B::passes_objects && !B::separate_memory;
+    } else {
+        return false;
     }
 }
 

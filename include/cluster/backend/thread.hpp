@@ -39,32 +39,36 @@ namespace backend {
 ///
 /// The primary's end waits for its threads: one that neither returns to its loop nor looks at its
 /// token holds it up, as std::jthread would.
-struct thread {
+///
+/// Messages are passed as the objects that they are: send() moves an rvalue and copies an lvalue,
+/// nothing is encoded, and types that only exist in one process may be sent. Requests, replies,
+/// broadcasts and what workers send each other are encoded as everywhere. `serializing_thread`
+/// encodes all messages, so that a program that runs on it runs on processes, too.
+template <bool Serializes>
+struct basic_thread {
     static constexpr bool separate_memory = false;
     static constexpr bool starts_at_main = false;
+    static constexpr bool passes_objects = !Serializes;
 
     static detail::launched_worker launch(const detail::launch_request& request,
                                           std::error_code& error) {
         detail::launched_worker result;
         const auto& options = request.options;
-        if (request.entry == nullptr || wants_process(request)) {
+        if (request.entry == nullptr || request.link == nullptr || wants_process(request)) {
             error = errc::not_supported;
             return result;
         }
-        unique_fd channel{detail::os::duplicate(request.channel)};
-        if (!channel) {
-            error = detail::os::last_error();
-            return result;
-        }
-        detail::worker_surroundings where{false, options.data, {}};
+        detail::worker_surroundings where;
+        where.own_process = false;
+        where.link = std::move(*request.link);
+        where.data = options.data;
         auto stop = where.stop;
         auto body = [entry = request.entry,
                      nice = options.nice,
                      cpus = options.cpus,
-                     where = std::move(where),
-                     channel = std::move(channel)]() mutable {
+                     where = std::move(where)]() mutable {
             detail::os::set_up_thread(nice, cpus);
-            return (*entry)(std::move(channel), std::move(where));
+            return (*entry)({}, std::move(where));
         };
         try {
             result.child =
@@ -96,7 +100,10 @@ private:
     }
 };
 
-static_assert(backend_policy<thread>);
+using thread = basic_thread<false>;
+using serializing_thread = basic_thread<true>;
+
+static_assert(backend_policy<thread> && backend_policy<serializing_thread>);
 
 } // namespace backend
 } // namespace v0

@@ -93,6 +93,16 @@ struct handler_shape {
     }
     using extra_type = typename decltype(last())::type;
 
+    static consteval bool last_word() {
+        if constexpr (parameters::size > message_at) {
+            return std::is_rvalue_reference_v<typename parameters::template at<message_at>>;
+        } else {
+            return false;
+        }
+    }
+    /// It takes the message as its own: `job&&`.
+    static constexpr bool takes_over = last_word();
+
     /// False for a handler without parameters, and for one whose only parameter is `auto`.
     static constexpr bool names_message =
         parameters::size != 0 && !std::is_same_v<message_type, Role>;

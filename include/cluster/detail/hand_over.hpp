@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <span>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -115,7 +116,10 @@ public:
         batch_.clear();
         hook_.unlink();
         late_.cancel();
-        if (!collect()) {
+        if (channel_.is_between_threads() && page_) { // its thread may go on, if it was given up
+            auto end = first_ + static_cast<std::uint32_t>(waiting_.size());
+            static_cast<void>(release(page_->revoke(end)));
+        } else if (!collect()) {
             // A lie is of no use any more; what it claims to have taken is as good as unseen.
         }
         page_ = {};
@@ -173,6 +177,8 @@ private:
             handed_ -= back ? 1 : 0;
             if (back && done.from != nullptr) {
                 done.from->take_refused(*this, std::move(done.fd));
+            } else if (!back && channel_.is_between_threads()) {
+                static_cast<void>(done.fd.release()); // it was lent and is the worker's now
             }
         }
         if (!had_room && has_room()) {
@@ -213,8 +219,19 @@ private:
         }
         auto end = first_ + static_cast<std::uint32_t>(waiting_.size());
         auto start = end - static_cast<std::uint32_t>(batch_.size());
-        channel_.send_control({0, frame_kind::connections, 0, batch_from_->key(), start},
-                              descriptor_list{std::exchange(batch_, {})});
+        frame_header header{0, frame_kind::connections, 0, batch_from_->key(), start};
+        if (!channel_.is_between_threads()) {
+            channel_.send_control(header, descriptor_list{std::exchange(batch_, {})});
+            return;
+        }
+        header.kind = frame_kind::lent_connections; // no copy, no system call
+        channel_.send(
+            header,
+            [this](byte_buffer& out) { out.append(std::as_bytes(std::span{batch_})); },
+            {},
+            {},
+            true);
+        batch_.clear();
     }
 
     event_loop& loop_;

@@ -9,6 +9,7 @@
 #include "callable.hpp"
 #include "move_only_function.hpp"
 #include "reply_path.hpp"
+#include "thread_link.hpp"
 #include "type_name.hpp"
 
 #include <cstddef>
@@ -26,39 +27,41 @@ inline namespace v0 {
 namespace detail {
 
 /// The handlers of one role for messages and requests, by the type of the message.
-template <typename Role, typename Serializer>
+template <typename Role, typename Serializer, bool PassesObjects = false>
 class message_table {
 public:
     struct arrival {
         std::span<const std::byte> payload;
         handle* descriptor;
-        reply_path path; // requests
+        reply_path path;              // requests
+        moved_value* value = nullptr; // instead of the payload
     };
 
     template <typename F>
     subscription on_message(F&& f) {
         using shape = handler_shape<F, Role>;
         using message = typename shape::message_type;
-        check<shape>();
+        check<shape, PassesObjects>();
         constexpr bool extra_fits =
             shape::extra == 0 ||
             (shape::extra == 1 && std::is_same_v<typename shape::extra_type, handle>);
         static_assert(!shape::names_message || extra_fits,
                       "on_message: behind the message a handler may only take a cluster::handle.");
-        if constexpr (explained<shape> || !extra_fits) {
+        if constexpr (explained<shape, PassesObjects> || !extra_fits) {
             return {}; // one sentence, not a page of what follows from it
         } else {
             auto& slot = slot_for<message_slot<message>>(message_id<message>(), false);
             return slot.handlers.add(
-                [f = std::forward<F>(f)](Role& role, const message& value, handle& passed) mutable {
+                [f = std::forward<F>(f)](Role& role, message& arrived, handle& passed) mutable {
+                    using given = std::conditional_t<shape::takes_over, message&&, const message&>;
                     if constexpr (shape::takes_role && shape::extra == 1) {
-                        f(role, value, std::move(passed));
+                        f(role, static_cast<given>(arrived), std::move(passed));
                     } else if constexpr (shape::takes_role) {
-                        f(role, value);
+                        f(role, static_cast<given>(arrived));
                     } else if constexpr (shape::extra == 1) {
-                        f(value, std::move(passed));
+                        f(static_cast<given>(arrived), std::move(passed));
                     } else {
-                        f(value);
+                        f(static_cast<given>(arrived));
                     }
                 });
         }
@@ -69,8 +72,8 @@ public:
     void on_request(F&& f) {
         using shape = handler_shape<F, Role>;
         using message = typename shape::message_type;
-        check<shape>();
-        if constexpr (!explained<shape>) {
+        check<shape, false>();
+        if constexpr (!explained<shape, false>) {
             auto& slot = slot_for<request_slot<message>>(message_id<message>(), true);
             slot.handler = [f = std::forward<F>(f)](
                                Role& role, const message& value, reply_path path) mutable {
@@ -109,13 +112,25 @@ private:
 
     template <typename Message>
     struct message_slot final : slot_base {
-        emitter<Role&, const Message&, handle&> handlers;
+        emitter<Role&, Message&, handle&> handlers;
 
         std::error_code deliver(Role& role, const arrival& what) override {
-            Message value{};
-            if (auto error = Serializer{}.decode(what.payload, value)) {
-                return error;
+            if constexpr (PassesObjects) {
+                if (what.value != nullptr) {
+                    Message* value = what.value->template get<Message>();
+                    return value ? emit(role, *value, what) : make_error_code(errc::bad_payload);
+                }
             }
+            if constexpr (!PassesObjects || (decodes<Serializer, Message> &&
+                                             std::is_default_constructible_v<Message>)) {
+                Message value{};
+                auto error = Serializer{}.decode(what.payload, value);
+                return error ? error : emit(role, value, what);
+            } else {
+                return make_error_code(errc::bad_payload);
+            }
+        }
+        std::error_code emit(Role& role, Message& value, const arrival& what) {
             handlers.emit(role, value, *what.descriptor);
             return {};
         }
@@ -138,11 +153,13 @@ private:
         [[nodiscard]] bool in_use() const noexcept override { return static_cast<bool>(handler); }
     };
 
-    template <typename Shape>
+    // `Objects`: they need not be decoded.
+    template <typename Shape, bool Objects>
     static constexpr bool explained =
-        !Shape::names_message || !std::is_default_constructible_v<typename Shape::message_type>;
+        !Shape::names_message ||
+        (!Objects && !std::is_default_constructible_v<typename Shape::message_type>);
 
-    template <typename Shape>
+    template <typename Shape, bool Objects>
     static constexpr void check() {
         using message = typename Shape::message_type;
         static_assert(
@@ -151,10 +168,10 @@ private:
             "`[](const job& message) {…}` or `[](auto& from, const job& message) {…}`; only the "
             "role may be `auto&`.");
         static_assert(
-            !Shape::names_message || std::is_default_constructible_v<message>,
+            Objects || !Shape::names_message || std::is_default_constructible_v<message>,
             "on_message/on_request: a message must be default constructible, to be decoded "
             "into.");
-        if constexpr (!explained<Shape>) { // the serializer may have more to say
+        if constexpr (!Objects && !explained<Shape, false>) { // the serializer may have more to say
             static_assert(decodes<Serializer, message>,
                           "on_message/on_request: the serializer cannot decode this type; see "
                           "cluster/serialization/concept.hpp for what it can.");

@@ -155,7 +155,10 @@ private:
     worker_core& start(std::uint32_t slot, worker_plan plan, unsigned restarts, bool heard = false);
     std::error_code launch(worker_core& one, bool heard);
     [[nodiscard]] std::string title_of(const worker_core& one) const;
-    std::error_code open_channel(worker_core& one, unique_fd& theirs, unique_fd lasting_stderr);
+    static std::error_code connect(channel& ours, unique_fd& theirs);
+    static std::error_code connect(channel& ours, thread_link& theirs);
+    std::error_code
+    open_channel(worker_core& one, unique_fd& theirs, thread_link& link, unique_fd lasting_stderr);
     std::error_code encode_data(const worker_data& from, welcome_message& into);
     std::error_code listen_to_boot(worker_core& one,
                                    fork_options& options,
@@ -317,12 +320,14 @@ inline std::error_code primary_core::launch(worker_core& one, bool heard) {
         }
     }
     unique_fd theirs;
-    if (auto error = open_channel(one, theirs, std::move(lasting_stderr))) {
+    thread_link link;
+    if (auto error = open_channel(one, theirs, link, std::move(lasting_stderr))) {
         return error;
     }
     std::error_code error;
     auto launched = policies_.launch(
-        {options, arguments_, one.generation_->program.get(), theirs.get(), cluster_, {}}, error);
+        {options, arguments_, one.generation_->program.get(), theirs.get(), cluster_, &link, {}},
+        error);
     if (error) {
         return error;
     }
@@ -338,17 +343,32 @@ inline std::error_code primary_core::launch(worker_core& one, bool heard) {
     return {};
 }
 
-inline std::error_code
-primary_core::open_channel(worker_core& one, unique_fd& theirs, unique_fd lasting_stderr) {
-    unique_fd ours;
+inline std::error_code primary_core::connect(channel& ours, unique_fd& theirs) {
+    unique_fd socket;
+    auto error = os::make_channel(socket, theirs);
+    return error ? error : ours.open(std::move(socket));
+}
+
+inline std::error_code primary_core::connect(channel& ours, thread_link& theirs) {
+    try {
+        auto ends = thread_link::make();
+        theirs = std::move(ends[1]);
+        return ours.open(std::move(ends[0]));
+    } catch (const std::system_error& failed) {
+        return failed.code();
+    }
+}
+
+inline std::error_code primary_core::open_channel(worker_core& one,
+                                                  unique_fd& theirs,
+                                                  thread_link& link,
+                                                  unique_fd lasting_stderr) {
     unique_fd page;
-    if (auto error = os::make_channel(ours, theirs)) {
+    if (auto error = policies_.own_processes() ? connect(one.channel_, theirs)
+                                               : connect(one.channel_, link)) {
         return error;
     }
     if (auto error = one.queue_.open(page)) {
-        return error;
-    }
-    if (auto error = one.channel_.open(std::move(ours))) {
         return error;
     }
     one.beat_period_ = supervision_.stalled_after > std::chrono::nanoseconds{0}

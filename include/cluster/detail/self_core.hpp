@@ -20,6 +20,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -90,7 +91,9 @@ public:
           channel_{loop, *this, direction::to_worker},
           where_{std::move(where)},
           flusher_{channel_, where_.own_process} {
-        if (auto error = channel_.open(std::move(channel_socket))) {
+        auto error = where_.link ? channel_.open(std::move(where_.link))
+                                 : channel_.open(std::move(channel_socket));
+        if (error) {
             throw std::system_error(error, "worker channel");
         }
         be_welcomed(serializer);
@@ -231,12 +234,16 @@ private:
     }
     void leave_when_drained();
     void take_connections(frame& arrived);
+    void take_lent(const frame& arrived);
     void go_on_taking();
 
     struct incoming {
         std::uint32_t key;
         std::uint32_t sequence;
-        unique_fd fd; // empty: lost on the way
+        unique_fd fd; // empty: lost on the way, or
+        int lent = -1;
+
+        [[nodiscard]] unique_fd take() { return lent == -1 ? std::move(fd) : unique_fd{lent}; }
     };
 
     struct stop_loop {
@@ -495,6 +502,9 @@ inline void self_core::on_frame(frame& arrived) {
     case frame_kind::connections:
         take_connections(arrived);
         break;
+    case frame_kind::lent_connections:
+        take_lent(arrived);
+        break;
     case frame_kind::adopt_listener:
         if (server* found = find(arrived.header.type);
             found != nullptr && !arrived.descriptors.empty()) {
@@ -542,6 +552,7 @@ inline void self_core::on_frame(frame& arrived) {
     case frame_kind::request:
     case frame_kind::reply:
     case frame_kind::failure:
+    case frame_kind::moved:
         on_user_frame(arrived);
         break;
     default:
@@ -627,6 +638,18 @@ inline void self_core::take_connections(frame& arrived) {
     go_on_taking();
 }
 
+// They are the primary's until they are claimed.
+inline void self_core::take_lent(const frame& arrived) {
+    auto sequence = arrived.header.sequence;
+    for (auto rest = arrived.payload; rest.size() >= sizeof(int) && channel_.is_between_threads();
+         rest = rest.subspan(sizeof(int))) {
+        incoming next{arrived.header.type, sequence++, {}};
+        std::memcpy(&next.lent, rest.data(), sizeof next.lent);
+        incoming_.push_back(std::move(next));
+    }
+    go_on_taking();
+}
+
 inline void self_core::go_on_taking() {
     struct resume { // a handler that throws: the others are taken in the next turn
         self_core& self;
@@ -641,7 +664,7 @@ inline void self_core::go_on_taking() {
         auto next = std::move(incoming_.front());
         incoming_.pop_front();
         server* found = find(next.key);
-        bool lost = !next.fd;
+        bool lost = !next.fd && next.lent == -1;
         if (found == nullptr || lost || !server_access::welcomes(*found)) {
             if (!(*page_)->refuse(next.sequence)) {
                 continue;
@@ -653,7 +676,7 @@ inline void self_core::go_on_taking() {
             continue;
         }
         if ((*page_)->claim(next.sequence)) { // else we were late and another worker has it
-            server_access::take(*found, std::move(next.fd));
+            server_access::take(*found, next.take());
         }
     }
 }

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <utility>
 
 namespace cluster {
@@ -28,10 +29,11 @@ public:
         std::uint32_t sequence;
         byte_buffer payload;
         handle descriptor;
+        std::unique_ptr<moved_value> value;
     };
 
     /// \returns whether it is kept; beyond the bounds it is dropped.
-    bool keep(const frame& arrived, handle&& descriptor) {
+    bool keep(frame& arrived, handle&& descriptor) {
         if (entries_.size() == most || bytes_ + arrived.payload.size() > most_bytes) {
             return false;
         }
@@ -40,8 +42,12 @@ public:
             descriptor = handle::lost();
         }
         descriptors_ += descriptor ? 1U : 0U;
-        entry kept{
-            arrived.header.type, request, arrived.header.sequence, {}, std::move(descriptor)};
+        entry kept{arrived.header.type,
+                   request,
+                   arrived.header.sequence,
+                   {},
+                   std::move(descriptor),
+                   std::move(arrived.value)};
         kept.payload.append(arrived.payload);
         bytes_ += arrived.payload.size();
         entries_.push_back(std::move(kept));

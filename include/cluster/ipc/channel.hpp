@@ -5,6 +5,7 @@
 #include "../byte_buffer.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
+#include "../detail/thread_link.hpp"
 #include "../detail/turn_hook.hpp"
 #include "../error.hpp"
 #include "../event_loop.hpp"
@@ -12,11 +13,13 @@
 #include "../unique_fd.hpp"
 #include "frame.hpp"
 
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <iterator>
+#include <memory>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -79,10 +82,19 @@ public:
     /// Takes the socket and starts to read.
     std::error_code open(unique_fd socket) {
         socket_ = std::move(socket);
-        return watch_.start<&channel::on_ready>(loop_, socket_.get(), os::io::readable, *this);
+        return watch_.start<&channel::on_ready>(loop_, descriptor(), os::io::readable, *this);
+    }
+    /// The same between threads of one process.
+    std::error_code open(thread_link link) {
+        link_ = std::move(link);
+        between_threads_ = true;
+        return watch_.start<&channel::on_ready>(loop_, descriptor(), os::io::readable, *this);
     }
 
-    [[nodiscard]] bool is_open() const noexcept { return static_cast<bool>(socket_); }
+    [[nodiscard]] bool is_open() const noexcept {
+        return static_cast<bool>(socket_) || static_cast<bool>(link_);
+    }
+    [[nodiscard]] bool is_between_threads() const noexcept { return between_threads_; }
     [[nodiscard]] bool can_send() const noexcept { return is_open() && !broken_; }
     [[nodiscard]] std::size_t queued() const noexcept { return out_.size(); }
 
@@ -149,6 +161,18 @@ public:
         return queue();
     }
 
+    /// Appends a message that is not encoded. \pre is_between_threads()
+    send_result send_value(frame_header header,
+                           std::unique_ptr<moved_value> value,
+                           descriptor_list descriptors,
+                           send_completion completion) {
+        return send(
+            header,
+            [&](byte_buffer&) { values_.push_back(std::move(value)); },
+            std::move(descriptors),
+            std::move(completion));
+    }
+
     /// A frame without payload that the library itself needs to get through.
     void send_control(frame_header header, descriptor_list descriptors = {}) {
         send(
@@ -205,6 +229,7 @@ private:
         byte_buffer payload;
         std::vector<unique_fd> descriptors;
         bool truncated = false;
+        std::unique_ptr<moved_value> value;
     };
 
     send_result queue() {
@@ -233,8 +258,14 @@ private:
     void drained() { owner_.on_channel_drained(); }
     void sent(std::size_t bytes);
     void write_failed() noexcept;
+    void retry_later();
 
+    [[nodiscard]] int descriptor() const noexcept {
+        return link_ ? link_.descriptor() : socket_.get();
+    }
+    void flush_link();
     os::transfer receive();
+    os::transfer receive_from_link();
     void dispatch();
     enum class parsed { frame, need_more, violation };
     parsed next(frame& into, errc& fault);
@@ -244,6 +275,8 @@ private:
     channel_owner& owner_;
     direction incoming_;
     unique_fd socket_;
+    thread_link link_; // instead of the socket
+    bool between_threads_ = false;
     io_watch watch_;
     timer retry_;
 
@@ -251,6 +284,7 @@ private:
     byte_buffer out_;
     std::uint64_t sent_ = 0; // bytes of the stream that the system has taken
     std::deque<passed_descriptors> passed_;
+    std::deque<std::unique_ptr<moved_value>> values_; // of the frames in out_
     std::deque<waiting_completion> completions_;
     bool blocked_ = false;
     bool broken_ = false; // writing failed; reading goes on to the end
@@ -258,6 +292,7 @@ private:
 
     byte_buffer in_;
     std::deque<arrived_batch> arrived_;
+    std::deque<std::unique_ptr<moved_value>> arrived_values_;
     std::deque<stored_frame> kept_; // by wait(), to be delivered before in_
     turn_hook flush_hook_ = turn_hook::for_member<channel, &channel::flush_now>(*this);
     turn_hook dispatch_hook_ = turn_hook::for_member<channel, &channel::dispatch>(*this);
@@ -265,7 +300,10 @@ private:
 };
 
 inline void channel::on_ready(os::io what) {
-    if (what & os::io::writable) {
+    if (link_) {
+        link_.clear();
+    }
+    if ((what & os::io::writable) || link_) {
         blocked_ = false;
         flush();
     }
@@ -286,7 +324,29 @@ inline void channel::on_ready(os::io what) {
     dispatch();
 }
 
+// Whole frames only; what belongs to them comes with them.
+inline os::transfer channel::receive_from_link() {
+    std::size_t before = in_.size();
+    thread_batch batch;
+    std::swap(batch.bytes, in_);
+    std::swap(batch.values, arrived_values_);
+    bool open = link_.take(batch);
+    std::swap(batch.bytes, in_);
+    std::swap(batch.values, arrived_values_);
+    for (auto& each : batch.descriptors) {
+        arrived_.push_back({std::move(each), false});
+    }
+    std::size_t bytes = in_.size() - before;
+    if (!open) {
+        link_.remind(); // of the end, which comes behind all that
+    }
+    return {bytes, bytes == 0 && open ? EAGAIN : 0};
+}
+
 inline os::transfer channel::receive() {
+    if (link_) {
+        return receive_from_link();
+    }
     constexpr std::size_t step = 64 * 1024;
     std::size_t size = in_.size();
     std::span<std::byte> room{in_.extend(step), step};
@@ -316,6 +376,14 @@ inline channel::parsed channel::next(frame& into, errc& fault) {
     fault = take_descriptors(into);
     if (fault != errc{}) {
         return parsed::violation;
+    }
+    if (into.header.kind == frame_kind::moved) {
+        if (arrived_values_.empty()) {
+            fault = errc::bad_frame;
+            return parsed::violation;
+        }
+        into.value = std::move(arrived_values_.front());
+        arrived_values_.pop_front();
     }
     if (into.header.kind >= frame_kind::message) {
         ++counters_.received;
@@ -364,7 +432,8 @@ inline void channel::dispatch() {
             arrived = {stored.header,
                        stored.payload.span(),
                        std::move(stored.descriptors),
-                       stored.truncated};
+                       stored.truncated,
+                       std::move(stored.value)};
             owner_.on_frame(arrived);
             continue;
         }
@@ -398,7 +467,10 @@ bool channel::wait(Wanted wanted, Take take) {
             return false;
         }
         if (state == parsed::need_more) {
-            os::wait_for(socket_.get(), false, -1);
+            os::wait_for(descriptor(), false, -1);
+            if (link_) {
+                link_.clear();
+            }
             auto got = receive();
             if (!got.would_block() && (got.error != 0 || got.bytes == 0)) {
                 if (!kept_.empty()) {
@@ -415,14 +487,69 @@ bool channel::wait(Wanted wanted, Take take) {
             }
             return true;
         }
-        stored_frame stored{arrived.header, {}, std::move(arrived.descriptors), arrived.truncated};
+        stored_frame stored{arrived.header,
+                            {},
+                            std::move(arrived.descriptors),
+                            arrived.truncated,
+                            std::move(arrived.value)};
         stored.payload.append(arrived.payload);
         kept_.push_back(std::move(stored));
     }
     return false;
 }
 
+// All that waits, or nothing of it.
+inline void channel::flush_link() {
+    if (!can_send() || out_.empty()) {
+        return;
+    }
+    if (!keep_descriptors()) {
+        retry_later();
+        return;
+    }
+    thread_batch batch;
+    std::size_t bytes = out_.size();
+    std::swap(batch.bytes, out_);
+    std::swap(batch.values, values_);
+    for (auto& each : passed_) {
+        batch.descriptors.push_back(std::move(each.list.owned));
+    }
+    switch (link_.push(batch)) {
+    case thread_link::pushed::all:
+        passed_.clear();
+        std::swap(batch.bytes, out_); // storage of the other side's, to be used again
+        out_.clear();
+        sent(bytes);
+        break;
+    case thread_link::pushed::full:
+        std::swap(batch.bytes, out_);
+        std::swap(batch.values, values_);
+        for (std::size_t i = 0; i != passed_.size(); ++i) {
+            passed_[i].list.owned = std::move(batch.descriptors[i]);
+        }
+        blocked_ = true;
+        break;
+    case thread_link::pushed::closed:
+        write_failed();
+        break;
+    }
+}
+
+inline void channel::retry_later() {
+    blocked_ = true; // a limit of the system, not of the peer: try again shortly
+    watch_.update(os::io::readable);
+    retry_.cancel();
+    retry_ = loop_.after(std::chrono::milliseconds{10}, [this] {
+        blocked_ = false;
+        flush();
+    });
+}
+
 inline void channel::flush() noexcept {
+    if (link_) {
+        flush_link();
+        return;
+    }
     while (can_send() && !out_.empty()) {
         bool passes = !passed_.empty() && passed_.front().offset == sent_;
         std::size_t most = out_.size();
@@ -440,13 +567,7 @@ inline void channel::flush() noexcept {
             return;
         }
         if (result.error == ETOOMANYREFS || result.error == ENOBUFS || result.error == ENOMEM) {
-            blocked_ = true; // a limit of the system, not of the peer: try again shortly
-            watch_.update(os::io::readable);
-            retry_.cancel();
-            retry_ = loop_.after(std::chrono::milliseconds{10}, [this] {
-                blocked_ = false;
-                flush();
-            });
+            retry_later();
             return;
         }
         if (result.error != 0) {
@@ -462,7 +583,9 @@ inline void channel::flush() noexcept {
 
 inline void channel::sent(std::size_t bytes) {
     sent_ += bytes;
-    out_.consume_front(bytes);
+    if (!link_) {
+        out_.consume_front(bytes);
+    }
     while (!completions_.empty() && completions_.front().offset <= sent_) {
         complete(std::move(completions_.front().call), {});
         completions_.pop_front();
@@ -480,6 +603,7 @@ inline void channel::write_failed() noexcept {
     broken_ = true;
     out_.clear();
     passed_.clear();
+    values_.clear();
     for (auto& each : std::exchange(completions_, {})) {
         complete(std::move(each.call), errc::channel_closed);
     }
@@ -498,8 +622,12 @@ inline void channel::flush_blocking(std::chrono::milliseconds limit) noexcept {
         }
         bool pressed = retry_.active(); // the socket is writable, the system refuses
         std::int64_t slice = pressed ? 10 : 1000;
-        os::wait_for(
-            pressed ? -1 : socket_.get(), true, static_cast<int>(left < slice ? left : slice));
+        slice = left < slice ? left : slice;
+        if (link_ && !pressed) {
+            link_.wait_for_room(std::chrono::milliseconds{slice});
+        } else {
+            os::wait_for(pressed ? -1 : socket_.get(), true, static_cast<int>(slice));
+        }
         blocked_ = false;
         flush();
     }
@@ -515,9 +643,11 @@ inline void channel::close() noexcept {
     dispatch_hook_.unlink();
     drain_hook_.unlink();
     socket_.reset();
+    link_.close();
     write_failed();
     in_.clear();
     arrived_.clear();
+    arrived_values_.clear();
     kept_.clear();
 }
 

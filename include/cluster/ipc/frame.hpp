@@ -2,12 +2,14 @@
 #ifndef CLUSTER_IPC_FRAME_HPP
 #define CLUSTER_IPC_FRAME_HPP
 
+#include "../detail/thread_link.hpp"
 #include "../error.hpp"
 #include "../unique_fd.hpp"
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -40,11 +42,12 @@ enum class frame_kind : std::uint8_t {
     listen_result, // the answer to `listen`: an error, or an address and perhaps a socket
     adopt_listener, // another socket of the same listener, whose slot has no worker now
     abandon_listener,
-    recheck,         // one who shares the socket is gone: what it was woken for is still there
-    disconnect,      // finish and go
-    shutdown,        // the cluster is about to end
-    announce_result, // the primary knows that this worker leaves on purpose
-    refork,          // a copy of the worker as it is now starts others from now on
+    recheck,          // one who shares the socket is gone: what it was woken for is still there
+    disconnect,       // finish and go
+    shutdown,         // the cluster is about to end
+    announce_result,  // the primary knows that this worker leaves on purpose
+    refork,           // a copy of the worker as it is now starts others from now on
+    lent_connections, // to a thread: the numbers of descriptors that stay the primary's until taken
     // worker to primary
     online,
     listen,
@@ -60,8 +63,9 @@ enum class frame_kind : std::uint8_t {
     request,
     reply,
     failure, // the reply that a request failed
+    moved,   // between threads: a message that travels beside the bytes
 };
-inline constexpr std::uint8_t last_frame_kind = static_cast<std::uint8_t>(frame_kind::failure);
+inline constexpr std::uint8_t last_frame_kind = static_cast<std::uint8_t>(frame_kind::moved);
 
 struct frame_header {
     std::uint32_t length = 0;
@@ -93,6 +97,8 @@ constexpr frame_rule rule_for(frame_kind kind) noexcept {
         return {2, -1, any_length};
     case frame_kind::connections:
         return {batch_limit, -1, 0};
+    case frame_kind::lent_connections:
+        return {0, -1, batch_limit * sizeof(int)};
     case frame_kind::listen_result: // the socket, and where to tell the load
         return {2, -1, 4096};
     case frame_kind::adopt_listener:
@@ -122,6 +128,8 @@ constexpr frame_rule rule_for(frame_kind kind) noexcept {
         return {1, 1, any_length};
     case frame_kind::failure:
         return {0, 0, 4096};
+    case frame_kind::moved:
+        return {1, 1, 0};
     }
     return {-1, -1, 0};
 }
@@ -187,7 +195,8 @@ struct frame {
     frame_header header;
     std::span<const std::byte> payload;
     std::vector<unique_fd> descriptors;
-    bool truncated = false; // fewer descriptors than sent: some were lost on the way
+    bool truncated = false;               // fewer descriptors than sent: some were lost on the way
+    std::unique_ptr<moved_value> value{}; // of kind `moved`
 };
 
 } // namespace detail

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_THREAD_LINK_HPP
+#define CLUSTER_DETAIL_THREAD_LINK_HPP
+
+#include "../byte_buffer.hpp"
+#include "../unique_fd.hpp"
+#include "os.hpp"
+
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Stands for a type within one program; its address counts.
+template <typename T>
+inline constexpr char type_mark = '\0';
+
+/// A message on its way from one thread to another: the object itself.
+class moved_value {
+public:
+    moved_value(moved_value&&) = delete;
+    moved_value& operator=(moved_value&&) = delete;
+    virtual ~moved_value() = default;
+
+    /// Null when it is of another type.
+    template <typename T>
+    [[nodiscard]] T* get() noexcept;
+
+protected:
+    explicit moved_value(const char* type) noexcept : type_{type} {}
+
+private:
+    const char* type_;
+};
+
+template <typename T>
+class moved final : public moved_value {
+public:
+    template <typename U>
+    explicit moved(U&& from) : moved_value{&type_mark<T>}, value{std::forward<U>(from)} {}
+
+    T value;
+};
+
+template <typename T>
+T* moved_value::get() noexcept {
+    return type_ == &type_mark<T> ? &static_cast<moved<T>&>(*this).value : nullptr;
+}
+
+/// What passes between two threads at once: whole frames, and what belongs to them in their order.
+struct thread_batch {
+    byte_buffer bytes;
+    std::deque<std::vector<unique_fd>> descriptors;
+    std::deque<std::unique_ptr<moved_value>> values;
+
+    /// Moves everything behind what `to` has.
+    void move_to(thread_batch& to) {
+        if (to.bytes.empty()) {
+            std::swap(bytes, to.bytes);
+        } else {
+            to.bytes.append(bytes.span());
+            bytes.clear();
+        }
+        move_all(descriptors, to.descriptors);
+        move_all(values, to.values);
+    }
+
+private:
+    template <typename Items>
+    static void move_all(Items& from, Items& to) {
+        if (to.empty()) {
+            std::swap(from, to);
+            return;
+        }
+        for (auto& each : from) {
+            to.push_back(std::move(each));
+        }
+        from.clear();
+    }
+};
+
+/// One of two ends of a connection between threads of one process: what a pair of sockets is
+/// between processes, without a copy by the system. One system call wakes a side that has taken all
+/// there was. Each end belongs to one thread.
+class thread_link {
+public:
+    enum class pushed { all, full, closed };
+
+    thread_link() noexcept = default;
+    thread_link(thread_link&&) noexcept = default;
+    thread_link& operator=(thread_link&& other) noexcept {
+        close();
+        shared_ = std::move(other.shared_);
+        side_ = other.side_;
+        return *this;
+    }
+    ~thread_link() { close(); }
+
+    /// \throws std::system_error when the system is out of descriptors.
+    static std::array<thread_link, 2> make() {
+        auto both = std::make_shared<shared>();
+        return {thread_link{both, 0}, thread_link{both, 1}};
+    }
+
+    [[nodiscard]] explicit operator bool() const noexcept { return shared_ != nullptr; }
+
+    /// Readable when something has arrived, there is room again, or the other end is closed.
+    [[nodiscard]] int descriptor() const noexcept { return shared_->wake[side_].descriptor(); }
+    /// To be called before take() and push() when the descriptor is readable.
+    void clear() const noexcept { shared_->wake[side_].clear(); }
+    /// Makes the descriptor readable.
+    void remind() const noexcept { shared_->wake[side_].notify(); }
+
+    /// Moves the batch to the other side; all of it or, when that has not taken what was there,
+    /// nothing: then the descriptor tells when it can be tried again.
+    pushed push(thread_batch& from) {
+        auto& way = shared_->ways[side_];
+        std::unique_lock lock{way.mutex};
+        if (way.closed || shared_->ways[1 - side_].closed) {
+            return pushed::closed;
+        }
+        if (way.waiting.bytes.size() >= capacity) {
+            way.writer_waits = true;
+            return pushed::full;
+        }
+        bool asleep = way.waiting.bytes.empty();
+        from.move_to(way.waiting);
+        lock.unlock();
+        if (asleep) {
+            shared_->wake[1 - side_].notify();
+        }
+        return pushed::all;
+    }
+
+    /// Takes everything that has arrived. \returns whether more can come
+    bool take(thread_batch& into) {
+        auto& way = shared_->ways[1 - side_];
+        std::unique_lock lock{way.mutex};
+        bool open = !way.closed;
+        way.waiting.move_to(into);
+        if (std::exchange(way.writer_waits, false)) {
+            lock.unlock();
+            way.room.notify_one();
+            shared_->wake[1 - side_].notify();
+        }
+        return open;
+    }
+
+    /// Blocks until push() has a chance, or the time is over.
+    void wait_for_room(std::chrono::milliseconds limit) {
+        auto& way = shared_->ways[side_];
+        std::unique_lock lock{way.mutex};
+        way.room.wait_for(lock, limit, [&way] { return !way.writer_waits || way.closed; });
+    }
+
+    /// Nothing passes any more but what is there already.
+    void close() noexcept {
+        if (auto both = std::exchange(shared_, nullptr)) {
+            for (auto& each : both->ways) {
+                {
+                    std::lock_guard lock{each.mutex};
+                    each.closed = true;
+                }
+                each.room.notify_one();
+            }
+            both->wake[1 - side_].notify();
+        }
+    }
+
+private:
+    static constexpr std::size_t capacity = 256 * 1024;
+
+    struct way {
+        std::mutex mutex;
+        std::condition_variable room;
+        thread_batch waiting;
+        bool writer_waits = false;
+        bool closed = false;
+    };
+    struct shared {
+        std::array<way, 2> ways; // by the side that writes
+        std::array<os::wakeup, 2> wake;
+    };
+
+    thread_link(std::shared_ptr<shared> both, std::size_t side) noexcept
+        : shared_{std::move(both)}, side_{side} {}
+
+    std::shared_ptr<shared> shared_;
+    std::size_t side_ = 0;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_THREAD_LINK_HPP
