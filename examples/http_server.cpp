@@ -32,8 +32,9 @@ constexpr const char* usage = R"(usage: http_server [option]...
 
   --port N           the TCP port, default 8000; 0: one that the system picks, and the server prints
   --host HOST        the address, default: every one, IPv4 and IPv6
-  --workers N        processes, default: one per available CPU
-  --backend B        process
+  --workers N        how many, default: one per available CPU
+  --backend B        process (default): workers that start anew; fork: copies of this process;
+                     thread: threads of it, which end together when one crashes
   --scheduling S     round_robin (default), shared_socket, reuse_port, least_connections,
                      power_of_two, weighted_round_robin, random, sticky, sticky_modulo,
                      round_robin_kernel, least_loaded_kernel or sticky_kernel; without it
@@ -91,6 +92,7 @@ struct options {
     unsigned workers = cluster::available_parallelism();
     std::string scheduling; // none: as the environment says
     std::string restart = "always";
+    std::string backend = "process";
     bool quiet = false;
 };
 
@@ -118,7 +120,7 @@ std::string choice_option(std::string_view name,
 
 void set(options& wanted, std::string_view name, std::string_view value) {
     constexpr std::array<std::string_view, 3> restarts{"always", "backoff", "never"};
-    constexpr std::array<std::string_view, 1> backends{"process"};
+    constexpr std::array<std::string_view, 3> backends{"process", "fork", "thread"};
     if (name == "--port") {
         wanted.port = number_option<std::uint16_t>(name, value, 0, 65535);
     } else if (name == "--workers") {
@@ -130,7 +132,7 @@ void set(options& wanted, std::string_view name, std::string_view value) {
     } else if (name == "--restart") {
         wanted.restart = choice_option(name, value, restarts);
     } else if (name == "--backend") {
-        choice_option(name, value, backends);
+        wanted.backend = choice_option(name, value, backends);
     } else {
         reject("unknown option " + std::string{name});
     }
@@ -369,8 +371,9 @@ private:
 };
 static_assert(cluster::restart_strategy<chosen_restart>);
 
+template <typename Backend>
 int serve(int argc, char** argv, const options& wanted) {
-    cluster::compose<any_scheduling, chosen_restart> app{argc, argv};
+    cluster::compose<any_scheduling, chosen_restart, Backend> app{argc, argv};
     std::shared_ptr<void> kept; // as long as the loop runs
     return app.run(
         [&](auto& primary) {
@@ -389,7 +392,10 @@ int serve(int argc, char** argv, const options& wanted) {
 int main(int argc, char** argv) {
     auto wanted = parse(argc, argv);
     try {
-        return serve(argc, argv, wanted);
+        namespace backend = cluster::backend;
+        return wanted.backend == "thread" ? serve<backend::thread>(argc, argv, wanted)
+               : wanted.backend == "fork" ? serve<backend::fork>(argc, argv, wanted)
+                                          : serve<backend::process>(argc, argv, wanted);
     } catch (const std::invalid_argument& error) { // what the environment says
         reject(error.what());
     }

@@ -125,7 +125,7 @@ public:
     pushed push(thread_batch& from) {
         auto& way = shared_->ways[side_];
         std::unique_lock lock{way.mutex};
-        if (way.closed || shared_->ways[1 - side_].closed) {
+        if (way.closed) {
             return pushed::closed;
         }
         if (way.waiting.bytes.size() >= capacity) {
