@@ -18,13 +18,14 @@
 
 namespace cluster_test {
 
-/// One model of each kind: handed over by the primary in turn, by load and by address, one socket
-/// for all, a socket for each, and the choice in the kernel, which where it is not allowed becomes
-/// the next best (listener_stats::steering).
+/// Models of each kind: handed over by the primary in turn, by load and by address, one socket for
+/// all, a socket for each, and the choice in the kernel, which where it is not allowed becomes the
+/// next best (listener_stats::steering).
 using any_model = cluster::scheduling::from_environment<cluster::scheduling::round_robin,
                                                         cluster::scheduling::shared_socket,
                                                         cluster::scheduling::reuse_port,
                                                         cluster::scheduling::least_connections,
+                                                        cluster::scheduling::power_of_two,
                                                         cluster::scheduling::least_loaded_kernel,
                                                         cluster::scheduling::sticky<>>;
 using any_model_cluster = cluster::compose<any_model>;
