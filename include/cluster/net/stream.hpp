@@ -265,6 +265,9 @@ private:
         while (fresh_.linked()) {
             auto& one = static_cast<stream&>(*fresh_.next());
             one.insert_before(live_);
+            if (fresh_.linked()) {
+                loop_.at_turn_end(enroll_hook_); // the handler may throw
+            }
             one.enroll();
         }
     }
@@ -326,10 +329,24 @@ inline stream::stream(detail::stream_set& set, event_loop& loop, connection&& fr
     watch_.keep_alive(false);
 }
 
+// What a client wants has mostly come with the connection: one that is over with its first request
+// never meets the poller.
 inline void stream::enroll() {
-    enrolled_ = true;
-    if (auto error = watch_.start<&stream::on_ready>(loop_, fd_.get(), interest(), *this)) {
-        finish(error); // out of memory, for one
+    struct start { // also when a handler throws
+        stream& self;
+        ~start() {
+            if (!self.open_) {
+                return;
+            }
+            self.enrolled_ = true;
+            if (auto error = self.watch_.start<&stream::on_ready>(
+                    self.loop_, self.fd_.get(), self.interest(), self)) {
+                self.finish(error); // out of memory, for one
+            }
+        }
+    } guard{*this};
+    if (open_ && wants_input()) {
+        read_some();
     }
 }
 
