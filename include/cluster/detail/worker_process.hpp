@@ -8,6 +8,7 @@
 #include "os.hpp"
 
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <system_error>
 #include <utility>
@@ -36,6 +37,19 @@ public:
 
     [[nodiscard]] int pid() const noexcept { return pid_; }
     std::error_code signal(int number) noexcept { return child_.signal(number); }
+    /// The same for every process of the group that the child leads.
+    std::error_code signal_group(int number) noexcept {
+        return child_ ? os::signal_group(pid_, number)
+                      : std::make_error_code(std::errc::no_such_process);
+    }
+    /// When the child has ended, whoever is left of its group is killed.
+    void end_group() noexcept { ends_group_ = true; }
+
+    /// Whether the child keeps its loop running until it has ended.
+    void keep_alive(bool on) noexcept {
+        watch_.keep_alive(on);
+        on ? poll_.ref() : poll_.unref();
+    }
 
     /// Blocks until the child has ended or the time is over; no report follows.
     /// \returns whether it has ended.
@@ -66,6 +80,9 @@ private:
     void on_ready(os::io) { look(); }
 
     void look() {
+        if (ends_group_ && child_.waits_to_be_reaped()) { // afterwards the number is anybody's
+            os::signal_group(pid_, SIGKILL);
+        }
         if (auto info = child_.try_wait()) {
             watch_.stop();
             poll_.cancel();
@@ -81,6 +98,7 @@ private:
     io_watch watch_;
     timer poll_;
     exit_function on_exit_;
+    bool ends_group_ = false;
 };
 
 } // namespace detail
