@@ -33,6 +33,7 @@ public:
           port_{loop, direction::to_primary},
           progress_{this, [](void* self) { static_cast<program_core*>(self)->proceed(); }} {
         port_.tell_end(progress_);
+        port_.on(event::error, [this](const std::error_code& why) { events_.error.emit(why); });
     }
 
     void start(const spawn_options& options) {
@@ -101,8 +102,7 @@ public:
     /// Closes the channel behind what was sent; the child ends when it has nothing else to do.
     void disconnect() { channel().disconnect(); }
 
-    /// Calls `handler` for an event of a child or of a channel; see cluster/event.hpp. For `error`
-    /// it is both.
+    /// Calls `handler` for an event of a child or of a channel; see cluster/event.hpp.
     template <typename Event, typename F>
     subscription on(Event which, F&& handler) {
         return add(which, std::forward<F>(handler), false);

@@ -121,10 +121,10 @@ public:
     /// within bounds. \returns whether the channel has ended; ask again in the next turn.
     [[nodiscard]] bool read_to_end() {
         constexpr int most_turns = 64; // more than a socket holds
-        if (channel_.is_open() && (turns_++ == most_turns || !channel_.has_input())) {
+        if (!ended_ && (!channel_.is_open() || turns_++ == most_turns || !channel_.has_input())) {
             on_channel_end();
         }
-        return !channel_.is_open();
+        return ended_;
     }
 
 protected:
