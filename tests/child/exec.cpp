@@ -137,11 +137,12 @@ TEST_SUITE("child/exec") {
     }
 
     TEST_CASE("too much output ends a command and what fits is kept") {
-        for (const char* command : {"yes", "yes >&2"}) {
-            auto seen = result_of(command, {.max_output = 100'000});
-            CHECK(seen.exceeded_output());
-            CHECK(seen.standard_output.size() + seen.standard_error.size() == 100'000);
-        }
+        auto seen = result_of("yes", {.max_output = 100'000});
+        CHECK(seen.exceeded_output());
+        CHECK(seen.standard_output.size() == 100'000);
+        seen = result_of("yes >&2", {.max_output = 100'000});
+        CHECK(seen.exceeded_output());
+        CHECK(seen.standard_error.size() == 100'000);
     }
 
     TEST_CASE("output may be as long as the limit and not a byte longer") {

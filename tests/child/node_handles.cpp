@@ -194,7 +194,7 @@ TEST_SUITE("child/node_handles") {
             for (auto& each : clients) {
                 bool end = false;
                 raw::read_some(each.get(), &end);
-                count += end ? 1 : 0;
+                count += end ? 1U : 0U;
             }
             return count;
         };
