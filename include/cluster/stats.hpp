@@ -110,13 +110,10 @@ constexpr std::string_view exit_reason_name(exit_reason reason) noexcept {
         return "unresponsive";
     case exit_reason::recycled:
         return "recycled";
-    case exit_reason::timed_out:
-        return "timed_out";
-    case exit_reason::cancelled:
-        return "cancelled";
-    case exit_reason::output_limit:
-        return "output_limit";
     case exit_reason::unknown:
+    case exit_reason::timed_out:
+    case exit_reason::cancelled:
+    case exit_reason::output_limit:
         break;
     }
     return "unknown";
