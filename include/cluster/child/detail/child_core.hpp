@@ -195,7 +195,7 @@ inline void child_core::start(const spawn_options& options, int channel, std::er
         not_started(make_error_code(errc::cancelled), exit_reason::cancelled);
         return;
     }
-    launched_worker launched;
+    launched_child launched;
     if (!before) {
         launched = launch_child(options, channel, before);
     }

@@ -6,6 +6,7 @@
 #include "../../detail/descriptor_table.hpp"
 #include "../../detail/environment_block.hpp"
 #include "../../detail/os.hpp"
+#include "../../unique_fd.hpp"
 #include "../spawn_options.hpp"
 
 #include <string>
@@ -110,8 +111,14 @@ inline void put_surroundings(const spawn_options& options, os::spawn_request& re
     }
 }
 
+/// A child that has started, and the parent's ends of its piped descriptors by their number.
+struct launched_child {
+    os::child_process child;
+    std::vector<unique_fd> pipes;
+};
+
 /// Starts the program. `channel`: the child's end of one, which becomes its descriptor 3; -1: none.
-inline launched_worker launch_child(spawn_options options, int channel, std::error_code& error) {
+inline launched_child launch_child(spawn_options options, int channel, std::error_code& error) {
     if (!is_valid(options)) {
         error = std::make_error_code(std::errc::invalid_argument);
         return {};
@@ -147,7 +154,7 @@ inline launched_worker launch_child(spawn_options options, int channel, std::err
     request.descriptors = table.numbers();
     request.limits = limits;
     put_surroundings(options, request);
-    launched_worker result;
+    launched_child result;
     result.child = os::spawn(request, error);
     result.pipes = std::move(table.pipes);
     return result;

@@ -144,14 +144,6 @@ public:
         return outcome(::kill(pid_, number) == 0); // not reaped, so the pid is still ours
     }
 
-    /// Whether the child has ended and waits to be reaped. Does not block.
-    [[nodiscard]] bool waits_to_be_reaped() const noexcept {
-        siginfo_t status;
-        status.si_pid = 0;
-        return pid_ > 0 && !info_ && wait_once(status, WNOHANG | WNOWAIT) == 0 &&
-               status.si_pid != 0;
-    }
-
     /// Reaps the child if it has ended. Does not block; afterwards returns the same each time.
     std::optional<exit_info> try_wait() noexcept { return collect(WNOHANG); }
 
@@ -225,6 +217,14 @@ private:
     unique_fd pidfd_;
     std::optional<exit_info> info_; ///< set once reaped
 };
+
+/// Whether a child that nobody has reaped yet has ended. Does not block.
+inline bool waits_to_be_reaped(int pid) noexcept {
+    siginfo_t status;
+    status.si_pid = 0;
+    return ::waitid(P_PID, static_cast<id_t>(pid), &status, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           status.si_pid != 0;
+}
 
 /// Sends a signal to every process of a group. Only while its leader is a child that is not reaped:
 /// later the number may be a stranger's.
