@@ -645,7 +645,7 @@ TEST_SUITE("child/child") {
 
     TEST_CASE("a detached child has a session of its own and outlives handle and loop") {
         int pid = 0;
-        auto ends = raw::unix_pair();
+        auto ends = cluster_test::pair_for_child();
         {
             patient_loop loop;
             auto one = spawn(loop,

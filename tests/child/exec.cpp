@@ -110,7 +110,7 @@ TEST_SUITE("child/exec") {
     TEST_CASE("a timeout does not wait for what the command has left in the background") {
         // It writes for ever, until nobody listens; or it waits for the end of this test.
         for (const char* rest : {"while :; do echo more; done", "cat <&3"}) {
-            auto ends = raw::unix_pair();
+            auto ends = cluster_test::pair_for_child();
             spawn_options options;
             options.extra = {stdio::descriptor(ends.theirs.get())};
             options.timeout = 100ms;

@@ -157,7 +157,7 @@ TEST_SUITE("child/program") {
     TEST_CASE("a grandchild that has got the channel does not keep the exit back") {
         patient_loop loop;
         journal seen;
-        auto held = raw::unix_pair();
+        auto held = cluster_test::pair_for_child(); // until it is gone
         auto one = fork_program(loop,
                                 {.file = "/bin/sh",
                                  .arguments = cluster_test::shell("cat <&4 & exit 3"),

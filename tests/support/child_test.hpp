@@ -2,6 +2,8 @@
 #ifndef CLUSTER_TESTS_SUPPORT_CHILD_TEST_HPP
 #define CLUSTER_TESTS_SUPPORT_CHILD_TEST_HPP
 
+#include "raw_socket.hpp"
+
 #include <cluster/event_loop.hpp>
 
 #include <doctest/doctest.h>
@@ -40,6 +42,13 @@ using journal = std::vector<std::string>;
 /// `file` by /bin/sh, or one line of it.
 inline std::vector<std::string> shell(std::string line) {
     return {"-c", std::move(line)};
+}
+
+/// Two connected sockets, of which a child gets the one that blocks, as programs expect it.
+inline raw::ends pair_for_child() {
+    auto pair = raw::unix_pair();
+    cluster::detail::os::set_nonblocking(pair.theirs.get(), false);
+    return pair;
 }
 
 /// Whether the process is gone, or a zombie that nobody of ours has to reap.
