@@ -200,7 +200,7 @@ TEST_SUITE("child/node_handles") {
         };
         one.on_message([&](const std::string& text) {
             served += text == "served" ? 1 : 0;
-            closed += text == "closed" ? 1 : 0;
+            closed += text == "closed" ? 1U : 0U;
             if (text == "up" || served != 6) {
                 return;
             }
