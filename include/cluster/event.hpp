@@ -65,6 +65,20 @@ struct fd_pressure_info {
 /// | drain             | worker, self    |                        | send() may go on              |
 /// | shutdown          | self            |                        | the cluster is about to end   |
 /// | unhandled_message | worker, self    | unhandled_message_info | nobody handles this type yet  |
+///
+/// On a child (spawn(), exec(), fork_program()); there is no first argument but these:
+///
+/// | event             | arguments              | when                                             |
+/// |-------------------|------------------------|--------------------------------------------------|
+/// | spawn             |                        | its program runs; first of all                   |
+/// | error             | std::error_code        | not started, not to be killed, or `stop` was     |
+/// |                   |                        | asked; a message cannot be decoded               |
+/// | online            |                        | its program has made its parent_channel          |
+/// | disconnect        |                        | its channel is closed; also in the parent_channel|
+/// | drain             |                        | send() may go on; also in the parent_channel     |
+/// | unhandled_message | unhandled_message_info | nobody handles this type yet; also there         |
+/// | exit              | exit_status            | it has ended, or was never started; once         |
+/// | close             | exit_status            | that, and all its pipes are closed: last, once   |
 namespace event {
 
 inline constexpr struct setup_t {
@@ -93,6 +107,10 @@ inline constexpr struct disconnect_t {
 } disconnect{};
 inline constexpr struct exit_t {
 } exit{};
+inline constexpr struct spawn_t {
+} spawn{};
+inline constexpr struct close_t {
+} close{};
 inline constexpr struct error_t {
 } error{};
 inline constexpr struct restart_t {
@@ -123,6 +141,19 @@ void call_flexibly(F& f, First& first, const Rest&... rest) {
         static_assert(std::is_invocable_v<F&>,
                       "on: the handler fits the event with none of its arguments; see the table in "
                       "cluster/event.hpp and take the worker as `auto&`.");
+        f();
+    }
+}
+
+/// Calls `f` with the arguments, or with none.
+template <typename F, typename... Args>
+void call_with_or_without(F& f, const Args&... args) {
+    if constexpr (std::is_invocable_v<F&, const Args&...>) {
+        f(args...);
+    } else {
+        static_assert(std::is_invocable_v<F&>,
+                      "on: the handler fits the event with none of its arguments; see the table in "
+                      "cluster/event.hpp.");
         f();
     }
 }

@@ -67,6 +67,17 @@ private:
 
 } // namespace detail
 
+namespace detail {
+
+/// A part of the library that its loop owns, because it lives on when the user's hold on it is gone:
+/// a child that has yet to be reaped. Destroying it takes it out of the loop.
+class loop_part : public list_node {
+public:
+    virtual ~loop_part() = default;
+};
+
+} // namespace detail
+
 /// A timer that after() or every() has started. Dropping it changes nothing. Same thread as the
 /// loop; must not be used after the loop is gone.
 class timer {
@@ -105,6 +116,9 @@ public:
     event_loop(event_loop&&) = delete;
     event_loop& operator=(event_loop&&) = delete;
     ~event_loop() {
+        while (parts_.linked()) {
+            delete static_cast<detail::loop_part*>(parts_.next());
+        }
         for (int signal = 1; signal <= detail::os::signal_hub::max_signal; ++signal) {
             drop_signal(signal);
         }
@@ -230,6 +244,9 @@ public:
             arm_outer_timer();
         }
     }
+
+    /// Owns the part from now on, which is allocated by `new`; for the library's own parts.
+    void adopt(detail::loop_part& part) noexcept { part.insert_before(parts_); }
 
 private:
     friend class detail::io_watch;
@@ -444,6 +461,7 @@ private:
     detail::io_watch outer_watch_;
     detail::timer_heap timers_;
     detail::list_node hooks_;
+    detail::list_node parts_;
     std::vector<task> deferred_;
     std::vector<task> running_;
     std::size_t running_at_ = 0;

@@ -21,7 +21,11 @@ enum class exit_reason {
                   ///< that it would be ready (self.defer_ready())
     unresponsive, ///< it was ended because it no longer answered
     recycled,     ///< it was replaced as planned, its life-time or load limit reached
-    unknown       ///< someone else in the process took its status
+    unknown,      ///< someone else in the process took its status
+    // From here on no worker has it, and the statistics do not count it.
+    timed_out,    ///< it was ended because its time was over (spawn_options::timeout)
+    cancelled,    ///< it was ended, or not even started, because of spawn_options::stop
+    output_limit, ///< it was ended because it wrote more than spawn_options::max_output
 };
 
 /// How and why a worker or a child process ended. A value without a resource behind it.
@@ -108,6 +112,12 @@ private:
             return "unresponsive";
         case exit_reason::recycled:
             return "recycled";
+        case exit_reason::timed_out:
+            return "timed out";
+        case exit_reason::cancelled:
+            return "cancelled";
+        case exit_reason::output_limit:
+            return "too much output";
         case exit_reason::exited:
         case exit_reason::signaled:
         case exit_reason::unknown:

@@ -15,36 +15,50 @@
 namespace cluster {
 inline namespace v0 {
 
-/// What a child gets as one of its standard descriptors: the parent's (`inherit`), /dev/null
-/// (`ignore`), the other end of a stream that the parent reads and writes (`pipe`, a pair of
-/// sockets, both ways), or a descriptor of the parent's (`stdio::descriptor(n)`, borrowed until the
-/// child has started).
+/// What a child gets as one of its descriptors: the parent's (`inherit`), /dev/null (`ignore`), the
+/// other end of a stream that the parent reads and writes (`pipe`, a pair of sockets, both ways), a
+/// descriptor of the parent's (`stdio::descriptor(n)`, borrowed until the child has started), or a
+/// file, whose path is the parent's.
 class stdio {
 public:
     static const stdio inherit;
     static const stdio ignore;
     static const stdio pipe;
-    static constexpr stdio descriptor(int number) noexcept { return stdio{number}; }
+    static stdio descriptor(int number) noexcept { return stdio{number}; }
+    static stdio read_from(std::string path) { return {read, std::move(path)}; }
+    /// Made if it is not there (0666 and the umask), emptied if it is.
+    static stdio write_to(std::string path) { return {write, std::move(path)}; }
+    /// Made if it is not there; what the child writes goes behind what the file has.
+    static stdio append_to(std::string path) { return {append, std::move(path)}; }
 
-    [[nodiscard]] constexpr bool is_descriptor() const noexcept { return value_ >= 0; }
-    [[nodiscard]] constexpr int descriptor() const noexcept { return value_; }
-    friend constexpr bool operator==(const stdio&, const stdio&) noexcept = default;
+    [[nodiscard]] bool is_descriptor() const noexcept { return value_ >= 0; }
+    [[nodiscard]] int descriptor() const noexcept { return value_; }
+    [[nodiscard]] bool is_file() const noexcept { return value_ <= read; }
+    [[nodiscard]] const std::string& path() const noexcept { return *path_; }
+    /// Of a file.
+    [[nodiscard]] bool reads() const noexcept { return value_ == read; }
+    [[nodiscard]] bool appends() const noexcept { return value_ == append; }
+    friend bool operator==(const stdio&, const stdio&) noexcept = default;
 
 private:
+    static constexpr int read = -4, write = -5, append = -6;
     explicit constexpr stdio(int value) noexcept : value_{value} {}
-    int value_;
-};
-inline constexpr stdio stdio::inherit{-1};
-inline constexpr stdio stdio::ignore{-2};
-inline constexpr stdio stdio::pipe{-3};
+    stdio(int value, std::string path) noexcept : value_{value}, path_{std::move(path)} {}
 
-/// One variable for a worker, on top of those of the primary; without a value it is removed.
+    int value_;
+    std::optional<std::string> path_; // text of its own would be no constant
+};
+inline const constinit stdio stdio::inherit{-1};
+inline const constinit stdio stdio::ignore{-2};
+inline const constinit stdio stdio::pipe{-3};
+
+/// One variable for a child, on top of those of its parent; without a value it is removed.
 struct environment_variable {
     std::string name;
     std::optional<std::string> value;
 };
 
-/// A limit of the system on a worker (setrlimit(2)), such as {RLIMIT_NOFILE, 4096, 4096}.
+/// A limit of the system on a child (setrlimit(2)), such as {RLIMIT_NOFILE, 4096, 4096}.
 struct resource_limits {
     int which;
     std::uint64_t soft;

@@ -79,6 +79,13 @@ class basic_worker;
 template <typename Cluster>
 class basic_self;
 
+template <typename Serializer = serialization::binary>
+class basic_message_port;
+template <typename Serializer = serialization::binary>
+class basic_child_program;
+template <typename Serializer = serialization::binary>
+class basic_parent_channel;
+
 } // namespace v0
 } // namespace cluster
 

@@ -83,6 +83,13 @@ public:
         return true;
     }
 
+    /// Takes every handler away, also those that an emit() under way has not called yet.
+    void clear() noexcept {
+        for (const auto& each : slots_) {
+            each->active = false;
+        }
+    }
+
     /// Whether emit() is under way: the emitter must live on until it returns.
     [[nodiscard]] bool walking() const noexcept { return walking_ != 0; }
 

@@ -6,7 +6,6 @@
 #include <doctest/doctest.h>
 
 #include <cstdlib>
-#include <map>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -23,10 +22,10 @@ using cluster::environment_variable;
 using cluster::fork_options;
 using cluster::stdio;
 using cluster::backend::process;
-using cluster::detail::descriptor_table;
-using cluster::detail::environment_block;
 using cluster::detail::launch_request;
 using cluster::detail::launched_worker;
+using cluster::detail::worker_descriptors;
+using cluster::detail::worker_environment;
 
 struct no_launch {
     static constexpr bool separate_memory = true;
@@ -47,21 +46,6 @@ struct with_variable {
         ::setenv(name.c_str(), value, 1);
     }
     ~with_variable() { ::unsetenv(name.c_str()); }
-};
-
-/// The variables of a block and how often each is there.
-struct parsed {
-    std::map<std::string, std::string> values;
-    std::map<std::string, int> counts;
-
-    explicit parsed(const environment_block& block) {
-        for (auto* each = block.get(); *each != nullptr; ++each) {
-            std::string_view entry{*each};
-            auto name = std::string{entry.substr(0, entry.find('='))};
-            values[name] = entry.substr(entry.find('=') + 1);
-            ++counts[name];
-        }
-    }
 };
 
 /// Starts `/bin/sh -c script` as a worker and reads its output to the end.
@@ -94,56 +78,20 @@ ino_t identity(int fd) {
 } // namespace
 
 TEST_SUITE("backend/process") {
-    TEST_CASE("the environment is the process's own with the changes") {
-        with_variable kept{"CLUSTER_TEST_KEPT", "kept"};
-        with_variable changed{"CLUSTER_TEST_CHANGED", "before"};
-        with_variable removed{"CLUSTER_TEST_REMOVED", "x"};
-        with_variable longer{"CLUSTER_TEST_CHANGED_LONGER", "stays"};
-        environment_block block{{{"CLUSTER_TEST_CHANGED", "after"},
-                                 {"CLUSTER_TEST_REMOVED", std::nullopt},
-                                 {"CLUSTER_TEST_NEW", "a=b"},
-                                 {"CLUSTER_TEST_EMPTY", ""},
-                                 {"CLUSTER_TEST_UNKNOWN", std::nullopt}},
-                                7};
-        parsed is{block};
-        CHECK(is.values["CLUSTER_TEST_KEPT"] == "kept");
-        CHECK(is.values["CLUSTER_TEST_CHANGED"] == "after");
-        CHECK(is.counts["CLUSTER_TEST_CHANGED"] == 1);
-        CHECK(is.values["CLUSTER_TEST_CHANGED_LONGER"] == "stays");
-        CHECK(is.counts["CLUSTER_TEST_REMOVED"] == 0);
-        CHECK(is.values["CLUSTER_TEST_NEW"] == "a=b");
-        CHECK(is.counts["CLUSTER_TEST_EMPTY"] == 1);
-        CHECK(is.values["CLUSTER_TEST_EMPTY"].empty());
-        CHECK(is.counts["CLUSTER_TEST_UNKNOWN"] == 0);
-        CHECK(is.values["CLUSTER_WORKER"] == "7");
-    }
-
-    TEST_CASE("later changes win, also over the removal") {
-        environment_block block{{{"CLUSTER_TEST_A", "1"},
-                                 {"CLUSTER_TEST_A", "2"},
-                                 {"CLUSTER_TEST_B", "1"},
-                                 {"CLUSTER_TEST_B", std::nullopt},
-                                 {"CLUSTER_TEST_C", std::nullopt},
-                                 {"CLUSTER_TEST_C", "1"}},
-                                0};
-        parsed is{block};
-        CHECK(is.values["CLUSTER_TEST_A"] == "2");
-        CHECK(is.counts["CLUSTER_TEST_A"] == 1);
-        CHECK(is.counts["CLUSTER_TEST_B"] == 0);
-        CHECK(is.values["CLUSTER_TEST_C"] == "1");
-    }
-
     TEST_CASE("the role is the library's own, whatever the environment says") {
         with_variable role{"CLUSTER_WORKER", "99"};
-        environment_block block{{{"CLUSTER_WORKER", "98"}}, 2};
-        parsed is{block};
-        CHECK(is.values["CLUSTER_WORKER"] == "2");
-        CHECK(is.counts["CLUSTER_WORKER"] == 1);
+        auto block = worker_environment({.environment = {{"CLUSTER_WORKER", "98"}}}, 2);
+        CHECK(block.find("CLUSTER_WORKER") == "2");
+        int count = 0;
+        for (auto* each = block.get(); *each != nullptr; ++each) {
+            count += std::string_view{*each}.starts_with("CLUSTER_WORKER=") ? 1 : 0;
+        }
+        CHECK(count == 1);
     }
 
     TEST_CASE("by default the standard descriptors are the parent's and the channel is 3") {
         std::error_code error;
-        descriptor_table table{{}, 55, error};
+        auto table = worker_descriptors({}, 55, error);
         CHECK_FALSE(error);
         CHECK(table.numbers() == std::vector<int>{0, 1, 2, 55});
         CHECK(table.pipes.size() == 4);
@@ -160,7 +108,7 @@ TEST_SUITE("backend/process") {
         options.standard_output = stdio::descriptor(pair.ours.get());
         options.extra = {stdio::ignore, stdio::descriptor(pair.theirs.get()), stdio::inherit};
         {
-            descriptor_table table{options, 55, error};
+            auto table = worker_descriptors(options, 55, error);
             CHECK_FALSE(error);
             CHECK(table.numbers() ==
                   std::vector<int>{-1, pair.ours.get(), 2, 55, -1, pair.theirs.get(), -1});
@@ -177,7 +125,7 @@ TEST_SUITE("backend/process") {
             options.silent = true;
             options.standard_error = stdio::inherit; // said explicitly: wins over silent
             options.extra = {stdio::pipe};
-            descriptor_table table{options, 55, error};
+            auto table = worker_descriptors(options, 55, error);
             REQUIRE_FALSE(error);
             REQUIRE(table.pipes.size() == 5);
             CHECK_FALSE(table.pipes[0]);
@@ -199,7 +147,7 @@ TEST_SUITE("backend/process") {
         std::error_code error;
         fork_options options;
         options.extra = {stdio::descriptor(999)};
-        descriptor_table table{options, 55, error};
+        auto table = worker_descriptors(options, 55, error);
         CHECK(error == std::errc::bad_file_descriptor);
     }
 
@@ -209,7 +157,7 @@ TEST_SUITE("backend/process") {
         options.standard_input = stdio::pipe;
         {
             raw::few_descriptors few{1};
-            descriptor_table table{options, 55, error};
+            auto table = worker_descriptors(options, 55, error);
         }
         CHECK(error == std::errc::too_many_files_open);
     }

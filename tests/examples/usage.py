@@ -284,6 +284,15 @@ def if_else(program):
         time.sleep(0.01)
 
 
+def child_process(program):
+    output = program.stdout.read()
+    assert program.wait(PATIENCE) == 0, output
+    lines = output.splitlines()
+    assert "from the parent" in lines and "cat: exit code 0" in lines, output
+    listing = subprocess.run(["ls", "-l", "/"], stdout=subprocess.PIPE, check=True).stdout
+    assert f"exit code 0: {len(listing)} bytes" in lines, output
+
+
 def udp_echo(program):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(0.1)
@@ -309,7 +318,7 @@ CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, Non
           "04_zero_downtime": (zero_downtime, 8000),
           "05_scheduling": (scheduling, 8000), "http_server": (http_server, None),
           "sticky_chat": (sticky_chat, 8000),
-          "09_handles": (handles, 9000), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
+          "09_handles": (handles, 9000), "10_child_process": (child_process, None), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
 
 
 def main():

@@ -61,7 +61,7 @@ public:
             error = errc::not_supported;
             return result;
         }
-        detail::descriptor_table table{request.options, request.channel, error};
+        auto table = detail::worker_descriptors(request.options, request.channel, error);
         unique_fd notice;
         unique_fd notice_writer;
         if (!error) {

@@ -2,6 +2,8 @@
 #ifndef CLUSTER_BACKEND_PROCESS_HPP
 #define CLUSTER_BACKEND_PROCESS_HPP
 
+#include "../detail/descriptor_table.hpp"
+#include "../detail/environment_block.hpp"
 #include "../detail/os.hpp"
 #include "../error.hpp"
 #include "../fork_options.hpp"
@@ -9,7 +11,6 @@
 
 #include <cstddef>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -20,108 +21,38 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
-/// The variable that tells a program that it is a worker, and of which of its clusters. It is taken
-/// out of the environment before the program's own code runs, and means nothing without the
-/// channel.
-inline constexpr std::string_view role_variable = "CLUSTER_WORKER";
 inline constexpr int channel_descriptor = 3;
 
-/// The environment of a worker as execve(2) takes it. Owns the text.
-class environment_block {
-public:
-    environment_block(const std::vector<environment_variable>& changes, unsigned cluster) {
-        for (char** each = os::environment(); each != nullptr && *each != nullptr; ++each) {
-            std::string_view entry{*each};
-            if (auto name = entry.substr(0, entry.find('=')); name != role_variable) {
-                set(name, std::string{entry});
-            }
-        }
-        for (const auto& each : changes) {
-            if (each.value) {
-                set(each.name, each.name + '=' + *each.value);
-            } else {
-                remove(each.name);
-            }
-        }
-        set(role_variable, std::string{role_variable} + '=' + std::to_string(cluster));
-        for (const auto& each : entries_) {
-            pointers_.push_back(each.c_str());
-        }
-        pointers_.push_back(nullptr);
+/// The descriptors that a worker gets: 0 to 2, the channel, extra ones. Opens the pipes and files
+/// that the options ask for.
+inline descriptor_table
+worker_descriptors(const fork_options& options, int channel, std::error_code& error) {
+    descriptor_table table;
+    auto output = options.silent.value_or(false) ? stdio::pipe : stdio::inherit;
+    table.add(options.standard_input.value_or(stdio::inherit), error);
+    table.add(options.standard_output.value_or(output), error);
+    table.add(options.standard_error.value_or(output), error);
+    table.add_borrowed(channel);
+    for (const auto& each : options.extra) {
+        table.add(each == stdio::inherit ? stdio::ignore : each, error);
     }
-    environment_block(environment_block&&) = delete;
+    return table;
+}
 
-    [[nodiscard]] const char* const* get() const noexcept { return pointers_.data(); }
+/// The primary's environment with the options' changes and the mark of a worker.
+inline environment_block worker_environment(const fork_options& options, unsigned cluster) {
+    environment_block block{options.environment};
+    block.set(role_variable, std::to_string(cluster));
+    return block;
+}
 
-private:
-    static bool names(const std::string& entry, std::string_view name) noexcept {
-        return entry.size() > name.size() && entry[name.size()] == '=' && entry.starts_with(name);
+inline std::vector<os::resource_limit> native_limits(const std::vector<resource_limits>& limits) {
+    std::vector<os::resource_limit> result;
+    for (const auto& each : limits) {
+        result.push_back({each.which, each.soft, each.hard});
     }
-    void remove(std::string_view name) {
-        std::erase_if(entries_, [name](const auto& each) { return names(each, name); });
-    }
-    void set(std::string_view name, std::string entry) {
-        for (auto& each : entries_) {
-            if (names(each, name)) {
-                each = std::move(entry);
-                return;
-            }
-        }
-        entries_.push_back(std::move(entry));
-    }
-
-    std::vector<std::string> entries_;
-    std::vector<const char*> pointers_;
-};
-
-/// The descriptors that a child gets: 0 to 2, the channel, extra ones.
-class descriptor_table {
-public:
-    /// Opens the pipes that the options ask for.
-    descriptor_table(const fork_options& options, int channel, std::error_code& error) {
-        bool silent = options.silent.value_or(false);
-        auto output = silent ? stdio::pipe : stdio::inherit;
-        place(0, options.standard_input.value_or(stdio::inherit), error);
-        place(1, options.standard_output.value_or(output), error);
-        place(2, options.standard_error.value_or(output), error);
-        numbers_.push_back(channel);
-        pipes.emplace_back();
-        for (std::size_t i = 0; i != options.extra.size(); ++i) {
-            place(static_cast<int>(i) + 4, options.extra[i], error);
-        }
-    }
-
-    [[nodiscard]] const std::vector<int>& numbers() const noexcept { return numbers_; }
-
-    std::vector<unique_fd> pipes; // the parent's ends, by the child's numbers
-
-private:
-    void place(int number, stdio what, std::error_code& error) {
-        unique_fd ours;
-        int theirs = -1;
-        if (what.is_descriptor()) {
-            theirs = what.descriptor();
-            if (!os::is_open(theirs)) {
-                error = std::make_error_code(std::errc::bad_file_descriptor);
-            }
-        } else if (what == stdio::inherit) {
-            theirs = os::is_open(number) && number <= 2 ? number : -1;
-        } else if (what == stdio::pipe) {
-            unique_fd child_end;
-            if (auto failed = os::make_channel(ours, child_end)) {
-                error = failed;
-            }
-            os::set_nonblocking(child_end.get(), false); // programs expect their output to block
-            theirs = child_end.get();
-            child_ends_.push_back(std::move(child_end));
-        }
-        numbers_.push_back(theirs);
-        pipes.push_back(std::move(ours));
-    }
-
-    std::vector<int> numbers_;
-    std::vector<unique_fd> child_ends_;
-};
+    return result;
+}
 
 } // namespace detail
 
@@ -137,17 +68,14 @@ struct process {
     static detail::launched_worker launch(const detail::launch_request& request,
                                           std::error_code& error) {
         const auto& options = request.options;
-        detail::environment_block environment{options.environment, request.cluster};
+        auto environment = detail::worker_environment(options, request.cluster);
         auto path = detail::os::absolute_path(options.executable);
         auto arguments = argument_pointers(request);
-        detail::descriptor_table table{options, request.channel, error};
+        auto table = detail::worker_descriptors(options, request.channel, error);
         if (error) {
             return {};
         }
-        std::vector<detail::os::resource_limit> limits;
-        for (const auto& each : options.limits) {
-            limits.push_back({each.which, each.soft, each.hard});
-        }
+        auto limits = detail::native_limits(options.limits);
         detail::os::spawn_request spawn;
         spawn.path = path.empty() ? request.arguments.front().c_str() : path.c_str();
         spawn.executable = path.empty() ? request.program : -1;

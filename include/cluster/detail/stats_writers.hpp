@@ -35,6 +35,9 @@ constexpr std::string_view exit_reason_name(exit_reason reason) noexcept {
     case exit_reason::recycled:
         return "recycled";
     case exit_reason::unknown:
+    case exit_reason::timed_out:
+    case exit_reason::cancelled:
+    case exit_reason::output_limit:
         break;
     }
     return "unknown";

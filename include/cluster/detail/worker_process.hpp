@@ -9,6 +9,7 @@
 #include "running_worker.hpp"
 
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -52,6 +53,19 @@ public:
     [[nodiscard]] bool is_traced() const noexcept { return os::is_traced(pid_); }
     [[nodiscard]] bool is_exiting() const noexcept { return child_ && child_->is_exiting(); }
     [[nodiscard]] std::string describe() const { return child_ ? child_->describe() : ""; }
+    /// The same for every process of the group that the child leads.
+    std::error_code signal_group(int number) noexcept {
+        return child_ ? os::signal_group(pid_, number)
+                      : std::make_error_code(std::errc::no_such_process);
+    }
+    /// When the child has ended, whoever is left of its group is killed.
+    void end_group() noexcept { ends_group_ = true; }
+
+    /// Whether the child keeps its loop running until it has ended.
+    void keep_alive(bool on) noexcept {
+        watch_.keep_alive(on);
+        on ? poll_.ref() : poll_.unref();
+    }
 
     /// Blocks until the child has ended or the time is over; no report follows.
     /// \returns whether it has ended.
@@ -91,6 +105,9 @@ private:
     void on_ready(os::io) { look(); }
 
     void look() {
+        if (ends_group_ && child_ && os::waits_to_be_reaped(pid_)) { // afterwards the number is anybody's
+            os::signal_group(pid_, SIGKILL);
+        }
         if (auto info = child_ ? child_->try_wait() : std::nullopt) {
             watch_.stop();
             poll_.cancel();
@@ -114,6 +131,7 @@ private:
     io_watch watch_;
     timer poll_;
     exit_function on_exit_;
+    bool ends_group_ = false;
 };
 
 } // namespace detail

@@ -98,6 +98,11 @@ public:
     [[nodiscard]] bool can_send() const noexcept { return is_open() && !broken_; }
     [[nodiscard]] std::size_t queued() const noexcept { return out_.size(); }
 
+    /// Whether something waits to be read, the end included.
+    [[nodiscard]] bool has_input() const noexcept {
+        return dispatch_hook_.linked() || os::wait_for(socket_.get(), false, 0);
+    }
+
     /// The user's messages, requests and replies, with the bytes of their payloads.
     struct counters {
         std::uint64_t sent = 0;

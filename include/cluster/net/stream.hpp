@@ -130,6 +130,8 @@ public:
     void idle(bool on) noexcept;
 
     [[nodiscard]] bool is_open() const noexcept { return open_ && !ending_; }
+    /// Whether on_data() has been called.
+    [[nodiscard]] bool has_reader() const noexcept { return static_cast<bool>(on_data_); }
     /// Bytes that wait to be sent.
     [[nodiscard]] std::size_t buffered() const noexcept { return out_.size(); }
     [[nodiscard]] address remote() const noexcept { return detail::os::remote_address(fd_.get()); }
@@ -233,6 +235,28 @@ public:
         return *made;
     }
 
+    /// A stream that is closed, for who holds a reference to one that is gone.
+    [[nodiscard]] stream& closed_one() {
+        if (!closed_one_) {
+            closed_one_.reset(new stream{*this, loop_, connection{}});
+            closed_one_->abandon();
+        }
+        return *closed_one_;
+    }
+
+    /// From now on the hook runs behind the death of streams.
+    void tell_deaths(turn_hook& hook) noexcept { deaths_hook_ = &hook; }
+
+    /// Closes all at once. No handler is called any more.
+    void abandon() noexcept {
+        silent_ = true;
+        for (list_node* list : {&fresh_, &live_}) {
+            while (list->linked()) {
+                static_cast<stream&>(*list->next()).finish({});
+            }
+        }
+    }
+
     /// The holder of the reference is gone.
     static void forget(stream* one) noexcept {
         if (one != nullptr) {
@@ -292,7 +316,10 @@ private:
         while (dead_.linked()) {
             std::unique_ptr<stream> one{static_cast<stream*>(dead_.next())};
             one->unlink();
-            if (one->rare_ && one->rare_->on_close) {
+            if (deaths_hook_ != nullptr) {
+                loop_.at_turn_end(*deaths_hook_);
+            }
+            if (one->rare_ && one->rare_->on_close && !silent_) {
                 if (dead_.linked()) {
                     loop_.at_turn_end(
                         hook_); // the handler may throw: the others stay for the next turn
@@ -313,7 +340,10 @@ private:
     list_node live_;
     list_node dead_;
     bool draining_ = false;
+    bool silent_ = false;
     timer ending_idle_;
+    turn_hook* deaths_hook_ = nullptr;
+    std::unique_ptr<stream> closed_one_;
     turn_hook enroll_hook_ = turn_hook::for_member<stream_set, &stream_set::enroll>(*this);
     turn_hook hook_ = turn_hook::for_member<stream_set, &stream_set::bury>(*this);
 };
@@ -358,8 +388,11 @@ inline void stream::on_ready(detail::os::io what) {
         hung_up_ = true; // level-triggered, and nobody reads: do not listen to it again and again
         watch_.stop();
         hold(false);
-        if (!out_.empty() || fin_sent_) {
-            finish(detail::os::pending_error(fd_.get()));
+        auto why = detail::os::pending_error(fd_.get());
+        if (!out_.empty()) {
+            finish(why ? why : std::make_error_code(std::errc::broken_pipe));
+        } else if (fin_sent_) {
+            finish(why);
         }
         return;
     }

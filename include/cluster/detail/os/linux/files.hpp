@@ -48,6 +48,15 @@ inline unique_fd open_program(const std::string& path) noexcept {
     return unique_fd{::open(path.c_str(), O_PATH | O_CLOEXEC)};
 }
 
+/// What a child reads as its standard input, or writes its output to; empty and errno on failure.
+inline unique_fd open_to_read(const std::string& path) noexcept {
+    return unique_fd{retry([&] { return ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY); })};
+}
+inline unique_fd open_to_write(const std::string& path, bool append) noexcept {
+    int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | (append ? O_APPEND : O_TRUNC);
+    return unique_fd{retry([&] { return ::open(path.c_str(), flags, 0666); })};
+}
+
 /// Whether the file, also one behind an O_PATH descriptor, begins with #!.
 inline bool is_script(int program) noexcept {
     char start[2] = {};

@@ -43,7 +43,11 @@ inline std::atomic<bool> pidfd_disabled{false};
 /// All memory is prepared before: the child makes system calls only. Every signal has its default
 /// disposition and is unblocked in the new program.
 struct spawn_request {
-    const char* path = nullptr;             ///< relative ones are looked up from `directory`
+    const char* path = nullptr;                 ///< relative ones are looked up from `directory`
+    const char* const* further_paths = nullptr; ///< tried in their order while nothing runs,
+                                                ///< null-terminated
+    /// For a file that the system cannot run: a shell, room for the file's path, the arguments.
+    const char** shell_arguments = nullptr;
     int executable = -1;                    ///< wins over `path`; any descriptor, also O_PATH; a
                                             ///< script fails with ENOENT, its descriptor is closed
     const char* const* arguments = nullptr; ///< argv, null-terminated
@@ -214,6 +218,20 @@ private:
     std::optional<exit_info> info_; ///< set once reaped
 };
 
+/// Whether a child that nobody has reaped yet has ended. Does not block.
+inline bool waits_to_be_reaped(int pid) noexcept {
+    siginfo_t status;
+    status.si_pid = 0;
+    return ::waitid(P_PID, static_cast<id_t>(pid), &status, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           status.si_pid != 0;
+}
+
+/// Sends a signal to every process of a group. Only while its leader is a child that is not reaped:
+/// later the number may be a stranger's.
+inline std::error_code signal_group(int leader, int number) noexcept {
+    return leader > 1 && ::kill(-leader, number) == 0 ? std::error_code{} : last_error();
+}
+
 /// Reaps the dead that are not `ours(pid)`: what others have left to the first process of a
 /// container. Does not block.
 template <typename Ours>
@@ -332,6 +350,8 @@ inline bool copy_affinity(std::span<const int> cpus, child_job& job) noexcept {
 inline child_job plain_job(const spawn_request& request, int* table, int table_size) noexcept {
     child_job job{};
     job.path = request.path;
+    job.further_paths = request.further_paths;
+    job.shell_arguments = request.shell_arguments;
     job.executable = request.executable;
     job.arguments = request.arguments;
     job.environment = request.environment;

@@ -52,6 +52,8 @@ struct child_job {
     static constexpr int word_bits = 8 * sizeof(unsigned long);
 
     const char* path;
+    const char* const* further_paths;
+    const char** shell_arguments;
     int executable;
     const char* const* arguments;
     const char* const* environment;
@@ -325,10 +327,41 @@ CLUSTER_IN_CHILD inline bool follow_parent(const child_job& job) noexcept {
     return parent == job.parent || parent == 0 || fail_with(ESRCH);
 }
 
+/// Returns only when it failed. A file that is no program of any kind is a shell's, as with
+/// execvp(3).
+CLUSTER_IN_CHILD inline void execute_path(const child_job& job, const char* path) noexcept {
+    raw(SYS_execve, path, job.arguments, job.environment);
+    if (errno == ENOEXEC && job.shell_arguments != nullptr) {
+        job.shell_arguments[1] = path;
+        raw(SYS_execve, job.shell_arguments[0], job.shell_arguments, job.environment);
+    }
+}
+
+/// Whether the next place of a search may have what this one has not.
+CLUSTER_IN_CHILD inline bool goes_on_searching(int error) noexcept {
+    return error == ENOENT || error == ENOTDIR || error == EACCES || error == ENAMETOOLONG ||
+           error == ESTALE || error == ENODEV || error == ETIMEDOUT;
+}
+
+/// Returns only when it failed: with EACCES if that was the trouble with any of the places.
+CLUSTER_IN_CHILD inline void execute_first_found(const child_job& job) noexcept {
+    execute_path(job, job.path);
+    bool denied = errno == EACCES;
+    for (const char* const* next = job.further_paths;
+         next != nullptr && *next != nullptr && goes_on_searching(errno);
+         ++next) {
+        execute_path(job, *next);
+        denied = denied || errno == EACCES;
+    }
+    if (denied && goes_on_searching(errno)) {
+        errno = EACCES;
+    }
+}
+
 /// Returns only when it failed.
 CLUSTER_IN_CHILD inline void execute(const child_job& job) noexcept {
     if (job.executable < 0) {
-        raw(SYS_execve, job.path, job.arguments, job.environment);
+        execute_first_found(job);
         return;
     }
     const int fd = job.table_size;

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_ENVIRONMENT_BLOCK_HPP
+#define CLUSTER_DETAIL_ENVIRONMENT_BLOCK_HPP
+
+#include "../fork_options.hpp"
+#include "os.hpp"
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The variable that tells a program that it is a worker, and of which of its clusters. It is taken
+/// out of the environment before the program's own code runs, and means nothing without the
+/// channel.
+inline constexpr std::string_view role_variable = "CLUSTER_WORKER";
+/// The one that tells a program which descriptor leads to the parent that talks to it
+/// (fork_program()).
+inline constexpr std::string_view parent_variable = "CLUSTER_PARENT";
+
+/// The environment of a child as execve(2) takes it. Owns the text. What tells this process its own
+/// role is nothing for its children.
+class environment_block {
+public:
+    /// `inherit`: the changes are on top of this process's own variables.
+    explicit environment_block(const std::vector<environment_variable>& changes,
+                               bool inherit = true) {
+        for (char** each = inherit ? os::environment() : nullptr; each && *each; ++each) {
+            std::string_view entry{*each};
+            auto name = entry.substr(0, entry.find('='));
+            if (name != role_variable && name != parent_variable) {
+                put(name, std::string{entry});
+            }
+        }
+        for (const auto& each : changes) {
+            if (each.value) {
+                set(each.name, *each.value);
+            } else {
+                remove(each.name);
+            }
+        }
+    }
+
+    void set(std::string_view name, std::string_view value) {
+        std::string entry{name};
+        entry.append(1, '=').append(value);
+        put(name, std::move(entry));
+    }
+
+    [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const noexcept {
+        for (const auto& each : entries_) {
+            if (names(each, name)) {
+                return std::string_view{each}.substr(name.size() + 1);
+            }
+        }
+        return std::nullopt;
+    }
+
+    /// Null-terminated; good until the next change.
+    [[nodiscard]] const char* const* get() const {
+        pointers_.clear();
+        for (const auto& each : entries_) {
+            pointers_.push_back(each.c_str());
+        }
+        pointers_.push_back(nullptr);
+        return pointers_.data();
+    }
+
+private:
+    static bool names(const std::string& entry, std::string_view name) noexcept {
+        return entry.size() > name.size() && entry[name.size()] == '=' && entry.starts_with(name);
+    }
+    void remove(std::string_view name) {
+        std::erase_if(entries_, [name](const auto& each) { return names(each, name); });
+    }
+    void put(std::string_view name, std::string entry) {
+        for (auto& each : entries_) {
+            if (names(each, name)) {
+                each = std::move(entry);
+                return;
+            }
+        }
+        entries_.push_back(std::move(entry));
+    }
+
+    std::vector<std::string> entries_;
+    mutable std::vector<const char*> pointers_;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_ENVIRONMENT_BLOCK_HPP
