@@ -35,6 +35,7 @@ enum class errc {
     cancelled,            ///< given up before it was done
     bad_descriptor,       ///< the descriptor is not of the kind that is needed
     program_is_script,    ///< a worker's program file begins with #!, and is started by descriptor
+    conflicting_type,     ///< the name stands for shared memory of another type or size
 };
 
 namespace detail {
@@ -80,6 +81,8 @@ namespace detail {
         return "the operation was cancelled";
     case errc::program_is_script:
         return "the program file is a script now, which cannot be a worker of this program";
+    case errc::conflicting_type:
+        return "the name is already in use for another type or another size";
     case errc::bad_descriptor:
         return "the descriptor is not of the expected kind";
     }

@@ -4,6 +4,7 @@
 
 #include "detail/loop_functions.hpp"
 #include "detail/primary_core.hpp"
+#include "detail/shared_memory_functions.hpp"
 #include "event.hpp"
 #include "fork_options.hpp"
 #include "fwd.hpp"
@@ -98,7 +99,9 @@ private:
 /// Everything from the thread that runs it, which is also the thread that starts workers; post()
 /// and stop() from any. A call that cannot be made in this role does not exist here.
 template <typename Cluster>
-class basic_primary final : private detail::cluster_policies, public detail::loop_functions {
+class basic_primary final : private detail::cluster_policies,
+                            public detail::loop_functions,
+                            public detail::shared_memory_functions<basic_primary<Cluster>> {
     using serializer_policy = typename Cluster::serializer_type;
 
 public:
@@ -275,6 +278,7 @@ public:
 
 private:
     using table = detail::message_table<worker, serializer_policy>;
+    friend class detail::shared_memory_functions<basic_primary>;
 
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {
@@ -319,6 +323,12 @@ private:
                 f();
             }
         };
+    }
+
+    std::shared_ptr<detail::shared_region> open_region(const detail::share_message& asked,
+                                                       std::error_code& error) {
+        const auto* found = core_.regions_.find_or_create(asked, error);
+        return found == nullptr ? nullptr : found->region;
     }
 
     void claim() {

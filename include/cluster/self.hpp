@@ -4,6 +4,7 @@
 
 #include "detail/loop_functions.hpp"
 #include "detail/self_core.hpp"
+#include "detail/shared_memory_functions.hpp"
 #include "event.hpp"
 #include "fwd.hpp"
 #include "messaging.hpp"
@@ -33,7 +34,8 @@ template <typename Cluster>
 class basic_self final
     : private detail::self_core,
       public detail::message_endpoint<basic_self<Cluster>, typename Cluster::serializer_type>,
-      public detail::loop_functions {
+      public detail::loop_functions,
+      public detail::shared_memory_functions<basic_self<Cluster>> {
     using core = detail::self_core;
     using serializer = typename Cluster::serializer_type;
     using endpoint = detail::message_endpoint<basic_self, serializer>;
@@ -182,6 +184,7 @@ public:
 
 private:
     friend class detail::message_endpoint<basic_self, serializer>;
+    friend class detail::shared_memory_functions<basic_self>;
 
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {

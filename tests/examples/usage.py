@@ -252,6 +252,11 @@ def worker_of(pid):
         return title.read().decode().split("worker ")[1].split(",")[0]
 
 
+def shared_memory(program):
+    assert program.wait(PATIENCE) == 0
+    assert program.stdout.read() == "800000\n"
+
+
 def handles(program):
     for _ in range(4):
         with connect(9000) as connection:
@@ -308,7 +313,7 @@ CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, Non
           "03_restart_strategies": (restart_strategies, None),
           "04_zero_downtime": (zero_downtime, 8000),
           "05_scheduling": (scheduling, 8000), "http_server": (http_server, None),
-          "sticky_chat": (sticky_chat, 8000),
+          "sticky_chat": (sticky_chat, 8000), "08_shared_memory": (shared_memory, None),
           "09_handles": (handles, 9000), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
 
 

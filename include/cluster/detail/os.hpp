@@ -15,6 +15,7 @@
 #    include "os/linux/cpu.hpp"
 #    include "os/linux/datagram.hpp"
 #    include "os/linux/files.hpp"
+#    include "os/linux/futex.hpp"
 #    include "os/linux/memory.hpp"
 #    include "os/linux/pipe.hpp"
 #    include "os/linux/poller.hpp"

@@ -19,6 +19,7 @@
 #include "server_set.hpp"
 #include "shared_datagram.hpp"
 #include "shared_listener.hpp"
+#include "shared_region.hpp"
 #include "shutdown_ladder.hpp"
 #include "worker_core.hpp"
 
@@ -89,6 +90,7 @@ public:
     emitter<const address&> listener_repaired_;
     emitter<const address&> backlog_clipped_;
     stream_set streams_;
+    region_table regions_;
 
     void setup(const fork_options& options) {
         fill_defaults();
@@ -174,6 +176,7 @@ private:
         return !shutting_down() && (paused_ || (supervision_.hold_when_empty && !hold_over_));
     }
     void on_relay(worker_core& from, frame& arrived);
+    void on_share(worker_core& from, const frame& arrived); // primary_sharing.hpp
     void follow(worker_core& dead, const restart_decision& decision, const exit_report& report);
     std::vector<std::uint32_t> end_companions(const worker_core& dead,
                                               restart_decision::scope affects);
@@ -440,6 +443,9 @@ inline void primary_core::on_worker_frame(worker_core& from, frame& arrived) {
         break;
     case frame_kind::relay:
         on_relay(from, arrived);
+        break;
+    case frame_kind::share:
+        on_share(from, arrived);
         break;
     default:
         break;
@@ -845,6 +851,7 @@ inline void primary_core::end_all() noexcept {
 } // namespace v0
 } // namespace cluster
 
+#include "primary_sharing.hpp"
 #include "primary_stats.hpp"
 #include "primary_supervision.hpp"
 

@@ -14,6 +14,7 @@
 #include "flush_at_exit.hpp"
 #include "lifetime.hpp"
 #include "server_set.hpp"
+#include "shared_region.hpp"
 
 #include <chrono>
 #include <cstdint>
@@ -111,6 +112,7 @@ public:
     datagram_socket& bind_datagram(const datagram_options& options,
                                    datagram_socket::message_handler handler,
                                    std::error_code& error);
+    std::shared_ptr<shared_region> open_region(const share_message& asked, std::error_code& error);
     server&
     serve(listener socket, const listen_options& options, server::connection_handler handler) {
         auto& made = server_set::add(std::move(socket), options, std::move(handler));
@@ -627,5 +629,6 @@ inline void self_core::on_server_ready(server& which) noexcept {
 } // namespace cluster
 
 #include "self_datagrams.hpp"
+#include "self_sharing.hpp"
 
 #endif // CLUSTER_DETAIL_SELF_CORE_HPP

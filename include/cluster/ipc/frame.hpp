@@ -30,7 +30,7 @@ namespace detail {
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
 /// The version of everything in this file; both sides must agree.
-inline constexpr std::uint32_t protocol_version = 3;
+inline constexpr std::uint32_t protocol_version = 4;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
@@ -44,6 +44,7 @@ enum class frame_kind : std::uint8_t {
     disconnect,        // finish and go
     shutdown,          // the cluster is about to end
     announce_result,   // the primary knows that this worker leaves on purpose
+    share_result,      // the answer to `share`: an error, or the memory
     // worker to primary
     online,
     listen,
@@ -54,7 +55,11 @@ enum class frame_kind : std::uint8_t {
     ready,    // it can do its work (type 1: it will say so)
     announce, // leaves on purpose
     relay,    // a message for another worker (sequence: its id) or all others (0)
+    share,    // asks for memory by its name
+    join,     // takes part in what is posted under a name; sequence: what it calls it
+    leave,    // no longer (sequence: as at `join`)
     // both
+    post, // to all others who take part; sequence: as the worker called it at `join`
     message,
     request,
     reply,
@@ -112,8 +117,17 @@ constexpr frame_rule rule_for(frame_kind kind) noexcept {
     case frame_kind::ready:
     case frame_kind::announce:
         return {-1, 0, 0};
+    case frame_kind::share_result:
+        return {1, -1, 4096};
+    case frame_kind::share:
+    case frame_kind::join:
+        return {-1, 0, 4096};
+    case frame_kind::leave:
+        return {-1, 0, 0};
     case frame_kind::relay:
         return {-1, 1, any_length};
+    case frame_kind::post:
+        return {0, 0, any_length};
     case frame_kind::message:
     case frame_kind::request:
     case frame_kind::reply:
