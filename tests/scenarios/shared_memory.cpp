@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Memory that workers share: the same in every worker, and what becomes of it when one dies.
 #include "../fixtures/scenario.hpp"
+#include "../fixtures/table_values.hpp"
 
 #include <array>
 #include <atomic>
@@ -11,8 +12,11 @@
 
 using namespace cluster_test;
 using namespace std::chrono_literals;
+using fixture::consistent;
 
 namespace {
+
+using text = cluster::fixed_string<24>;
 
 struct done {
     std::uint32_t number = 0;
@@ -147,7 +151,111 @@ void outlives(const char* name) {
     CHECK(kept[2] == 20);
 }
 
+// Every worker counts in the map and in the counters; nothing is lost.
+template <typename Cluster>
+void count_by_name(const char* name) {
+    constexpr int workers = 4;
+    constexpr int rounds = 5000;
+    cluster::shared_map<text, std::uint64_t> words;
+    cluster::shared_counters counters;
+    run_case<Cluster>(
+        name,
+        [&](auto& primary) {
+            words = primary.template shared_map<text, std::uint64_t>("words", 10);
+            counters = primary.shared_counters("counters", 10);
+            std::error_code error;
+            CHECK(primary.template shared_map<text, std::uint64_t>("words", 11, error).size() == 0);
+            CHECK(error == cluster::errc::conflicting_type);
+            CHECK(primary.template shared_map<text, std::int64_t>("words", 10, error).size() == 0);
+            CHECK(error == cluster::errc::conflicting_type);
+            primary.fork(workers);
+        },
+        [](auto& self) {
+            auto counted = self.template shared_map<text, std::uint64_t>("words", 10);
+            auto requests = self.shared_counters("counters", 10)["requests"];
+            for (int i = 0; i != rounds; ++i) {
+                counted.upsert(i % 2 == 0 ? "even" : "odd", 1, [](auto& count) { ++count; });
+                requests.add();
+            }
+            self.disconnect();
+        });
+    CHECK(words.size() == 2);
+    CHECK(words.find("even") == workers * rounds / 2U);
+    CHECK(words.find("odd") == workers * rounds / 2U);
+    CHECK(counters["requests"].value() == workers * rounds);
+}
+
+/// Writes into the map until it is killed.
+template <typename Map>
+[[noreturn]] void write_for_ever(Map& map, std::uint32_t id) {
+    for (std::uint64_t i = id;; ++i) {
+        auto key = static_cast<std::uint32_t>(i % 40);
+        map.insert_or_assign(key, consistent::of(i));
+        map.update((key + 7) % 40, [i](consistent& value) { value = consistent::of(i); });
+        map.erase((key + 20) % 40);
+    }
+}
+
+/// What the primary sees of the map while others write, and that it can write itself.
+template <typename Map>
+bool is_whole(Map& map, std::uint64_t round) {
+    bool whole = true;
+    map.for_each([&](std::uint32_t, const consistent& each) { whole = whole && each.ok(); });
+    auto mine = static_cast<std::uint32_t>(1000 + round % 3);
+    whole = map.insert_or_assign(mine, consistent::of(round)) != cluster::map_result::full && whole;
+    auto found = map.find(mine);
+    return whole && found && found->number() == round && map.erase(mine);
+}
+
+// Two write all the time; one of them is killed, and another comes for it, again and again.
+void kill_writers(const char* name) {
+    const std::uint32_t rounds = sized<std::uint32_t>(60, 2000);
+    std::uint32_t killed = 0;
+    std::uint32_t whole = 0;
+    cluster::shared_map<std::uint32_t, consistent> map;
+    run_case<cluster::process_cluster>(
+        name,
+        [&](auto& primary) {
+            map = primary.template shared_map<std::uint32_t, consistent>("map", 50);
+            primary.on(cluster::event::exit, [&](auto&, const cluster::exit_status& status) {
+                CHECK(status.signal() == SIGKILL);
+                whole += is_whole(map, ++killed) ? 1 : 0;
+                if (killed <= rounds) {
+                    primary.fork();
+                }
+            });
+            primary.on_message([&](auto& from, const done& message) {
+                auto moment = std::chrono::microseconds{(message.number * 137) % 3000};
+                primary.after(moment, [&from] { from.kill(SIGKILL); });
+            });
+            primary.fork(2);
+        },
+        [](auto& self) {
+            auto shared = self.template shared_map<std::uint32_t, consistent>("map", 50);
+            self.send(done{self.id(), {}});
+            self.flush();
+            write_for_ever(shared, self.id());
+        });
+    CHECK(killed == rounds + 2);
+    CHECK(whole == killed);
+    std::size_t count = 0;
+    map.for_each([&](std::uint32_t, const consistent& each) {
+        CHECK(each.ok());
+        ++count;
+    });
+    CHECK(map.size() == count);
+}
+
 } // namespace
+
+TEST_CASE("shared memory: workers count in one map and in one set of counters") {
+    count_by_name<cluster::process_cluster>(
+        "shared memory: workers count in one map and in one set of counters");
+}
+
+TEST_CASE("shared memory: workers killed in the middle of writes leave the map whole") {
+    kill_writers("shared memory: workers killed in the middle of writes leave the map whole");
+}
 
 TEST_CASE("shared memory: eight workers and 100'000 increments each make 800'000") {
     count_together<cluster::process_cluster>(

@@ -5,6 +5,8 @@
 #include "../ipc/wire.hpp"
 #include "../shared_memory/shareable.hpp"
 #include "../shared_memory/shared_array.hpp"
+#include "../shared_memory/shared_counters.hpp"
+#include "../shared_memory/shared_map.hpp"
 #include "shared_region.hpp"
 #include "type_name.hpp"
 
@@ -53,6 +55,29 @@ public:
         }
     }
 
+    /// A hash map for `capacity` entries.
+    template <typename Key, typename Value>
+    [[nodiscard]] cluster::shared_map<Key, Value> shared_map(std::string_view name,
+                                                             std::size_t capacity) {
+        using map = cluster::shared_map<Key, Value>;
+        return or_throw(name, [&](auto& error) { return open_table<map>(name, capacity, error); });
+    }
+    template <typename Key, typename Value>
+    [[nodiscard]] cluster::shared_map<Key, Value>
+    shared_map(std::string_view name, std::size_t capacity, std::error_code& error) {
+        return open_table<cluster::shared_map<Key, Value>>(name, capacity, error);
+    }
+
+    /// Numbers by name, `capacity` of them.
+    [[nodiscard]] cluster::shared_counters shared_counters(std::string_view name,
+                                                           std::size_t capacity) {
+        return or_throw(name, [&](auto& error) { return shared_counters(name, capacity, error); });
+    }
+    [[nodiscard]] cluster::shared_counters
+    shared_counters(std::string_view name, std::size_t capacity, std::error_code& error) {
+        return open_table<cluster::shared_counters>(name, capacity, error);
+    }
+
 protected:
     ~shared_memory_functions() = default;
 
@@ -68,6 +93,12 @@ private:
     open(std::string_view name, std::size_t count, std::uint64_t bytes, std::error_code& error) {
         return static_cast<Derived&>(*this).open_region(
             {std::string{name}, message_id<Object>(), count, bytes}, error);
+    }
+
+    template <typename Table>
+    Table open_table(std::string_view name, std::size_t capacity, std::error_code& error) {
+        auto region = open<Table>(name, capacity, Table::bytes(capacity), error);
+        return region ? Table{std::move(region), capacity} : Table{};
     }
 
     template <typename F>
