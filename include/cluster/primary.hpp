@@ -2,6 +2,7 @@
 #ifndef CLUSTER_PRIMARY_HPP
 #define CLUSTER_PRIMARY_HPP
 
+#include "detail/broadcast_functions.hpp"
 #include "detail/loop_functions.hpp"
 #include "detail/primary_core.hpp"
 #include "detail/shared_memory_functions.hpp"
@@ -101,7 +102,9 @@ private:
 template <typename Cluster>
 class basic_primary final : private detail::cluster_policies,
                             public detail::loop_functions,
-                            public detail::shared_memory_functions<basic_primary<Cluster>> {
+                            public detail::shared_memory_functions<basic_primary<Cluster>>,
+                            public detail::broadcast_functions<basic_primary<Cluster>,
+                                                               typename Cluster::serializer_type> {
     using serializer_policy = typename Cluster::serializer_type;
 
 public:
@@ -279,6 +282,7 @@ public:
 private:
     using table = detail::message_table<worker, serializer_policy>;
     friend class detail::shared_memory_functions<basic_primary>;
+    friend class detail::broadcast_functions<basic_primary, serializer_policy>;
 
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {
@@ -325,6 +329,7 @@ private:
         };
     }
 
+    const auto& hub() noexcept { return core_.hub_; }
     std::shared_ptr<detail::shared_region> open_region(const detail::share_message& asked,
                                                        std::error_code& error) {
         const auto* found = core_.regions_.find_or_create(asked, error);

@@ -2,6 +2,7 @@
 #ifndef CLUSTER_SELF_HPP
 #define CLUSTER_SELF_HPP
 
+#include "detail/broadcast_functions.hpp"
 #include "detail/loop_functions.hpp"
 #include "detail/self_core.hpp"
 #include "detail/shared_memory_functions.hpp"
@@ -35,7 +36,8 @@ class basic_self final
     : private detail::self_core,
       public detail::message_endpoint<basic_self<Cluster>, typename Cluster::serializer_type>,
       public detail::loop_functions,
-      public detail::shared_memory_functions<basic_self<Cluster>> {
+      public detail::shared_memory_functions<basic_self<Cluster>>,
+      public detail::broadcast_functions<basic_self<Cluster>, typename Cluster::serializer_type> {
     using core = detail::self_core;
     using serializer = typename Cluster::serializer_type;
     using endpoint = detail::message_endpoint<basic_self, serializer>;
@@ -185,6 +187,7 @@ public:
 private:
     friend class detail::message_endpoint<basic_self, serializer>;
     friend class detail::shared_memory_functions<basic_self>;
+    friend class detail::broadcast_functions<basic_self, serializer>;
 
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {
@@ -194,6 +197,7 @@ private:
                  once);
     }
 
+    const auto& hub() noexcept { return this->hub_; }
     void on_user_frame(detail::frame& arrived) override { this->receive(arrived); }
     void on_unhandled(const unhandled_message_info& info) {
         this->events_.unhandled_message.emit(info);

@@ -11,6 +11,7 @@
 #include "../shutdown_options.hpp"
 #include "../stats.hpp"
 #include "../supervision.hpp"
+#include "broadcast_hub.hpp"
 #include "datagram_set.hpp"
 #include "hand_out.hpp"
 #include "replacements.hpp"
@@ -91,6 +92,7 @@ public:
     emitter<const address&> backlog_clipped_;
     stream_set streams_;
     region_table regions_;
+    std::shared_ptr<broadcast_hub> hub_ = std::make_shared<broadcast_hub>(loop_);
 
     void setup(const fork_options& options) {
         fill_defaults();
@@ -177,6 +179,7 @@ private:
     }
     void on_relay(worker_core& from, frame& arrived);
     void on_share(worker_core& from, const frame& arrived); // primary_sharing.hpp
+    void on_broadcast(worker_core& from, const frame& arrived);
     void follow(worker_core& dead, const restart_decision& decision, const exit_report& report);
     std::vector<std::uint32_t> end_companions(const worker_core& dead,
                                               restart_decision::scope affects);
@@ -447,6 +450,11 @@ inline void primary_core::on_worker_frame(worker_core& from, frame& arrived) {
     case frame_kind::share:
         on_share(from, arrived);
         break;
+    case frame_kind::join:
+    case frame_kind::leave:
+    case frame_kind::post:
+        on_broadcast(from, arrived);
+        break;
     default:
         break;
     }
@@ -665,6 +673,7 @@ inline void primary_core::on_worker_dead(worker_core& one) {
     restart_decision decision;
     bool companion = restarts_.expects(one.id());
     bool covered = has_other(one) || restarts_.holds(one.slot());
+    hub_->forget(one.channel_);
     replacements_.on_dead(one); // may end a reload, whose callback comes later
     if (one.decided_) {         // and perhaps followed
         bool gave_up = one.decided_->what == restart_decision::action::give_up;

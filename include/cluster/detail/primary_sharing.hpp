@@ -4,6 +4,7 @@
 
 #include "primary_core.hpp"
 
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -31,6 +32,23 @@ inline void primary_core::on_share(worker_core& from, const frame& arrived) {
         std::move(memory),
         {},
         true);
+}
+
+inline void primary_core::on_broadcast(worker_core& from, const frame& arrived) {
+    auto number = arrived.header.sequence;
+    if (arrived.header.kind == frame_kind::leave) {
+        hub_->on_leave(from.channel_, number);
+    } else if (arrived.header.kind == frame_kind::post) {
+        if (auto error = hub_->on_post(from.channel_, arrived)) {
+            from.emit(event::error, error);
+        }
+    } else {
+        std::string_view name{reinterpret_cast<const char*>(arrived.payload.data()),
+                              arrived.payload.size()};
+        if (!hub_->on_join(from.channel_, number, name)) {
+            from.on_violation(errc::bad_frame);
+        }
+    }
 }
 
 } // namespace detail

@@ -9,6 +9,7 @@
 #include "../net/listener.hpp"
 #include "../net/server.hpp"
 #include "../net/stream.hpp"
+#include "broadcast_hub.hpp"
 #include "control_page.hpp"
 #include "datagram_set.hpp"
 #include "flush_at_exit.hpp"
@@ -145,6 +146,7 @@ public:
     event_loop& loop_;
     stream_set streams_;
     channel channel_;
+    std::shared_ptr<broadcast_hub> hub_ = std::make_shared<broadcast_hub>(loop_, &channel_);
 
 protected:
     ~self_core() {
@@ -488,6 +490,11 @@ inline void self_core::on_frame(frame& arrived) {
             close();
         } else {
             begin_to_leave();
+        }
+        break;
+    case frame_kind::post:
+        if (auto error = hub_->on_post(channel_, arrived)) {
+            events_.error.emit(error);
         }
         break;
     case frame_kind::message:
