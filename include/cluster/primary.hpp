@@ -332,7 +332,8 @@ private:
     const auto& hub() noexcept { return core_.hub_; }
     std::shared_ptr<detail::shared_region> open_region(const detail::share_message& asked,
                                                        std::error_code& error) {
-        const auto* found = core_.regions_.find_or_create(asked, error);
+        const auto* found =
+            core_.regions_.find_or_create(asked, detail::region_table::asker::primary, error);
         return found == nullptr ? nullptr : found->region;
     }
 

@@ -22,9 +22,11 @@ using cluster::detail::region_table;
 using cluster::detail::share_message;
 using cluster::detail::shared_region;
 
-std::error_code ask(region_table& table, const share_message& asked) {
+using asker = region_table::asker;
+
+std::error_code ask(region_table& table, const share_message& asked, asker by = asker::primary) {
     std::error_code error;
-    bool found = table.find_or_create(asked, error) != nullptr;
+    bool found = table.find_or_create(asked, by, error) != nullptr;
     CHECK(found == !error);
     return error;
 }
@@ -108,10 +110,10 @@ TEST_SUITE("detail/shared_region") {
     TEST_CASE("a name means one region to all who say the same of it") {
         region_table table;
         std::error_code error;
-        const auto* first = table.find_or_create({"a", 1, 10, 40}, error);
+        const auto* first = table.find_or_create({"a", 1, 10, 40}, asker::worker, error);
         REQUIRE(first != nullptr);
-        CHECK(table.find_or_create({"a", 1, 10, 40}, error) == first);
-        CHECK(table.find_or_create({"b", 1, 10, 40}, error) != first);
+        CHECK(table.find_or_create({"a", 1, 10, 40}, asker::worker, error) == first);
+        CHECK(table.find_or_create({"b", 1, 10, 40}, asker::primary, error) != first);
         CHECK(ask(table, {"a", 2, 10, 40}) == errc::conflicting_type);
         CHECK(ask(table, {"a", 1, 11, 40}) == errc::conflicting_type);
         CHECK(ask(table, {"a", 1, 10, 44}) == errc::conflicting_type);
@@ -126,8 +128,14 @@ TEST_SUITE("detail/shared_region") {
         CHECK(!ask(table, {std::string(255, 'x'), 1, 1, 1}));
         CHECK(ask(table, {"huge", 1, 1, ~std::uint64_t{0}}) == std::errc::not_enough_memory);
         CHECK(ask(table, {"huge", 1, 1, region_table::most_bytes}) == std::errc::not_enough_memory);
+        CHECK(ask(table, {"huge", 1, 1, region_table::most_bytes / 2}, asker::worker) ==
+              std::errc::not_enough_memory);
         for (std::size_t i = 1; i != region_table::most_regions; ++i) {
-            CHECK(!ask(table, {"name " + std::to_string(i), 1, 1, 1}));
+            bool half = i < region_table::most_regions / 2;
+            share_message asked{"name " + std::to_string(i), 1, 1, 1};
+            CHECK(ask(table, asked, asker::worker) ==
+                  (half ? std::error_code{} : std::make_error_code(std::errc::no_space_on_device)));
+            CHECK(!ask(table, asked));
         }
         CHECK(ask(table, {"one more", 1, 1, 1}) == std::errc::no_space_on_device);
         CHECK(!ask(table, {"name 1", 1, 1, 1}));

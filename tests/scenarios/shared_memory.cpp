@@ -246,7 +246,35 @@ void kill_writers(const char* name) {
     CHECK(map.size() == count);
 }
 
+// A worker that asks for all there is gets half of it; the primary can go on.
+void ask_for_too_much(const char* name) {
+    std::size_t baseline = 0;
+    std::size_t descriptors = 0;
+    bool asked = false;
+    run_case<cluster::process_cluster>(
+        name,
+        [&](auto& primary) {
+            baseline = scenario::open_descriptors();
+            auto& hostile = primary.fork(
+                {.executable = FIXTURE_HOSTILE_WORKER, .arguments = {"share-too-much"}});
+            hostile.on(cluster::event::exit, [&](const cluster::exit_status& status) {
+                CHECK(status.success());
+                descriptors = scenario::open_descriptors();
+                auto mine = primary.template shared<int>("mine", 1000);
+                asked = mine.size() == 1000;
+            });
+        },
+        [](auto&) {});
+    CHECK(asked);
+    CHECK(descriptors > baseline);
+    CHECK(descriptors <= baseline + 128);
+}
+
 } // namespace
+
+TEST_CASE("shared memory: a worker that asks for too much leaves the primary its half") {
+    ask_for_too_much("shared memory: a worker that asks for too much leaves the primary its half");
+}
 
 TEST_CASE("shared memory: workers count in one map and in one set of counters") {
     count_by_name<cluster::process_cluster>(

@@ -19,7 +19,8 @@ inline void primary_core::on_share(worker_core& from, const frame& arrived) {
     std::error_code error = errc::bad_payload;
     descriptor_list memory;
     if (decode_wire(arrived.payload, asked)) {
-        if (const auto* found = regions_.find_or_create(asked, error)) {
+        if (const auto* found =
+                regions_.find_or_create(asked, region_table::asker::worker, error)) {
             memory = descriptor_list{std::vector<int>{found->descriptor.get()}};
         }
     }

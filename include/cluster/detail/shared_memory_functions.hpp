@@ -30,7 +30,8 @@ namespace detail {
 /// does. Errors: `errc::conflicting_type` when the name is in use for another type or size,
 /// `std::errc::invalid_argument` (no name, no elements), `filename_too_long` (more than 255 bytes),
 /// `not_enough_memory` (all together more than 64 GiB), `no_space_on_device` (more than 256 names),
-/// `errc::channel_closed`, and what the system says.
+/// `errc::channel_closed`, and what the system says. Half of these limits is for names that the
+/// primary asks for first, so that no worker can use up what it needs.
 template <typename Derived>
 class shared_memory_functions {
 public:

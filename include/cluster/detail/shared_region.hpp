@@ -105,7 +105,7 @@ private:
 };
 
 /// The memory of a cluster by its names, in the primary, which keeps it for as long as it lives.
-/// Whoever asks may be hostile: what it can use up is bounded.
+/// A worker that asks may be hostile: what all of them can use up is half of what there may be.
 class region_table {
 public:
     static constexpr std::size_t longest_name = 255;
@@ -118,8 +118,10 @@ public:
         unique_fd descriptor;
     };
 
+    enum class asker : unsigned char { primary, worker };
+
     /// Finds what the name stands for, or makes it. \returns null and `error`.
-    const entry* find_or_create(const share_message& asked, std::error_code& error) {
+    const entry* find_or_create(const share_message& asked, asker by, std::error_code& error) {
         error = check(asked);
         if (error) {
             return nullptr;
@@ -132,11 +134,12 @@ public:
                 return same ? each.get() : nullptr;
             }
         }
-        if (entries_.size() == most_regions) {
+        const unsigned share = by == asker::worker ? 2 : 1;
+        if (entries_.size() >= most_regions / share) {
             error = std::make_error_code(std::errc::no_space_on_device);
             return nullptr;
         }
-        if (asked.bytes > most_bytes - bytes_) {
+        if (bytes_ > most_bytes / share || asked.bytes > most_bytes / share - bytes_) {
             error = std::make_error_code(std::errc::not_enough_memory);
             return nullptr;
         }
