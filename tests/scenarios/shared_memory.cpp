@@ -219,7 +219,7 @@ void kill_writers(const char* name) {
             map = primary.template shared_map<std::uint32_t, consistent>("map", 50);
             primary.on(cluster::event::exit, [&](auto&, const cluster::exit_status& status) {
                 CHECK(status.signal() == SIGKILL);
-                whole += is_whole(map, ++killed) ? 1 : 0;
+                whole += is_whole(map, ++killed) ? 1U : 0U;
                 if (killed <= rounds) {
                     primary.fork();
                 }

@@ -95,7 +95,7 @@ TEST_SUITE("shared_memory/shared_map") {
         std::map<std::uint32_t, std::uint64_t> model;
         std::mt19937 random{1};
         for (std::uint64_t i = 0; i != 50'000; ++i) {
-            std::uint32_t key = random() % keys;
+            auto key = static_cast<std::uint32_t>(random() % keys);
             switch (random() % 4) {
             case 0:
                 CHECK(map.erase(key) == (model.erase(key) == 1));
@@ -183,7 +183,7 @@ TEST_SUITE("shared_memory/shared_map") {
             writers.emplace_back([map, t]() mutable {
                 std::mt19937 random{t};
                 for (std::uint64_t i = 0; i != 20'000; ++i) {
-                    std::uint32_t key = random() % (keys + 5);
+                    auto key = static_cast<std::uint32_t>(random() % (keys + 5));
                     if (key >= keys && random() % 2 == 0) {
                         map.erase(key);
                     } else {

@@ -169,7 +169,7 @@ void kill_at_every_part_of(const operation& what) {
         CAPTURE(last);
         auto now = number_at(fresh.map, what.touched);
         CHECK((now == what.before || now == what.after));
-        done += now == what.after ? 1 : 0;
+        done += now == what.after ? 1U : 0U;
         check_readable(fresh.map, what.touched);
         check_writable(fresh.map);
     }

@@ -190,15 +190,19 @@ private:
                       sizeof(std::atomic<std::uint64_t>) == 8,
                   "the table is shared between processes");
 
-    struct guard {
-        explicit guard(shared_table& table) noexcept : table{table} {
-            if (table.header_->lock.lock(me)) {
-                table.repair();
+    class guard {
+    public:
+        explicit guard(shared_table& table) noexcept : table_{table} {
+            if (table_.header_->lock.lock(me_)) {
+                table_.repair();
             }
         }
-        ~guard() { table.header_->lock.unlock(me); }
-        shared_table& table;
-        const std::uint32_t me = os::thread_number();
+        guard(guard&&) = delete;
+        ~guard() { table_.header_->lock.unlock(me_); }
+
+    private:
+        shared_table& table_;
+        const std::uint32_t me_ = os::thread_number();
     };
 
     struct place {
