@@ -15,7 +15,7 @@ using cluster::errc;
 
 static_assert(std::is_error_code_enum_v<errc>);
 static_assert(static_cast<int>(errc::channel_closed) == 1);
-static_assert(static_cast<int>(errc::has_threads) == 22);
+static_assert(static_cast<int>(errc::conflicting_type) == 23);
 
 } // namespace
 
@@ -31,7 +31,7 @@ TEST_SUITE("error") {
 
     TEST_CASE("every value has a sentence of its own") {
         std::set<std::string> sentences;
-        for (int value = 1; value <= static_cast<int>(errc::has_threads); ++value) {
+        for (int value = 1; value <= static_cast<int>(errc::conflicting_type); ++value) {
             const std::string sentence = cluster::error_category().message(value);
             CHECK(sentence.find("unknown") == std::string::npos);
             CHECK(sentences.insert(sentence).second);

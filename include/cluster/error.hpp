@@ -37,6 +37,7 @@ enum class errc {
     program_is_script,    ///< a worker's program file begins with #!, and is started by descriptor
     uncaught_exception,   ///< an exception has left the function of a worker that is a thread
     has_threads,          ///< a process with several threads cannot be forked
+    conflicting_type,     ///< the name stands for shared memory of another type or size
 };
 
 namespace detail {
@@ -84,6 +85,8 @@ namespace detail {
         return "an exception has left the worker's function";
     case errc::program_is_script:
         return "the program file is a script now, which cannot be a worker of this program";
+    case errc::conflicting_type:
+        return "the name is already in use for another type or another size";
     case errc::bad_descriptor:
         return "the descriptor is not of the expected kind";
     case errc::has_threads:

@@ -80,7 +80,7 @@ template <typename Cluster>
 class basic_self;
 
 template <typename Serializer = serialization::binary>
-class basic_message_port;
+class basic_program_port;
 template <typename Serializer = serialization::binary>
 class basic_child_program;
 template <typename Serializer = serialization::binary>

@@ -42,7 +42,7 @@ namespace detail {
 /// in common. `Derived` says what becomes of a message that nobody handles or that cannot be decoded.
 ///
 /// `PassesObjects`: messages between threads of one process travel as the objects that they are.
-template <typename Derived, typename Serializer, bool PassesObjects>
+template <typename Derived, typename Serializer, bool PassesObjects = false>
 class message_endpoint {
 public:
     /// Sends a message, with a descriptor if wanted (a connection, a listener, any unique_fd),

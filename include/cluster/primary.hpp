@@ -2,8 +2,10 @@
 #ifndef CLUSTER_PRIMARY_HPP
 #define CLUSTER_PRIMARY_HPP
 
+#include "detail/broadcast_functions.hpp"
 #include "detail/loop_functions.hpp"
 #include "detail/primary_core.hpp"
+#include "detail/shared_memory_functions.hpp"
 #include "event.hpp"
 #include "fork_options.hpp"
 #include "fwd.hpp"
@@ -99,7 +101,11 @@ private:
 /// Everything from the thread that runs it, which is also the thread that starts workers; post()
 /// and stop() from any. A call that cannot be made in this role does not exist here.
 template <typename Cluster>
-class basic_primary final : private detail::cluster_policies, public detail::loop_functions {
+class basic_primary final : private detail::cluster_policies,
+                            public detail::loop_functions,
+                            public detail::shared_memory_functions<basic_primary<Cluster>>,
+                            public detail::broadcast_functions<basic_primary<Cluster>,
+                                                               typename Cluster::serializer_type> {
     using serializer_policy = typename Cluster::serializer_type;
 
 public:
@@ -306,6 +312,8 @@ private:
     using table = detail::message_table<worker,
                                         serializer_policy,
                                         detail::passes_objects<typename Cluster::backend_type>()>;
+    friend class detail::shared_memory_functions<basic_primary>;
+    friend class detail::broadcast_functions<basic_primary, serializer_policy>;
 
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {
@@ -350,6 +358,14 @@ private:
                 f();
             }
         };
+    }
+
+    const auto& hub() noexcept { return core_.hub_; }
+    std::shared_ptr<detail::shared_region> open_region(const detail::share_message& asked,
+                                                       std::error_code& error) {
+        const auto* found =
+            core_.regions_.find_or_create(asked, detail::region_table::asker::primary, error);
+        return found == nullptr ? nullptr : found->region;
     }
 
     void claim() {

@@ -2,8 +2,10 @@
 #ifndef CLUSTER_SELF_HPP
 #define CLUSTER_SELF_HPP
 
+#include "detail/broadcast_functions.hpp"
 #include "detail/loop_functions.hpp"
 #include "detail/self_core.hpp"
+#include "detail/shared_memory_functions.hpp"
 #include "event.hpp"
 #include "fwd.hpp"
 #include "messaging.hpp"
@@ -35,7 +37,9 @@ class basic_self final
       public detail::message_endpoint<basic_self<Cluster>,
                                       typename Cluster::serializer_type,
                                       detail::passes_objects<typename Cluster::backend_type>()>,
-      public detail::loop_functions {
+      public detail::loop_functions,
+      public detail::shared_memory_functions<basic_self<Cluster>>,
+      public detail::broadcast_functions<basic_self<Cluster>, typename Cluster::serializer_type> {
     using core = detail::self_core;
     using serializer = typename Cluster::serializer_type;
     static constexpr bool passes_objects = detail::passes_objects<typename Cluster::backend_type>();
@@ -198,6 +202,8 @@ public:
 
 private:
     friend class detail::message_endpoint<basic_self, serializer, passes_objects>;
+    friend class detail::shared_memory_functions<basic_self>;
+    friend class detail::broadcast_functions<basic_self, serializer>;
 
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {
@@ -207,6 +213,7 @@ private:
                  once);
     }
 
+    const auto& hub() noexcept { return this->hub_; }
     void on_user_frame(detail::frame& arrived) override { this->receive(arrived); }
     void on_unhandled(const unhandled_message_info& info) {
         this->events_.unhandled_message.emit(info);

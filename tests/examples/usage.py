@@ -252,6 +252,17 @@ def worker_of(pid):
         return title.read().decode().split("worker ")[1].split(",")[0]
 
 
+def shared_memory(program):
+    assert program.wait(PATIENCE) == 0
+    assert program.stdout.read() == "800000\n"
+
+
+def shared_metrics(program):
+    assert program.wait(PATIENCE) == 0
+    lines = sorted(program.stdout.read().splitlines())
+    assert lines == ["12 squared is 144, of 20 in the cache", "crashes 5", "hits 80", "misses 20"], lines
+
+
 def handles(program):
     for _ in range(4):
         with connect(9000) as connection:
@@ -317,7 +328,8 @@ CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, Non
           "03_restart_strategies": (restart_strategies, None),
           "04_zero_downtime": (zero_downtime, 8000),
           "05_scheduling": (scheduling, 8000), "http_server": (http_server, None),
-          "sticky_chat": (sticky_chat, 8000),
+          "sticky_chat": (sticky_chat, 8000), "08_shared_memory": (shared_memory, None),
+          "shared_metrics": (shared_metrics, None),
           "09_handles": (handles, 9000), "10_child_process": (child_process, None), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
 
 

@@ -132,6 +132,10 @@ std::vector<hostile_way> violations() {
         {{"online-twice"}, bad_frame, killed},
         {{"online-garbage"}, bad_frame, killed},
         {{"protocol"}, other_version, killed},
+        {{"join-nothing"}, bad_frame, killed},
+        {{"join-long"}, bad_frame, killed},
+        {{"join-twice"}, bad_frame, killed},
+        {{"join-everything"}, bad_frame, killed},
     };
     for (const char* length : {"0xffffffff", "0x7fffffff", "0x80000000", "0x04000001"}) {
         all.push_back({{"length", length}, too_large, killed});
@@ -173,6 +177,8 @@ std::vector<hostile_way> tolerated() {
         {{"listen-garbage"}, "", "exit code 0"},
         {{"listen-nothing"}, "", "exit code 0"},
         {{"listen-length"}, "", "exit code 0"},
+        {{"share-garbage"}, "", "exit code 0"},
+        {{"share-nothing"}, "", "exit code 0"},
         {{"bind-file"}, "", "exit code 0"},
         {{"bind-descriptor"}, "", "exit code 0"},
         {{"unknown-answers"}, "", "exit code 0"},

@@ -11,7 +11,7 @@
 #include "../fwd.hpp"
 #include "../serialization/binary.hpp"
 #include "../unique_fd.hpp"
-#include "message_port.hpp"
+#include "program_port.hpp"
 
 #include <string>
 #include <system_error>
@@ -52,7 +52,7 @@ private:
 /// A program may be a cluster's primary and have a parent as well; a worker has none but its
 /// primary.
 template <typename Serializer>
-class basic_parent_channel final : public basic_message_port<Serializer> {
+class basic_parent_channel final : public basic_program_port<Serializer> {
 public:
     /// Whether this process was started by fork_program() and nobody has taken the channel yet.
     [[nodiscard]] static bool exists() {
@@ -62,7 +62,7 @@ public:
     /// \throws std::system_error: `errc::bad_descriptor` without a channel, `errc::protocol_mismatch`
     /// when the parent is of another version or has another serializer.
     explicit basic_parent_channel(event_loop& loop)
-        : basic_message_port<Serializer>{loop, detail::direction::to_worker},
+        : basic_program_port<Serializer>{loop, detail::direction::to_worker},
           flusher_{this->channel_, true} {
         auto error = exists() ? this->join(std::move(detail::parent_link::instance().channel))
                               : make_error_code(errc::bad_descriptor);

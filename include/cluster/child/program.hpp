@@ -11,7 +11,7 @@
 #include "../serialization/binary.hpp"
 #include "../serialization/concept.hpp"
 #include "child.hpp"
-#include "message_port.hpp"
+#include "program_port.hpp"
 #include "spawn_options.hpp"
 
 #include <system_error>
@@ -26,7 +26,7 @@ namespace detail {
 template <typename Serializer>
 class program_core final : public child_core {
 public:
-    using port_type = basic_message_port<Serializer>;
+    using port_type = basic_program_port<Serializer>;
 
     explicit program_core(event_loop& loop)
         : child_core{loop},
@@ -67,7 +67,7 @@ private:
 /// from. What it sent before it ended arrives before event::exit, between them event::disconnect.
 template <typename Serializer>
 class basic_child_program : public child {
-    using port_type = basic_message_port<Serializer>;
+    using port_type = basic_program_port<Serializer>;
 
 public:
     template <typename Reply>

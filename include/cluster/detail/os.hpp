@@ -16,6 +16,7 @@
 #    include "os/linux/datagram.hpp"
 #    include "os/linux/files.hpp"
 #    include "os/linux/fork.hpp"
+#    include "os/linux/futex.hpp"
 #    include "os/linux/memory.hpp"
 #    include "os/linux/pipe.hpp"
 #    include "os/linux/poller.hpp"

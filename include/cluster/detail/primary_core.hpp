@@ -11,6 +11,7 @@
 #include "../shutdown_options.hpp"
 #include "../stats.hpp"
 #include "../supervision.hpp"
+#include "broadcast_hub.hpp"
 #include "datagram_set.hpp"
 #include "hand_out.hpp"
 #include "replacements.hpp"
@@ -19,6 +20,7 @@
 #include "server_set.hpp"
 #include "shared_datagram.hpp"
 #include "shared_listener.hpp"
+#include "shared_region.hpp"
 #include "shutdown_ladder.hpp"
 #include "worker_core.hpp"
 
@@ -90,6 +92,8 @@ public:
     emitter<const address&> listener_repaired_;
     emitter<const address&> backlog_clipped_;
     stream_set streams_;
+    region_table regions_;
+    std::shared_ptr<broadcast_hub> hub_ = std::make_shared<broadcast_hub>(loop_);
 
     void setup(const fork_options& options) {
         fill_defaults();
@@ -179,6 +183,8 @@ private:
         return !shutting_down() && (paused_ || (supervision_.hold_when_empty && !hold_over_));
     }
     void on_relay(worker_core& from, frame& arrived);
+    void on_share(worker_core& from, const frame& arrived); // primary_sharing.hpp
+    void on_broadcast(worker_core& from, const frame& arrived);
     void follow(worker_core& dead, const restart_decision& decision, const exit_report& report);
     std::vector<std::uint32_t> end_companions(const worker_core& dead,
                                               restart_decision::scope affects);
@@ -482,6 +488,14 @@ inline void primary_core::on_worker_frame(worker_core& from, frame& arrived) {
     case frame_kind::relay:
         on_relay(from, arrived);
         break;
+    case frame_kind::share:
+        on_share(from, arrived);
+        break;
+    case frame_kind::join:
+    case frame_kind::leave:
+    case frame_kind::post:
+        on_broadcast(from, arrived);
+        break;
     default:
         break;
     }
@@ -700,6 +714,7 @@ inline void primary_core::on_worker_dead(worker_core& one) {
     restart_decision decision;
     bool companion = restarts_.expects(one.id());
     bool covered = has_other(one) || restarts_.holds(one.slot());
+    hub_->forget(one.channel_);
     replacements_.on_dead(one); // may end a reload, whose callback comes later
     if (one.decided_) {         // and perhaps followed
         bool gave_up = one.decided_->what == restart_decision::action::give_up;
@@ -886,6 +901,7 @@ inline void primary_core::end_all() noexcept {
 } // namespace v0
 } // namespace cluster
 
+#include "primary_sharing.hpp"
 #include "primary_stats.hpp"
 #include "primary_supervision.hpp"
 

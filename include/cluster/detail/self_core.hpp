@@ -10,12 +10,14 @@
 #include "../net/listener.hpp"
 #include "../net/server.hpp"
 #include "../net/stream.hpp"
+#include "broadcast_hub.hpp"
 #include "control_page.hpp"
 #include "datagram_set.hpp"
 #include "flush_at_exit.hpp"
 #include "lifetime.hpp"
 #include "listen_addresses.hpp"
 #include "server_set.hpp"
+#include "shared_region.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -122,6 +124,7 @@ public:
     datagram_socket& bind_datagram(const datagram_options& options,
                                    datagram_socket::message_handler handler,
                                    std::error_code& error);
+    std::shared_ptr<shared_region> open_region(const share_message& asked, std::error_code& error);
     server& serve(listener socket, server::connection_handler handler) {
         auto& made = server_set::add(std::move(socket), std::move(handler));
         now_listening(made, false);
@@ -153,6 +156,7 @@ public:
     event_loop& loop_;
     stream_set streams_;
     channel channel_;
+    std::shared_ptr<broadcast_hub> hub_ = std::make_shared<broadcast_hub>(loop_, &channel_);
 
 protected:
     /// fork_options::data. \throws std::system_error
@@ -548,6 +552,11 @@ inline void self_core::on_frame(frame& arrived) {
             begin_to_leave();
         }
         break;
+    case frame_kind::post:
+        if (auto error = hub_->on_post(channel_, arrived)) {
+            events_.error.emit(error);
+        }
+        break;
     case frame_kind::message:
     case frame_kind::request:
     case frame_kind::reply:
@@ -705,5 +714,6 @@ inline void self_core::on_server_ready(server& which) noexcept {
 } // namespace cluster
 
 #include "self_datagrams.hpp"
+#include "self_sharing.hpp"
 
 #endif // CLUSTER_DETAIL_SELF_CORE_HPP

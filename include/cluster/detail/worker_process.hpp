@@ -105,7 +105,8 @@ private:
     void on_ready(os::io) { look(); }
 
     void look() {
-        if (ends_group_ && child_ && os::waits_to_be_reaped(pid_)) { // afterwards the number is anybody's
+        if (ends_group_ && child_ &&
+            os::waits_to_be_reaped(pid_)) { // afterwards the number is anybody's
             os::signal_group(pid_, SIGKILL);
         }
         if (auto info = child_ ? child_->try_wait() : std::nullopt) {

@@ -100,7 +100,7 @@ public:
 
     /// Whether something waits to be read, the end included.
     [[nodiscard]] bool has_input() const noexcept {
-        return dispatch_hook_.linked() || os::wait_for(socket_.get(), false, 0);
+        return dispatch_hook_.linked() || os::wait_for(descriptor(), false, 0);
     }
 
     /// The user's messages, requests and replies, with the bytes of their payloads.
@@ -111,6 +111,23 @@ public:
         std::uint64_t bytes_received = 0;
     };
     [[nodiscard]] const counters& counted() const noexcept { return counters_; }
+
+    /// Whether the loop reads: at once so when the channel opens. While it does not, the peer's
+    /// frames wait, only wait() takes some, and the channel's end is not noticed.
+    void read(bool on) noexcept {
+        reading_ = on;
+        if (!is_open()) {
+            return;
+        }
+        if (watch_.active()) {
+            watch_for(blocked_);
+        } else if (on) { // stopped at the peer's end
+            watch_.start<&channel::on_ready>(loop_, descriptor(), os::io::readable, *this);
+        }
+        if (on) {
+            loop_.at_turn_end(dispatch_hook_);
+        }
+    }
 
     /// Whether the open channel keeps its loop running.
     void keep_alive(bool on) noexcept { watch_.keep_alive(on); }
@@ -209,9 +226,9 @@ public:
 
     /// Blocks until a frame arrives for which `wanted(header)` holds and hands it to `take`; other
     /// frames keep their order and are delivered later by the loop.
-    /// \returns false when the channel ended first.
+    /// \returns false when the channel ended first, or at the deadline.
     template <typename Wanted, typename Take>
-    bool wait(Wanted wanted, Take take);
+    bool wait(Wanted wanted, Take take, time_point deadline = time_point::max());
 
     /// Closes at once: what was not sent is dropped, what was not read is lost.
     void close() noexcept;
@@ -252,12 +269,26 @@ private:
         return behind ? send_result::queued : send_result::ok;
     }
 
+    // An hour at most: it fits everywhere, and who waits looks again.
+    static std::chrono::milliseconds time_until(time_point deadline) noexcept {
+        using std::chrono::milliseconds;
+        auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
+        return left < milliseconds{0}
+                   ? milliseconds{0}
+                   : (left < std::chrono::hours{1} ? left : std::chrono::hours{1});
+    }
+
     void complete(send_completion completion, std::error_code result) {
         if (completion) {
             loop_.defer([call = std::move(completion), result]() mutable { call(result); });
         }
     }
 
+    void watch_for(bool writable) noexcept {
+        auto reading = reading_ ? os::io::readable : os::io::none;
+        bool tells_room = writable && !link_; // whose descriptor tells everything by being readable
+        watch_.update(tells_room ? reading | os::io::writable : reading);
+    }
     void on_ready(os::io what);
     void flush_now() { blocked_ ? void() : flush(); }
     void drained() { owner_.on_channel_drained(); }
@@ -293,6 +324,7 @@ private:
     std::deque<waiting_completion> completions_;
     bool blocked_ = false;
     bool broken_ = false; // writing failed; reading goes on to the end
+    bool reading_ = true;
     bool wants_drain_ = false;
 
     byte_buffer in_;
@@ -312,7 +344,10 @@ inline void channel::on_ready(os::io what) {
         blocked_ = false;
         flush();
     }
-    if (!is_open() || !((what & os::io::readable) || (what & os::io::hangup))) {
+    if (is_open() && !reading_ && (what & os::io::hangup)) {
+        watch_.stop(); // else it would be told again and again
+    }
+    if (!is_open() || !reading_ || !((what & os::io::readable) || (what & os::io::hangup))) {
         return;
     }
     auto got = receive();
@@ -424,12 +459,12 @@ inline void channel::dispatch() {
         channel& self;
         bool armed = true;
         ~resume() {
-            if (armed && self.is_open()) {
+            if (armed && self.is_open() && self.reading_) {
                 self.loop_.at_turn_end(self.dispatch_hook_);
             }
         }
     } guard{*this};
-    while (is_open()) {
+    while (is_open() && reading_) {
         frame arrived;
         if (!kept_.empty()) {
             auto stored = std::move(kept_.front());
@@ -461,27 +496,30 @@ inline void channel::dispatch() {
 }
 
 template <typename Wanted, typename Take>
-bool channel::wait(Wanted wanted, Take take) {
-    flush_blocking(std::chrono::milliseconds::max());
+bool channel::wait(Wanted wanted, Take take, time_point deadline) {
+    bool endless = deadline == time_point::max();
+    flush_blocking(endless ? std::chrono::milliseconds::max() : time_until(deadline));
     while (is_open()) {
         frame arrived;
         errc fault{};
         auto state = next(arrived, fault);
         if (state == parsed::violation) { // the loop finds it, too, and reports it
-            loop_.at_turn_end(dispatch_hook_);
+            read(true);
             return false;
         }
         if (state == parsed::need_more) {
-            os::wait_for(descriptor(), false, -1);
+            auto left = endless ? -1 : static_cast<int>(time_until(deadline).count());
+            bool in_time = os::wait_for(descriptor(), false, left) || left != 0;
             if (link_) {
                 link_.clear();
             }
             auto got = receive();
             if (!got.would_block() && (got.error != 0 || got.bytes == 0)) {
-                if (!kept_.empty()) {
-                    loop_.at_turn_end(dispatch_hook_);
-                }
+                read(true);
                 return false; // the loop will see the end, too
+            }
+            if (got.would_block() && !in_time) {
+                return false;
             }
             continue;
         }
@@ -542,7 +580,7 @@ inline void channel::flush_link() {
 
 inline void channel::retry_later() {
     blocked_ = true; // a limit of the system, not of the peer: try again shortly
-    watch_.update(os::io::readable);
+    watch_for(false);
     retry_.cancel();
     retry_ = loop_.after(std::chrono::milliseconds{10}, [this] {
         blocked_ = false;
@@ -568,7 +606,7 @@ inline void channel::flush() noexcept {
                    : os::send(socket_.get(), bytes);
         if (result.would_block()) {
             blocked_ = true;
-            watch_.update(os::io::readable | os::io::writable);
+            watch_for(true);
             return;
         }
         if (result.error == ETOOMANYREFS || result.error == ENOBUFS || result.error == ENOMEM) {
@@ -597,7 +635,7 @@ inline void channel::sent(std::size_t bytes) {
     }
     if (out_.empty()) {
         out_.shrink(high_water_mark);
-        watch_.update(os::io::readable);
+        watch_for(false);
         if (std::exchange(wants_drain_, false)) { // not from here: we are inside send() or worse
             loop_.at_turn_end(drain_hook_);
         }
@@ -612,7 +650,7 @@ inline void channel::write_failed() noexcept {
     for (auto& each : std::exchange(completions_, {})) {
         complete(std::move(each.call), errc::channel_closed);
     }
-    watch_.update(os::io::readable);
+    watch_for(false);
 }
 
 inline void channel::flush_blocking(std::chrono::milliseconds limit) noexcept {

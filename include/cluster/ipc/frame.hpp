@@ -48,6 +48,7 @@ enum class frame_kind : std::uint8_t {
     announce_result,  // the primary knows that this worker leaves on purpose
     refork,           // a copy of the worker as it is now starts others from now on
     lent_connections, // to a thread: the numbers of descriptors that stay the primary's until taken
+    share_result,     // the answer to `share`: an error, or the memory
     // worker to primary
     online,
     listen,
@@ -58,7 +59,11 @@ enum class frame_kind : std::uint8_t {
     ready,    // it can do its work (type 1: it will say so)
     announce, // leaves on purpose
     relay,    // a message for another worker (sequence: its id) or all others (0)
+    share,    // asks for memory by its name
+    join,     // takes part in what is posted under a name; sequence: what it calls it
+    leave,    // no longer (sequence: as at `join`)
     // both
+    post, // to all others who take part; sequence: as the worker called it at `join`
     message,
     request,
     reply,
@@ -120,8 +125,17 @@ constexpr frame_rule rule_for(frame_kind kind) noexcept {
     case frame_kind::ready:
     case frame_kind::announce:
         return {-1, 0, 0};
+    case frame_kind::share_result:
+        return {1, -1, 4096};
+    case frame_kind::share:
+    case frame_kind::join:
+        return {-1, 0, 4096};
+    case frame_kind::leave:
+        return {-1, 0, 0};
     case frame_kind::relay:
         return {-1, 1, any_length};
+    case frame_kind::post:
+        return {0, 0, any_length};
     case frame_kind::message:
     case frame_kind::request:
     case frame_kind::reply:

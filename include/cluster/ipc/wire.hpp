@@ -120,7 +120,22 @@ struct listen_result_message {
     std::uint8_t mode = 0; // accept_mode
 };
 
-inline std::error_code error_of(const listen_result_message& result) noexcept {
+/// Either side asks the primary for memory that all who use the name share.
+struct share_message {
+    std::string name;
+    std::uint32_t layout = 0; // what it is: all who use the name must say the same
+    std::uint64_t count = 0;
+    std::uint64_t bytes = 0;
+};
+
+/// The answer; with the memory unless there is an error.
+struct share_result_message {
+    std::int32_t system_error = 0;
+    std::int32_t library_error = 0;
+};
+
+template <typename Result>
+std::error_code error_of(const Result& result) noexcept {
     if (result.system_error != 0) {
         return {result.system_error, std::system_category()};
     }
@@ -128,7 +143,8 @@ inline std::error_code error_of(const listen_result_message& result) noexcept {
                                      : std::error_code{};
 }
 
-inline void set_error(listen_result_message& result, std::error_code error) noexcept {
+template <typename Result>
+void set_error(Result& result, std::error_code error) noexcept {
     if (error.category() == make_error_code(errc::bad_frame).category()) {
         result.library_error = error.value();
     } else {

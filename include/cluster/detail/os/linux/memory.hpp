@@ -5,12 +5,14 @@
 #include "../../../unique_fd.hpp"
 #include "fd.hpp"
 
+#include <cerrno>
 #include <cstddef>
 #include <system_error>
 #include <utility>
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 namespace cluster {
@@ -41,6 +43,11 @@ public:
     /// Zeroed memory of `size` bytes and the descriptor that others map it by.
     static shared_mapping
     create(std::size_t size, unique_fd& descriptor, std::error_code& error) noexcept {
+        rlimit most{};
+        if (::getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur < size) {
+            error = {EFBIG, std::system_category()}; // ftruncate would raise SIGXFSZ
+            return {};
+        }
         descriptor.reset(::memfd_create("cluster", MFD_CLOEXEC | MFD_ALLOW_SEALING));
         if (!descriptor || ::ftruncate(descriptor.get(), static_cast<off_t>(size)) != 0 ||
             ::fcntl(descriptor.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) !=

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef CLUSTER_CHILD_MESSAGE_PORT_HPP
-#define CLUSTER_CHILD_MESSAGE_PORT_HPP
+#ifndef CLUSTER_CHILD_PROGRAM_PORT_HPP
+#define CLUSTER_CHILD_PROGRAM_PORT_HPP
 
 #include "../event.hpp"
 #include "../event_loop.hpp"
@@ -18,16 +18,16 @@ inline namespace v0 {
 /// fork_program() makes the parent's, parent_channel is the child's. Everything from the loop's
 /// thread; nothing blocks, unless it says so, and nothing throws because the other side is gone.
 template <typename Serializer>
-class basic_message_port
+class basic_program_port
     : public detail::port_core,
-      public detail::message_endpoint<basic_message_port<Serializer>, Serializer> {
-    using endpoint = detail::message_endpoint<basic_message_port, Serializer>;
+      public detail::message_endpoint<basic_program_port<Serializer>, Serializer> {
+    using endpoint = detail::message_endpoint<basic_program_port, Serializer>;
 
 public:
     template <typename Reply>
     using responder = basic_responder<Reply, Serializer>;
 
-    basic_message_port(event_loop& loop, detail::direction incoming)
+    basic_program_port(event_loop& loop, detail::direction incoming)
         : detail::port_core{loop, incoming, Serializer::name},
           endpoint{loop, this->channel_, nullptr} {}
 
@@ -51,7 +51,7 @@ public:
     }
 
 private:
-    friend class detail::message_endpoint<basic_message_port, Serializer>;
+    friend class detail::message_endpoint<basic_program_port, Serializer>;
 
     template <typename Event, typename F>
     subscription add(Event which, F&& handler, bool once) {
@@ -72,4 +72,4 @@ private:
 } // namespace v0
 } // namespace cluster
 
-#endif // CLUSTER_CHILD_MESSAGE_PORT_HPP
+#endif // CLUSTER_CHILD_PROGRAM_PORT_HPP
