@@ -252,6 +252,12 @@ def worker_of(pid):
         return title.read().decode().split("worker ")[1].split(",")[0]
 
 
+def backends(program):
+    assert program.wait(PATIENCE) == 0
+    answers = [line.split(": ")[1] for line in program.stdout.read().splitlines()]
+    assert sorted(answers) == ["1346269", "832040"], answers
+
+
 def shared_memory(program):
     assert program.wait(PATIENCE) == 0
     assert program.stdout.read() == "800000\n"
@@ -327,6 +333,8 @@ def udp_echo(program):
 CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, None),
           "03_restart_strategies": (restart_strategies, None),
           "04_zero_downtime": (zero_downtime, 8000),
+          "06_backends": (backends, None), "06_backends_fork": (backends, None),
+          "06_backends_thread": (backends, None),
           "05_scheduling": (scheduling, 8000), "http_server": (http_server, None),
           "sticky_chat": (sticky_chat, 8000), "08_shared_memory": (shared_memory, None),
           "shared_metrics": (shared_metrics, None),
