@@ -12,14 +12,6 @@ using cluster::fork_options;
 using cluster::stdio;
 using cluster::detail::merge;
 
-static_assert(stdio::inherit != stdio::ignore);
-static_assert(stdio::pipe != stdio::ignore);
-static_assert(!stdio::pipe.is_descriptor());
-static_assert(stdio::descriptor(0).is_descriptor());
-static_assert(stdio::descriptor(5).descriptor() == 5);
-static_assert(stdio::descriptor(5) == stdio::descriptor(5));
-static_assert(!stdio::descriptor(-1).is_descriptor());
-
 /// Options in which nothing is at its default.
 fork_options full(const std::string& mark, int number) {
     fork_options all;
@@ -78,6 +70,16 @@ std::string names(const fork_options& of) {
 } // namespace
 
 TEST_SUITE("fork_options") {
+    TEST_CASE("what a descriptor becomes is a value") {
+        CHECK(stdio::inherit != stdio::ignore);
+        CHECK(stdio::pipe != stdio::ignore);
+        CHECK_FALSE(stdio::pipe.is_descriptor());
+        CHECK(stdio::descriptor(0).is_descriptor());
+        CHECK(stdio::descriptor(5).descriptor() == 5);
+        CHECK(stdio::descriptor(5) == stdio::descriptor(5));
+        CHECK_FALSE(stdio::descriptor(-1).is_descriptor());
+    }
+
     TEST_CASE("what is left at its default is taken from the settings") {
         auto settings = full("a", 1);
         auto merged = merge(settings, {});

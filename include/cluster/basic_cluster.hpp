@@ -143,7 +143,8 @@ private:
         static_assert(std::is_copy_constructible_v<WorkerMain>,
                       "run: a worker's function must be copyable with this backend; capture a "
                       "std::shared_ptr instead of what cannot be copied.");
-        if constexpr (std::is_invocable_v<WorkerMain&, self_type&>) {
+        if constexpr (std::is_invocable_v<WorkerMain&, self_type&> &&
+                      std::is_copy_constructible_v<WorkerMain>) {
             primary().entry_ = std::make_shared<const detail::worker_entry>(
                 [this, worker_main](unique_fd channel, detail::worker_surroundings where) {
                     auto main = worker_main;

@@ -203,13 +203,18 @@ private:
     template <typename Message>
     send_result send_object(Message&& message, handle descriptor, send_completion completion) {
         using type = message_type_of<std::remove_cvref_t<Message>>;
-        static_assert(std::is_constructible_v<type, Message&&>,
+        constexpr bool can = std::is_constructible_v<type, Message&&>;
+        static_assert(can,
                       "send: this message cannot be copied; move it: send(std::move(message)).");
-        return channel_of_messages_.send_value(
-            {0, frame_kind::moved, 0, message_id<type>(), 0},
-            std::make_unique<moved<type>>(std::forward<Message>(message)),
-            descriptor_list{descriptor.release()},
-            std::move(completion));
+        if constexpr (can) {
+            return channel_of_messages_.send_value(
+                {0, frame_kind::moved, 0, message_id<type>(), 0},
+                std::make_unique<moved<type>>(std::forward<Message>(message)),
+                descriptor_list{descriptor.release()},
+                std::move(completion));
+        } else {
+            return send_result::closed;
+        }
     }
 
     Derived& derived() noexcept { return static_cast<Derived&>(*this); }

@@ -142,17 +142,15 @@ public:
     /// is not taken, and everything stays as it was. \returns why it could not be asked
     template <typename Backend = typename Cluster::backend_type>
     std::error_code refork(worker& warmed) {
-        static_assert(
-            requires(Backend& b, unique_fd& fd) { b.prepare_refork(fd); },
-            "refork: only workers of cluster::backend::fork share their memory.");
-        unique_fd theirs;
-        if (!warmed.is_connected()) {
-            return errc::worker_gone;
-        }
-        auto error = backend_.prepare_refork(theirs);
-        if (!error) {
-            warmed.channel_.send_control({0, detail::frame_kind::refork, 0, 0, 0},
-                                         detail::descriptor_list{std::move(theirs)});
+        constexpr bool can = requires(Backend& b, unique_fd& fd) { b.prepare_refork(fd); };
+        static_assert(can, "refork: only workers of cluster::backend::fork share their memory.");
+        std::error_code error = errc::worker_gone;
+        if constexpr (can) {
+            unique_fd theirs;
+            if (warmed.is_connected() && !(error = backend_.prepare_refork(theirs))) {
+                warmed.channel_.send_control({0, detail::frame_kind::refork, 0, 0, 0},
+                                             detail::descriptor_list{std::move(theirs)});
+            }
         }
         return error;
     }
