@@ -257,6 +257,19 @@ TEST_SUITE("channels/message_port") {
         CHECK(!pair.one.is_open());
     }
 
+    TEST_CASE("a port that its own handlers hold goes when the other end closes") {
+        two_ports pair;
+        auto held = std::make_shared<notes>(std::move(pair.other));
+        std::weak_ptr<notes> watched = held;
+        held->on_message([held](const note&) { held->send({}); });
+        held->on_close([held] { CHECK(!held->is_open()); });
+        held.reset();
+        CHECK(!watched.expired());
+        pair.one.close();
+        pair.loop.run();
+        CHECK(watched.expired());
+    }
+
     TEST_CASE("a handler that throws loses no later message") {
         two_ports pair;
         std::uint32_t sum = 0;

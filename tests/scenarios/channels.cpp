@@ -84,7 +84,9 @@ void worker_to_worker(const char* name, bool killed) {
             primary.on_message([&, killed](const got& message) {
                 said = message;
                 if (message.text.empty() && killed) {
-                    primary.workers().find(3)->kill(SIGKILL);
+                    if constexpr (Cluster::backend_type::separate_memory) {
+                        primary.workers().find(3)->kill(SIGKILL);
+                    }
                 } else if (message.text.empty()) {
                     primary.workers().find(3)->disconnect();
                 } else {
@@ -254,4 +256,28 @@ TEST_CASE("channels: what one posts reaches four workers and the primary but not
 TEST_CASE("channels: who leaves a broadcast channel gets nothing more and the others do") {
     broadcast_members_go<cluster::process_cluster>(
         "channels: who leaves a broadcast channel gets nothing more and the others do");
+}
+
+TEST_CASE("channels: the end of a message channel goes to a thread") {
+    primary_and_worker<cluster::thread_cluster>(
+        "channels: the end of a message channel goes to a thread");
+}
+
+TEST_CASE("channels: an end goes from thread to thread and its closing is noticed") {
+    worker_to_worker<cluster::thread_cluster>(
+        "channels: an end goes from thread to thread and its closing is noticed", false);
+}
+
+TEST_CASE("channels: what one posts reaches four threads and the primary but not itself") {
+    broadcast_to_all<cluster::thread_cluster>(
+        "channels: what one posts reaches four threads and the primary but not itself");
+}
+
+TEST_CASE("channels: a thread that leaves a broadcast channel gets nothing more") {
+    broadcast_members_go<cluster::thread_cluster>(
+        "channels: a thread that leaves a broadcast channel gets nothing more");
+}
+
+TEST_CASE("channels: copies of the primary have them all") {
+    broadcast_to_all<cluster::prefork_cluster>("channels: copies of the primary have them all");
 }

@@ -126,6 +126,28 @@ void pass_the_turn(const char* name) {
     CHECK(turns == workers * rounds);
 }
 
+// Threads get the primary's own mapping, not one more.
+void same_address(const char* name) {
+    std::uintptr_t seen = 0;
+    std::uintptr_t mine = 0;
+    run_case<cluster::thread_cluster>(
+        name,
+        [&](auto& primary) {
+            auto memory = primary.template shared<int>("memory", 1);
+            mine = reinterpret_cast<std::uintptr_t>(memory.data());
+            primary.on_message([&, memory](auto& from, const done& message) {
+                seen = std::stoul(message.text);
+                from.disconnect();
+            });
+            primary.fork();
+        },
+        [](auto& self) {
+            auto memory = self.template shared<int>("memory", 1);
+            self.send(done{0, std::to_string(reinterpret_cast<std::uintptr_t>(memory.data()))});
+        });
+    CHECK(seen == mine);
+}
+
 // The memory outlives the worker that made it, and a handle outlives the cluster.
 template <typename Cluster>
 void outlives(const char* name) {
@@ -303,4 +325,37 @@ TEST_CASE("shared memory: workers wait for each other on an atomic") {
 TEST_CASE("shared memory: it outlives its worker and with a handle its cluster") {
     outlives<cluster::process_cluster>(
         "shared memory: it outlives its worker and with a handle its cluster");
+}
+
+TEST_CASE("shared memory: eight threads and 100'000 increments each make 800'000") {
+    count_together<cluster::thread_cluster>(
+        "shared memory: eight threads and 100'000 increments each make 800'000");
+}
+
+TEST_CASE("shared memory: eight copies and 100'000 increments each make 800'000") {
+    count_together<cluster::prefork_cluster>(
+        "shared memory: eight copies and 100'000 increments each make 800'000");
+}
+
+TEST_CASE("shared memory: a name has one type and one size among threads too") {
+    name_conflicts<cluster::thread_cluster>(
+        "shared memory: a name has one type and one size among threads too");
+}
+
+TEST_CASE("shared memory: threads wait for each other on an atomic") {
+    pass_the_turn<cluster::thread_cluster>(
+        "shared memory: threads wait for each other on an atomic");
+}
+
+TEST_CASE("shared memory: threads count in one map and in one set of counters") {
+    count_by_name<cluster::thread_cluster>(
+        "shared memory: threads count in one map and in one set of counters");
+}
+
+TEST_CASE("shared memory: it outlives the thread that made it") {
+    outlives<cluster::thread_cluster>("shared memory: it outlives the thread that made it");
+}
+
+TEST_CASE("shared memory: threads and the primary have one mapping") {
+    same_address("shared memory: threads and the primary have one mapping");
 }

@@ -20,6 +20,7 @@
 #include <optional>
 #include <span>
 #include <system_error>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -80,7 +81,7 @@ public:
     }
 
     /// Calls `handler` with each message: `[](const T&)` or `[](const T&, cluster::handle)`, with a
-    /// descriptor that came along.
+    /// descriptor that came along. Handlers go when the channel is closed.
     template <typename F>
     subscription on_message(F&& handler) {
         if (!state_) {
@@ -246,12 +247,16 @@ private:
         }
 
         void end(std::error_code why) {
-            auto alive = self.lock();
-            loop.defer([alive] {});
+            loop.defer([alive = self.lock()] { alive->forget_handlers(); });
             link.close();
             if (!std::exchange(told, true)) {
                 closed.emit(why);
             }
+        }
+        // They may hold the port that they are the handlers of.
+        void forget_handlers() noexcept {
+            auto none = std::tuple{
+                std::exchange(messages, {}), std::exchange(closed, {}), std::exchange(drained, {})};
         }
         void end_later() {
             loop.defer([alive = self.lock()] { alive->end({}); });
