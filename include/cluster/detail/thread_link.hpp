@@ -179,7 +179,7 @@ public:
 private:
     static constexpr std::size_t capacity = 256 * 1024;
 
-    struct way {
+    struct one_way {
         std::mutex mutex;
         std::condition_variable room;
         thread_batch waiting;
@@ -187,7 +187,7 @@ private:
         bool closed = false;
     };
     struct shared {
-        std::array<way, 2> ways; // by the side that writes
+        std::array<one_way, 2> ways; // by the side that writes
         std::array<os::wakeup, 2> wake;
     };
 

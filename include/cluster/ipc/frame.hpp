@@ -32,7 +32,7 @@ namespace detail {
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
 /// The version of everything in this file; both sides must agree.
-inline constexpr std::uint32_t protocol_version = 4;
+inline constexpr std::uint32_t protocol_version = 5;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
