@@ -168,7 +168,8 @@ EVERY_MODEL_CASE("a server on several addresses has all of them or none") {
 TEST_CASE("the primary may listen on several addresses as well") {
     temporary_directory place;
     int answers = 0;
-    run_on<Backend, any_model>(
+    run_case<cluster::compose<any_model>>(
+        "the primary may listen on several addresses as well",
         [&](auto& primary) {
             std::error_code error;
             auto path = place / "socket";

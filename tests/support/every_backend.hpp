@@ -26,11 +26,16 @@
 
 namespace cluster_test {
 
-/// run_case() with the case that runs now; in a body, of which there is one for each backend.
+/// The name of the test case that runs now.
+inline const char* running_case() {
+    return doctest::getContextOptions()->currentTest->m_name;
+}
+
+/// run_case() for the case that runs now.
 template <typename Backend, typename... Policies, typename PrimaryMain, typename WorkerMain>
 int run_on(PrimaryMain primary_main, WorkerMain worker_main) {
     return run_case<cluster::compose<Backend, Policies...>>(
-        doctest::getContextOptions()->currentTest->m_name,
+        running_case(),
         std::move(primary_main),
         std::move(worker_main));
 }
