@@ -11,6 +11,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace cluster_test;
@@ -52,6 +53,7 @@ CLUSTER_CASE("scenario 52: a thousand workers leave nothing behind") {
     std::size_t descriptors_before = 0, threads_before = 0, memory_before = 0;
     std::size_t descriptors_after = 1, threads_after = 1, memory_after = 0;
     bool children_after = true;
+    std::thread{[] {}}.join(); // a sanitizer starts a thread of its own with the first one
     run_on<Backend>(
         [&](auto& primary) {
             descriptors_before = scenario::open_descriptors();
@@ -170,7 +172,9 @@ CLUSTER_CASE("scenario 52: ten thousand connections leave nothing behind") {
     REQUIRE(workers_before.size() == 2);
     REQUIRE(workers_after.size() == 2);
     for (std::size_t i = 0; i != 2; ++i) {
-        CHECK(workers_after[i].descriptors == workers_before[i].descriptors);
+        if (Backend::separate_memory) { // else each may see the other while that looks
+            CHECK(workers_after[i].descriptors == workers_before[i].descriptors);
+        }
         CHECK(workers_after[i].threads == workers_before[i].threads);
     }
     CHECK(resident_kib() < memory_before + 8 * 1024);

@@ -17,6 +17,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
@@ -35,13 +36,12 @@ inline const char* running_case() {
 template <typename Backend, typename... Policies, typename PrimaryMain, typename WorkerMain>
 int run_on(PrimaryMain primary_main, WorkerMain worker_main) {
     return run_case<cluster::compose<Backend, Policies...>>(
-        running_case(),
-        std::move(primary_main),
-        std::move(worker_main));
+        running_case(), std::move(primary_main), std::move(worker_main));
 }
 
 /// Ends the worker in which it is called, and not with success: one of its expectations was wrong.
 [[noreturn]] inline void fail_worker(int which) {
+    std::fprintf(stderr, "expectation %d of a worker was wrong\n", which); // a thread says no more
     throw std::logic_error{"expectation " + std::to_string(which) + " of a worker was wrong"};
 }
 inline void expect_in_worker(bool condition, int which) {
