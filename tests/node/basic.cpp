@@ -17,10 +17,9 @@ struct introduction {
 
 } // namespace
 
-EVERY_MODEL_CASE("test-cluster-basic") {
+EVERY_MODEL_CASE_ON(all_backends, "test-cluster-basic") {
     std::vector<std::string> events;
-    int code = run_case<any_model_cluster>(
-        "test-cluster-basic",
+    int code = run_on<Backend, any_model>(
         [&](auto& primary) {
             CHECK(primary.workers().empty());
             auto& worker = primary.fork();
@@ -82,12 +81,8 @@ EVERY_MODEL_CASE("test-cluster-basic") {
             });
         },
         [](auto& self) {
-            if (std::getenv("CLUSTER_WORKER") != nullptr) {
-                std::exit(2);
-            }
-            if (!self.is_connected() || self.exited_after_disconnect()) {
-                std::exit(3);
-            }
+            expect_in_worker(std::getenv("CLUSTER_WORKER") == nullptr, 2);
+            expect_in_worker(self.is_connected() && !self.exited_after_disconnect(), 3);
             self.listen({.host = "127.0.0.1"}, [](cluster::connection) {});
             self.send(introduction{self.id(), self.pid()});
         });

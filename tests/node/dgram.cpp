@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Workers that share datagram sockets.
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
 #include "../support/datagram.hpp"
+#include "../support/every_backend.hpp"
 #include "unshared.hpp"
 
 #include <chrono>
@@ -21,8 +21,6 @@ using cluster::datagram_socket;
 
 namespace {
 
-using shared_cluster = cluster::compose<cluster::scheduling::shared_socket>;
-
 constexpr auto local_host = "127.0.0.1";
 constexpr std::size_t workers = 4;
 constexpr std::size_t packets_per_worker = 10;
@@ -33,13 +31,6 @@ struct descriptor_number {
 struct received {
     std::uint32_t count;
 };
-
-/// Leaves the worker with a code that says which of its expectations was wrong.
-void expect_in_worker(bool condition, int code) {
-    if (!condition) {
-        std::exit(code);
-    }
-}
 
 /// Takes its ten datagrams, tells, and leaves. One at a time: those that it does not want are for
 /// the others.
@@ -93,11 +84,10 @@ struct packet_source {
 } // namespace
 
 // Node.js: test/parallel/test-cluster-child-index-dgram.js
-TEST_CASE("test-cluster-child-index-dgram") {
+CLUSTER_CASE("test-cluster-child-index-dgram") {
     std::vector<std::uint16_t> ports;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-child-index-dgram",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.fork();
             primary.on(cluster::event::listening,
@@ -125,10 +115,9 @@ TEST_CASE("test-cluster-child-index-dgram") {
 }
 
 // Node.js: test/parallel/test-cluster-dgram-1.js
-TEST_CASE("test-cluster-dgram-1") {
+CLUSTER_CASE("test-cluster-dgram-1") {
     bool over = false;
-    run_case<cluster::process_cluster>(
-        "test-cluster-dgram-1",
+    run_on<Backend>(
         [&](auto& primary) {
             using role = std::remove_reference_t<decltype(primary)>;
             auto made = std::make_shared<packet_source<role>>(primary);
@@ -140,12 +129,11 @@ TEST_CASE("test-cluster-dgram-1") {
 }
 
 // Node.js: test/parallel/test-cluster-dgram-2.js
-TEST_CASE("test-cluster-dgram-2") {
+CLUSTER_CASE("test-cluster-dgram-2") {
     std::size_t got = 0;
     std::size_t exits = 0;
     std::set<std::uint16_t> senders;
-    run_case<cluster::process_cluster>(
-        "test-cluster-dgram-2",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& socket = primary.bind({.host = local_host});
             socket.on_message([&](auto bytes, const cluster::address& from) {
@@ -155,15 +143,14 @@ TEST_CASE("test-cluster-dgram-2") {
                     primary.disconnect([&socket] { socket.close(); });
                 }
             });
-            auto port = std::to_string(socket.address().port());
-            primary.fork(workers, {.environment = {{"PRIMARY_PORT", port}}});
+            primary.fork(workers, {.data = socket.address().port()});
             primary.on(cluster::event::exit, [&](auto&, const cluster::exit_status& status) {
                 ++exits;
                 CHECK_MESSAGE(status.success(), status.to_string());
             });
         },
         [](auto& self) {
-            auto port = static_cast<std::uint16_t>(std::atoi(std::getenv("PRIMARY_PORT")));
+            auto port = self.template data<std::uint16_t>();
             auto& socket = self.bind({.host = local_host});
             self.every(std::chrono::milliseconds{1},
                        [&socket, port] { socket.send_to("hello world", loopback(port)); })
@@ -175,10 +162,9 @@ TEST_CASE("test-cluster-dgram-2") {
 }
 
 // Node.js: test/parallel/test-cluster-dgram-bind-fd.js
-TEST_CASE("test-cluster-dgram-bind-fd") {
+CLUSTER_CASE("test-cluster-dgram-bind-fd") {
     bool over = false;
-    run_case<cluster::process_cluster>(
-        "test-cluster-dgram-bind-fd",
+    run_on<Backend>(
         [&](auto& primary) {
             using role = std::remove_reference_t<decltype(primary)>;
             auto made = std::make_shared<packet_source<role>>(primary);
@@ -200,14 +186,13 @@ TEST_CASE("test-cluster-dgram-bind-fd") {
 }
 
 // Node.js: test/parallel/test-cluster-dgram-ipv6only.js
-TEST_CASE("test-cluster-dgram-ipv6only") {
+CLUSTER_CASE("test-cluster-dgram-ipv6only") {
     if (!has_ipv6()) {
         MESSAGE("skipped: no IPv6 here");
         return;
     }
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-dgram-ipv6only",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.fork();
             primary.on(cluster::event::exit, [&](auto&, const cluster::exit_status& status) {
@@ -232,11 +217,10 @@ TEST_CASE("test-cluster-dgram-ipv6only") {
 }
 
 // Node.js: test/parallel/test-cluster-dgram-reuse.js
-TEST_CASE("test-cluster-dgram-reuse") {
+CLUSTER_CASE("test-cluster-dgram-reuse") {
     std::vector<cluster::address> addresses;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-dgram-reuse",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.fork(2);
             primary.on(cluster::event::listening,
@@ -261,11 +245,10 @@ TEST_CASE("test-cluster-dgram-reuse") {
 }
 
 // Node.js: test/parallel/test-cluster-dgram-reuseport.js
-TEST_CASE("test-cluster-dgram-reuseport") {
+CLUSTER_CASE("test-cluster-dgram-reuseport") {
     int exits = 0;
     int ready = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-dgram-reuseport",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.fork();
             primary.on(cluster::event::listening, [] { FAIL_CHECK("the primary was asked"); });
@@ -287,8 +270,7 @@ TEST_CASE("test-cluster-dgram-reuseport") {
 }
 
 // Node.js: test/parallel/test-cluster-disconnect-unshared-udp.js
-TEST_CASE("test-cluster-disconnect-unshared-udp") {
-    cluster_test::disconnect_unshared<shared_cluster>(
-        "test-cluster-disconnect-unshared-udp",
+CLUSTER_CASE("test-cluster-disconnect-unshared-udp") {
+    disconnect_unshared<Backend, cluster::scheduling::shared_socket>(
         [](auto& self) { self.bind({}, [](auto, const auto&) {}); });
 }

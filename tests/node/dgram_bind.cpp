@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Datagram sockets: addresses that cannot be had, sockets that close early, ports that are shared.
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
 #include "../support/datagram.hpp"
+#include "../support/every_backend.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -25,18 +25,6 @@ std::uint16_t free_port() {
     return udp_client{cluster::address::ipv4({127, 87, 0, 2}, 0)}.address().port();
 }
 
-std::uint16_t port_from_environment(const char* name) {
-    const char* text = std::getenv(name);
-    return static_cast<std::uint16_t>(text == nullptr ? 0 : std::atoi(text));
-}
-
-/// Leaves the worker with a code that says which of its expectations was wrong.
-void expect_in_worker(bool condition, int code) {
-    if (!condition) {
-        std::exit(code);
-    }
-}
-
 struct bound {
     std::uint16_t port;
 };
@@ -44,6 +32,10 @@ struct refused {
     int code;
 };
 struct go_on {};
+struct two_ports {
+    std::uint16_t fixed;
+    std::uint16_t exclusive;
+};
 
 template <typename Primary>
 void count_clean_exits(Primary& primary, int& exits) {
@@ -58,14 +50,12 @@ void count_clean_exits(Primary& primary, int& exits) {
 // Node.js: test/parallel/test-dgram-bind-socket-close-before-cluster-reply.js
 // bind() returns with the answer, so that nothing can close before it: what is left is that a
 // socket whose bind failed may be closed and says nothing any more.
-TEST_CASE("test-dgram-bind-socket-close-before-cluster-reply") {
+CLUSTER_CASE("test-dgram-bind-socket-close-before-cluster-reply") {
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-dgram-bind-socket-close-before-cluster-reply",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& owner = primary.bind({.host = local_host});
-            auto port = std::to_string(owner.address().port());
-            primary.fork({.environment = {{"TAKEN_PORT", port}}});
+            primary.fork({.data = owner.address().port()});
             primary.on(cluster::event::listening, [] { FAIL_CHECK("the address was taken"); });
             count_clean_exits(primary, exits);
             primary.on(cluster::event::exit, [&owner] { owner.close(); });
@@ -73,11 +63,11 @@ TEST_CASE("test-dgram-bind-socket-close-before-cluster-reply") {
         [](auto& self) {
             std::error_code error;
             auto& socket = self.bind(
-                {.host = local_host, .port = port_from_environment("TAKEN_PORT")},
-                [](auto, const auto&) { std::exit(3); },
+                {.host = local_host, .port = self.template data<std::uint16_t>()},
+                [](auto, const auto&) { fail_worker(3); },
                 error);
-            socket.on_error([](auto, const auto&) { std::exit(4); });
-            socket.on_close([] { std::exit(5); });
+            socket.on_error([](auto, const auto&) { fail_worker(4); });
+            socket.on_close([] { fail_worker(5); });
             socket.close();
             expect_in_worker(error == std::errc::address_in_use, 6);
             expect_in_worker(!socket.is_open(), 7);
@@ -88,22 +78,20 @@ TEST_CASE("test-dgram-bind-socket-close-before-cluster-reply") {
 }
 
 // Node.js: test/parallel/test-dgram-cluster-bind-error.js
-TEST_CASE("test-dgram-cluster-bind-error") {
+CLUSTER_CASE("test-dgram-cluster-bind-error") {
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-dgram-cluster-bind-error",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& owner = primary.bind({.host = local_host});
-            auto port = std::to_string(owner.address().port());
-            primary.fork({.environment = {{"TAKEN_PORT", port}}});
+            primary.fork({.data = owner.address().port()});
             count_clean_exits(primary, exits);
             primary.on(cluster::event::exit, [&owner] { owner.close(); });
         },
         [](auto& self) {
-            auto port = port_from_environment("TAKEN_PORT");
+            auto port = self.template data<std::uint16_t>();
             try {
                 self.bind({.host = local_host, .port = port});
-                std::exit(3);
+                fail_worker(3);
             } catch (const std::system_error& thrown) {
                 expect_in_worker(thrown.code() == std::errc::address_in_use, 4);
                 auto where = "bind " + (local_host + (':' + std::to_string(port)));
@@ -118,11 +106,10 @@ TEST_CASE("test-dgram-cluster-bind-error") {
 // Node.js: test/parallel/test-dgram-cluster-close-during-bind.js
 // Closed in the turn in which it was bound: its handler is never called and the primary lets go of
 // the address.
-TEST_CASE("test-dgram-cluster-close-during-bind") {
+CLUSTER_CASE("test-dgram-cluster-close-during-bind") {
     int exits = 0;
     bool free_again = false;
-    run_case<cluster::process_cluster>(
-        "test-dgram-cluster-close-during-bind",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on_message([&](const bound& message) {
@@ -135,7 +122,8 @@ TEST_CASE("test-dgram-cluster-close-during-bind") {
             count_clean_exits(primary, exits);
         },
         [](auto& self) {
-            auto& socket = self.bind({.host = local_host}, [](auto, const auto&) { std::exit(3); });
+            auto& socket =
+                self.bind({.host = local_host}, [](auto, const auto&) { fail_worker(3); });
             auto at = socket.address();
             socket.send_to("to itself", at);
             socket.close();
@@ -146,12 +134,11 @@ TEST_CASE("test-dgram-cluster-close-during-bind") {
 }
 
 // Node.js: test/parallel/test-dgram-cluster-close-in-listening.js
-TEST_CASE("test-dgram-cluster-close-in-listening") {
+CLUSTER_CASE("test-dgram-cluster-close-in-listening") {
     constexpr int workers = 3;
     int exits = 0;
     int listening = 0;
-    run_case<cluster::process_cluster>(
-        "test-dgram-cluster-close-in-listening",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.fork(workers);
             primary.on(cluster::event::listening, [&](auto& worker, const cluster::address&) {
@@ -173,12 +160,11 @@ TEST_CASE("test-dgram-cluster-close-in-listening") {
 
 // Node.js: test/parallel/test-dgram-exclusive-implicit-bind.js
 // Two workers share a port; two that only send have one of their own each (`exclusive`).
-TEST_CASE("test-dgram-exclusive-implicit-bind") {
+CLUSTER_CASE("test-dgram-exclusive-implicit-bind") {
     int exits = 0;
     std::set<std::uint16_t> sources;
     std::set<std::string> senders;
-    run_case<cluster::process_cluster>(
-        "test-dgram-exclusive-implicit-bind",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& socket = primary.bind({.host = local_host});
             socket.on_message([&](auto bytes, const cluster::address& from) {
@@ -188,13 +174,13 @@ TEST_CASE("test-dgram-exclusive-implicit-bind") {
                     primary.disconnect([&socket] { socket.close(); });
                 }
             });
-            auto port = std::to_string(socket.address().port());
-            primary.fork(2, {.environment = {{"PRIMARY_PORT", port}}, .name = "bound"});
-            primary.fork(2, {.environment = {{"PRIMARY_PORT", port}}, .name = "sends only"});
+            auto port = socket.address().port();
+            primary.fork(2, {.name = "bound", .data = port});
+            primary.fork(2, {.name = "sends only", .data = port});
             count_clean_exits(primary, exits);
         },
         [](auto& self) {
-            auto to = loopback(port_from_environment("PRIMARY_PORT"));
+            auto to = loopback(self.template data<std::uint16_t>());
             bool alone = self.name() != "bound";
             auto& socket = self.bind({.host = local_host, .exclusive = alone});
             socket.send_to(std::to_string(self.id()), to);
@@ -204,10 +190,9 @@ TEST_CASE("test-dgram-exclusive-implicit-bind") {
 }
 
 // Node.js: test/parallel/test-dgram-unref-in-cluster.js
-TEST_CASE("test-dgram-unref-in-cluster") {
+CLUSTER_CASE("test-dgram-unref-in-cluster") {
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-dgram-unref-in-cluster",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.fork();
             count_clean_exits(primary, exits);
@@ -221,18 +206,13 @@ TEST_CASE("test-dgram-unref-in-cluster") {
 }
 
 // Node.js: test/sequential/test-dgram-bind-shared-ports.js
-TEST_CASE("test-dgram-bind-shared-ports") {
+CLUSTER_CASE("test-dgram-bind-shared-ports") {
     int exits = 0;
     std::vector<int> results;
     std::set<std::uint16_t> random_ports;
-    run_case<cluster::process_cluster>(
-        "test-dgram-bind-shared-ports",
+    run_on<Backend>(
         [&](auto& primary) {
-            auto fixed = free_port();
-            auto exclusive = free_port();
-            cluster::fork_options options{
-                .environment = {{"FIXED_PORT", std::to_string(fixed)},
-                                {"EXCLUSIVE_PORT", std::to_string(exclusive)}}};
+            cluster::fork_options options{.data = two_ports{free_port(), free_port()}};
             auto& first = primary.fork(options);
             primary.on_message([&random_ports](const bound& m) { random_ports.insert(m.port); });
             primary.on_message([&, options](auto& from, const refused& message) {
@@ -246,17 +226,13 @@ TEST_CASE("test-dgram-bind-shared-ports") {
             count_clean_exits(primary, exits);
         },
         [](auto& self) {
-            auto fixed = port_from_environment("FIXED_PORT");
+            auto [fixed, exclusive] = self.template data<two_ports>();
             auto& random = self.bind({.host = own_host});
             auto& shared = self.bind({.host = own_host, .port = fixed});
             expect_in_worker(random.address().port() != 0, 3);
             expect_in_worker(shared.address().port() == fixed, 4);
             std::error_code error;
-            self.bind({.host = own_host,
-                       .port = port_from_environment("EXCLUSIVE_PORT"),
-                       .exclusive = true},
-                      {},
-                      error);
+            self.bind({.host = own_host, .port = exclusive, .exclusive = true}, {}, error);
             self.send(bound{random.address().port()});
             self.send(refused{error.value()});
         });
@@ -269,17 +245,16 @@ TEST_CASE("test-dgram-bind-shared-ports") {
 
 // Node.js: test/known_issues/test-dgram-bind-shared-ports-after-port-0.js
 // A known issue there: the worker that names the port which another one got for 0 shares it.
-TEST_CASE("test-dgram-bind-shared-ports-after-port-0") {
+CLUSTER_CASE("test-dgram-bind-shared-ports-after-port-0") {
     int exits = 0;
     std::vector<cluster::address> addresses;
-    run_case<cluster::process_cluster>(
-        "test-dgram-bind-shared-ports-after-port-0",
+    run_on<Backend>(
         [&](auto& primary) {
-            primary.fork();
+            primary.fork({.data = std::uint16_t{0}});
             primary.on(cluster::event::listening, [&](auto&, const cluster::address& at) {
                 addresses.push_back(at);
                 if (addresses.size() == 1) {
-                    primary.fork({.environment = {{"FIXED_PORT", std::to_string(at.port())}}});
+                    primary.fork({.data = at.port()});
                 } else {
                     primary.disconnect();
                 }
@@ -287,7 +262,7 @@ TEST_CASE("test-dgram-bind-shared-ports-after-port-0") {
             count_clean_exits(primary, exits);
         },
         [](auto& self) {
-            auto port = port_from_environment("FIXED_PORT");
+            auto port = self.template data<std::uint16_t>();
             self.bind({.host = local_host, .port = port}, [](auto, const auto&) {});
         });
     REQUIRE(addresses.size() == 2);

@@ -14,11 +14,10 @@
 
 using namespace cluster_test;
 
-TEST_CASE("test-cluster-call-and-destroy") {
+CLUSTER_CASE("test-cluster-call-and-destroy") {
     int disconnected = 0;
     int exited = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-call-and-destroy",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::disconnect, [&] {
@@ -28,26 +27,23 @@ TEST_CASE("test-cluster-call-and-destroy") {
             });
             worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
                 ++exited;
-                CHECK((status.success() || status.signal() == SIGTERM));
+                CHECK((status.success() || status == after_kill<Backend>()));
                 CHECK(worker.exited_after_disconnect());
                 CHECK(worker.kill() == std::errc::no_such_process);
             });
         },
         [](auto& self) {
-            if (!self.is_connected()) {
-                std::exit(2);
-            }
+            expect_in_worker(self.is_connected(), 2);
             self.disconnect();
         });
     CHECK(disconnected == 1);
     CHECK(exited == 1);
 }
 
-TEST_CASE("test-cluster-disconnect-before-exit") {
+CLUSTER_CASE("test-cluster-disconnect-before-exit") {
     int told = 0;
     int exited = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-disconnect-before-exit",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::online, [&] { worker.disconnect(); });
@@ -66,11 +62,10 @@ TEST_CASE("test-cluster-disconnect-before-exit") {
     CHECK(told == 1);
 }
 
-TEST_CASE("test-cluster-disconnect-idle-worker") {
+CLUSTER_CASE("test-cluster-disconnect-idle-worker") {
     int told = 0;
     int exited = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-disconnect-idle-worker",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.fork(2);
             primary.on(cluster::event::exit, [&](auto& worker, const cluster::exit_status& status) {
@@ -92,10 +87,9 @@ TEST_CASE("test-cluster-disconnect-idle-worker") {
     CHECK(told == 1);
 }
 
-TEST_CASE("test-cluster-disconnect-with-no-workers") {
+CLUSTER_CASE("test-cluster-disconnect-with-no-workers") {
     int told = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-disconnect-with-no-workers",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.disconnect([&] { ++told; });
             CHECK(told == 0);
@@ -104,12 +98,11 @@ TEST_CASE("test-cluster-disconnect-with-no-workers") {
     CHECK(told == 1);
 }
 
-EVERY_MODEL_CASE("test-cluster-disconnect") {
+EVERY_MODEL_CASE_ON(all_backends, "test-cluster-disconnect") {
     static constexpr std::size_t worker_count = 8;
     static constexpr std::size_t server_count = 2;
     int finished = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-disconnect",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             struct progress {
                 int runs = 0;

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
+#include <memory>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -23,12 +23,11 @@ struct about_to_leave {};
 
 } // namespace
 
-TEST_CASE("test-cluster-concurrent-disconnect") {
+CLUSTER_CASE("test-cluster-concurrent-disconnect") {
     std::size_t count = std::max(4U, cluster::available_parallelism());
     std::size_t disconnected = 0;
     std::size_t exited = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-concurrent-disconnect",
+    run_on<Backend>(
         [&](auto& primary) {
             auto tell_all = [&primary](auto choose) {
                 std::size_t i = 0;
@@ -68,19 +67,17 @@ TEST_CASE("test-cluster-concurrent-disconnect") {
     CHECK(exited == count);
 }
 
-TEST_CASE("test-cluster-disconnect-exitedAfterDisconnect-race") {
+CLUSTER_CASE("test-cluster-disconnect-exitedAfterDisconnect-race") {
     char told = 'x';
     int exited = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-disconnect-exitedAfterDisconnect-race",
+    side_sockets<Backend> beside;
+    run_on<Backend>(
         [&](auto& primary) {
-            auto& worker = primary.fork({.extra = {cluster::stdio::pipe}});
+            auto& worker = primary.fork(beside.for_worker());
             worker.on_message([&](const about_to_leave&) {
                 // The worker's announcement is behind this message, and is not read before we
                 // return: meanwhile the worker's loop must not have told about the disconnect.
-                int fd = worker.pipe(4).native_handle();
-                CHECK(cluster::detail::os::wait_for(fd, false, -1));
-                CHECK(::read(fd, &told, 1) == 1);
+                told = beside.read();
             });
             worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
                 ++exited;
@@ -92,27 +89,26 @@ TEST_CASE("test-cluster-disconnect-exitedAfterDisconnect-race") {
             struct state {
                 bool told = false;
                 int turns = 0;
-                cluster::event_loop::task next;
             };
-            static state now;
-            self.on(cluster::event::disconnect, [] { now.told = true; });
+            auto now = std::make_shared<state>();
+            self.on(cluster::event::disconnect, [now] { now->told = true; });
             self.send(about_to_leave{});
             self.disconnect();
-            if (now.told || self.is_connected()) {
-                std::exit(2);
-            }
+            expect_in_worker(!now->told && !self.is_connected(), 2);
             struct step {
                 cluster::event_loop& loop;
+                int fd;
+                std::shared_ptr<state> now;
                 void operator()() const {
                     constexpr int turns = 20;
-                    if (++now.turns != turns) {
-                        loop.defer(step{loop});
-                    } else if (::write(4, now.told ? "y" : "n", 1) != 1) {
-                        std::exit(3);
+                    if (++now->turns != turns) {
+                        loop.defer(*this);
+                    } else {
+                        expect_in_worker(::write(fd, now->told ? "y" : "n", 1) == 1, 3);
                     }
                 }
             };
-            self.loop().defer(step{self.loop()});
+            self.loop().defer(step{self.loop(), self.template data<int>(), now});
         });
     CHECK(told == 'n');
     CHECK(exited == 1);
@@ -120,8 +116,7 @@ TEST_CASE("test-cluster-disconnect-exitedAfterDisconnect-race") {
 
 EVERY_MODEL_CASE("test-cluster-disconnect-leak") {
     std::vector<std::string> events;
-    run_case<any_model_cluster>(
-        "test-cluster-disconnect-leak",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::disconnect, [&] { events.push_back("worker disconnect"); });
@@ -136,18 +131,16 @@ EVERY_MODEL_CASE("test-cluster-disconnect-leak") {
             std::error_code error; // unlike in Node the worker learns that it comes too late
             self.listen(
                 {}, [](cluster::connection) {}, error);
-            if (error && error != cluster::errc::cancelled &&
-                error != cluster::errc::channel_closed) {
-                std::exit(2);
-            }
+            expect_in_worker(!error || error == cluster::errc::cancelled ||
+                                 error == cluster::errc::channel_closed,
+                             2);
         });
     CHECK(events == std::vector<std::string>{"worker disconnect", "worker exit", "exit"});
 }
 
 EVERY_MODEL_CASE("test-cluster-disconnect-race") {
     int exited = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-disconnect-race",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& first = primary.fork();
             first.on_message([&](const listening_now&) {
@@ -169,14 +162,13 @@ EVERY_MODEL_CASE("test-cluster-disconnect-race") {
                 self.send(listening_now{});
             } else if (error && error != cluster::errc::cancelled &&
                        error != cluster::errc::channel_closed) {
-                std::exit(2);
+                fail_worker(2);
             }
         });
     CHECK(exited == 2);
 }
 
 EVERY_MODEL_CASE("test-cluster-disconnect-unshared-tcp") {
-    cluster_test::disconnect_unshared<any_model_cluster>(
-        "test-cluster-disconnect-unshared-tcp",
+    disconnect_unshared<Backend, any_model>(
         [](auto& self) { self.listen({}, [](cluster::connection) {}); });
 }

@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -94,7 +95,19 @@ bool everybody_may_bind(std::uint16_t port) {
     return file && std::fscanf(file.get(), "%d", &start) == 1 && start <= port;
 }
 
-/// A process that listens on a UNIX path until the object dies.
+/// A socket that listens on a UNIX path and that no cluster knows of.
+struct path_socket {
+    explicit path_socket(const std::string& path)
+        : fd{cluster::detail::os::open_stream_socket(cluster::address_family::local)} {
+        namespace os = cluster::detail::os;
+        listens =
+            os::bind_to(fd.get(), cluster::address::local(path)) && os::listen_on(fd.get(), 1);
+    }
+    cluster::unique_fd fd;
+    bool listens = false;
+};
+
+/// A process that has one until the object dies.
 class path_holder {
 public:
     explicit path_holder(const std::string& path) {
@@ -123,12 +136,9 @@ public:
 
 private:
     [[noreturn]] static void hold(const std::string& path, int control) {
-        namespace os = cluster::detail::os;
-        auto fd = os::open_stream_socket(cluster::address_family::local);
+        path_socket socket{path};
         char end = 0;
-        bool listens =
-            os::bind_to(fd.get(), cluster::address::local(path)) && os::listen_on(fd.get(), 1);
-        if (listens && ::write(control, "y", 1) == 1) {
+        if (socket.listens && ::write(control, "y", 1) == 1) {
             static_cast<void>(::read(control, &end, 1) == 0);
         }
         ::_exit(0);
@@ -140,12 +150,11 @@ private:
 
 } // namespace
 
-TEST_CASE("test-cluster-accept-fail") {
+CLUSTER_CASE("test-cluster-accept-fail") {
     std::unique_ptr<no_descriptors_left> shortage;
     std::vector<std::string> answers;
     int questions = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-accept-fail",
+    run_on<Backend>(
         [&](auto& primary) {
             constexpr int most_questions = 10; // so often the loop has met the waiting connection
             auto& worker = primary.fork();
@@ -179,20 +188,20 @@ TEST_CASE("test-cluster-accept-fail") {
             });
         },
         [](auto& self) {
-            static std::size_t connections = 0;
-            self.listen({.host = "127.0.0.1"}, [&self](cluster::connection client) {
-                ++connections;
-                if (connections == 1) {
+            auto connections = std::make_shared<std::size_t>(0);
+            self.listen({.host = "127.0.0.1"}, [&self, connections](cluster::connection client) {
+                if (++*connections == 1) {
                     self.send(try_port{client.local().port()});
                 }
                 self.attach(std::move(client)).end("served");
             });
-            self.on_message([](auto& me, const how_many&) { me.send(served{connections}); });
+            self.on_message(
+                [connections](auto& me, const how_many&) { me.send(served{*connections}); });
         });
     CHECK(answers == std::vector<std::string>{"served", "served"});
 }
 
-TEST_CASE("test-cluster-bind-privileged-port") {
+CLUSTER_CASE("test-cluster-bind-privileged-port") {
     if (everybody_may_bind(privileged_port)) {
         MESSAGE("skipped: this system lets everybody bind port 42");
         return;
@@ -200,8 +209,7 @@ TEST_CASE("test-cluster-bind-privileged-port") {
     std::optional<without_privileges> nobody;
     std::optional<failure> told;
     bool listened = false;
-    int code = run_case<cluster::process_cluster>(
-        "test-cluster-bind-privileged-port",
+    int code = run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             nobody.emplace(); // it is the primary that binds
@@ -218,7 +226,7 @@ TEST_CASE("test-cluster-bind-privileged-port") {
             try {
                 self.listen({.host = "127.0.0.1", .port = privileged_port},
                             [](cluster::connection) {});
-                std::exit(2);
+                fail_worker(2);
             } catch (const std::system_error& error) {
                 self.send(failure{error.code().value(), error.what()});
             }
@@ -231,16 +239,16 @@ TEST_CASE("test-cluster-bind-privileged-port") {
     CHECK(told->text.find("127.0.0.1:42") != std::string::npos);
 }
 
-TEST_CASE("test-cluster-bind-twice") {
+CLUSTER_CASE("test-cluster-bind-twice") {
     // Two clusters of one program share nothing, like the two programs of Node's test.
-    cluster::process_cluster one{program::argc, program::argv};
-    cluster::process_cluster two{program::argc, program::argv, one.loop()};
+    cluster::compose<Backend> one{program::argc, program::argv};
+    cluster::compose<Backend> two{program::argc, program::argv, one.loop()};
     auto owner = [](auto& self) {
-        self.on_message([](auto&, const go_ahead&) { std::exit(0); });
+        self.on_message([](auto& me, const go_ahead&) { exit_worker(me, 0); });
         self.listen({.host = "127.0.0.1"}, [](cluster::connection) {});
     };
     auto latecomer = [](auto& self) {
-        self.on_message([](auto&, const go_ahead&) { std::exit(0); });
+        self.on_message([](auto& me, const go_ahead&) { exit_worker(me, 0); });
         self.on_message([](auto& me, const try_port& at) {
             std::error_code error;
             me.listen(
@@ -259,28 +267,39 @@ TEST_CASE("test-cluster-bind-twice") {
     int exited = 0;
     std::optional<failure> told;
     auto watch = [&](auto& primary) -> auto& {
-        primary.setup({.arguments = {"--worker-case", "test-cluster-bind-twice"}});
+        if constexpr (Backend::separate_memory) {
+            primary.setup({.arguments = {"--worker-case", "test-cluster-bind-twice"}});
+        }
         primary.on(cluster::event::exit, [&](const cluster::exit_status& status) {
             ++exited;
             CHECK_MESSAGE(status.success(), status.to_string());
         });
         return primary.fork();
     };
-    auto& first = watch(one.primary());
-    auto& second = watch(two.primary());
-    CHECK(first.id() == 1);
-    CHECK(second.id() == 1);
-    first.on(cluster::event::listening,
-             [&](const cluster::address& at) { second.send(try_port{at.port()}); });
-    second.on(cluster::event::listening, [] { FAIL_CHECK("the port is taken"); });
-    second.on_message([&](const failure& what) {
-        told = what;
-        first.send(go_ahead{});
-        second.send(go_ahead{});
-    });
+    auto both = [&](auto& first_primary, auto& second_primary) {
+        auto& first = watch(first_primary);
+        auto& second = watch(second_primary);
+        CHECK(first.id() == 1);
+        CHECK(second.id() == 1);
+        first.on(cluster::event::listening,
+                 [&](const cluster::address& at) { second.send(try_port{at.port()}); });
+        second.on(cluster::event::listening, [] { FAIL_CHECK("the port is taken"); });
+        second.on_message([&](const failure& what) {
+            told = what;
+            first.send(go_ahead{});
+            second.send(go_ahead{});
+        });
+    };
     auto watchdog = one.loop().after(patience(), [&] { one.loop().stop(-1); });
     watchdog.unref();
-    CHECK(one.run() == 0);
+    int code = one.run(
+        [&](auto& first_primary) {
+            int inner = two.run([&](auto& second_primary) { both(first_primary, second_primary); },
+                                latecomer);
+            CHECK(inner == 0); // it runs the loop of both
+        },
+        owner);
+    CHECK(code == 0);
     CHECK(exited == 2);
     REQUIRE(told);
     CHECK(told->code == EADDRINUSE);
@@ -290,11 +309,10 @@ EVERY_MODEL_CASE("test-cluster-eaccess") {
     std::optional<temporary_directory> place;
     std::vector<failure> told;
     std::vector<std::string> events;
-    run_case<any_model_cluster>(
-        "test-cluster-eaccess",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             place.emplace();
-            auto& worker = primary.fork({.environment = {{"CLUSTER_TEST_PATH", *place / "live"}}});
+            auto& worker = primary.fork({.data = *place / "live"});
             primary.on(cluster::event::fork, [&] { events.push_back("fork"); });
             primary.on(cluster::event::online, [&] { events.push_back("online"); });
             primary.on(cluster::event::listening, [&] { events.push_back("listening"); });
@@ -308,11 +326,11 @@ EVERY_MODEL_CASE("test-cluster-eaccess") {
             });
         },
         [](auto& self) {
-            std::string path = std::getenv("CLUSTER_TEST_PATH");
-            path_holder holder{path};
+            const auto& path = self.template data<std::string>();
+            std::conditional_t<Backend::separate_memory, path_holder, path_socket> holder{path};
             try {
                 self.listen({.path = path}, [](cluster::connection) {});
-                std::exit(2);
+                fail_worker(2);
             } catch (const std::system_error& error) {
                 self.send(failure{error.code().value(), error.what()});
             }
@@ -323,11 +341,10 @@ EVERY_MODEL_CASE("test-cluster-eaccess") {
     CHECK(told[0].text.find(*place / "live") != std::string::npos);
 }
 
-TEST_CASE("test-cluster-eaddrinuse") {
+CLUSTER_CASE("test-cluster-eaddrinuse") {
     std::vector<int> codes;
     int exited = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-eaddrinuse",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& owner = primary.listen(
                 {.host = "127.0.0.1"}, [](cluster::connection) { FAIL_CHECK("nobody connects"); });
@@ -409,4 +426,34 @@ TEST_CASE("test-cluster-ipc-throw") {
     CHECK(app.run() == 0);
     CHECK(answered == 1);
     CHECK(exited == 1);
+}
+
+// What a thread throws can be met by nobody: it is the worker's end, and an error in the primary.
+TEST_CASE("test-cluster-ipc-throw on threads") {
+    std::vector<std::string> events;
+    run_on<cluster::backend::thread>(
+        [&](auto& primary) {
+            auto& server = primary.listen({.host = "127.0.0.1"}, [](cluster::connection) {});
+            auto& worker = primary.fork({.data = server.address().port()});
+            worker.on(cluster::event::error, [&](const std::error_code& error) {
+                events.push_back("error");
+                CHECK(error == cluster::errc::uncaught_exception);
+            });
+            worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
+                events.push_back("exit");
+                CHECK(status == cluster::exit_status::exited(1));
+                CHECK(worker.report().diagnosis == "uncaught exception: taken");
+                CHECK(server.is_listening());
+                server.close();
+            });
+        },
+        [](auto& self) {
+            std::error_code error;
+            self.listen(
+                {.host = "127.0.0.1", .port = self.template data<std::uint16_t>()},
+                [](cluster::connection) {},
+                error);
+            throw std::runtime_error(error == std::errc::address_in_use ? "taken" : "no error");
+        });
+    CHECK(events == std::vector<std::string>{"error", "exit"});
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
+#include "../support/every_backend.hpp"
 #include "../support/temporary_directory.hpp"
 
 #include <cstdio>
@@ -156,14 +156,13 @@ TEST_CASE("test-cluster-fork-stdio") {
     CHECK(exited == 1);
 }
 
-TEST_CASE("test-cluster-fork-windowsHide") {
+CLUSTER_CASE("test-cluster-fork-windowsHide") {
     // Windows of consoles are of another system; what is left is that a silent worker works.
     int answers = 0;
     int exited = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-fork-windowsHide",
+    run_on<Backend>(
         [&](auto& primary) {
-            primary.setup({.silent = true});
+            primary.setup({.silent = Backend::separate_memory});
             auto& worker = primary.fork();
             worker.on(cluster::event::online, [&] { worker.send(window_question{42}); });
             worker.on_message([&](const window_answer& answer) {

@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: MIT
 // Connections that go with messages.
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
+#include "../support/every_backend.hpp"
 
-#include <csignal>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <span>
 #include <string>
 
@@ -29,11 +27,10 @@ const cluster::listen_options here{.host = "127.0.0.1"};
 } // namespace
 
 // Node.js: test/parallel/test-cluster-net-send.js
-TEST_CASE("test-cluster-net-send") {
+CLUSTER_CASE("test-cluster-net-send") {
     std::string result;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-net-send",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on_message([&](const std::string& text, cluster::handle passed) {
@@ -50,7 +47,7 @@ TEST_CASE("test-cluster-net-send") {
             });
             worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
                 ++exits;
-                CHECK(status.signal() == SIGTERM);
+                CHECK(status == after_kill<Backend>());
             });
         },
         [](auto& self) {
@@ -60,9 +57,7 @@ TEST_CASE("test-cluster-net-send") {
                 auto& stream = self.attach(std::move(accepted));
                 stream.on_data([](std::span<const std::byte>) {});
                 self.on_message([&stream](const std::string& text) {
-                    if (text != "got") {
-                        std::exit(3);
-                    }
+                    expect_in_worker(text == "got", 3);
                     stream.end("hello");
                 });
             });
@@ -74,14 +69,13 @@ TEST_CASE("test-cluster-net-send") {
 
 // Node.js: test/parallel/test-cluster-send-deadlock.js
 // More sockets than one message carries, on their way in both directions at the same time.
-TEST_CASE("test-cluster-send-deadlock") {
+CLUSTER_CASE("test-cluster-send-deadlock") {
     constexpr int count = 100;
     int accepted = 0;
     int returned = 0;
     int exits = 0;
     int open_clients = count; // in the worker
-    run_case<cluster::process_cluster>(
-        "test-cluster-send-deadlock",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             auto& server = primary.listen(here, [&](cluster::connection from) {
@@ -121,11 +115,10 @@ TEST_CASE("test-cluster-send-deadlock") {
 }
 
 // Node.js: test/parallel/test-cluster-send-handle-twice.js
-TEST_CASE("test-cluster-send-handle-twice") {
+CLUSTER_CASE("test-cluster-send-handle-twice") {
     std::string received;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-send-handle-twice",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on_message([&](const std::string& text, cluster::handle passed) {
@@ -151,11 +144,10 @@ TEST_CASE("test-cluster-send-handle-twice") {
 }
 
 // Node.js: test/parallel/test-cluster-send-socket-to-worker-http-server.js
-TEST_CASE("test-cluster-send-socket-to-worker-http-server") {
+CLUSTER_CASE("test-cluster-send-socket-to-worker-http-server") {
     std::string answer;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-send-socket-to-worker-http-server",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             auto& server = primary.listen(here, [&](cluster::connection from) {
@@ -185,9 +177,7 @@ TEST_CASE("test-cluster-send-socket-to-worker-http-server") {
                 });
             });
             self.on_message([&server](const std::string& text, cluster::handle passed) {
-                if (text != "socket" || !passed.is_connection()) {
-                    std::exit(3);
-                }
+                expect_in_worker(text == "socket" && passed.is_connection(), 3);
                 server->inject(passed.to_connection());
             });
         });

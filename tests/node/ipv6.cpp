@@ -6,7 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -19,12 +18,12 @@ constexpr std::size_t workers = 3;
 
 /// Three workers listen on [::] for IPv6 alone; the same port for IPv4 is somebody else's. That one
 /// comes first here, so that the system chooses a port that is free for both.
-void listen_ipv6_only(const char* name) {
+template <typename Backend>
+void listen_ipv6_only() {
     std::vector<cluster::address> addresses;
     std::vector<std::string> answers;
     std::size_t exits = 0;
-    run_case<any_model_cluster>(
-        name,
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& other = primary.listen({.host = "0.0.0.0"}, [&](cluster::connection client) {
                 primary.attach(std::move(client)).end("IPv4");
@@ -37,7 +36,7 @@ void listen_ipv6_only(const char* name) {
                     primary.disconnect();
                 }
             };
-            primary.fork(workers, {.environment = {{"SHARED_PORT", std::to_string(port)}}});
+            primary.fork(workers, {.data = port});
             primary.on(cluster::event::listening,
                        [&, port, answered](auto&, const cluster::address& at) {
                            addresses.push_back(at);
@@ -56,7 +55,7 @@ void listen_ipv6_only(const char* name) {
             });
         },
         [](auto& self) {
-            auto port = static_cast<std::uint16_t>(std::atoi(std::getenv("SHARED_PORT")));
+            auto port = self.template data<std::uint16_t>();
             self.listen({.host = "::", .port = port, .ipv6_only = true},
                         [&self](cluster::connection client) {
                             self.attach(std::move(client)).end("IPv6");
@@ -77,12 +76,12 @@ void listen_ipv6_only(const char* name) {
 } // namespace
 
 // Node.js: test/sequential/test-cluster-net-listen-ipv6only-none.js
-TEST_CASE("test-cluster-net-listen-ipv6only-none") {
+CLUSTER_CASE("test-cluster-net-listen-ipv6only-none") {
     if (!has_ipv6()) {
         MESSAGE("skipped: no IPv6 here");
         return;
     }
-    on_model("none", [] { listen_ipv6_only("test-cluster-net-listen-ipv6only-none"); });
+    on_model("none", listen_ipv6_only<Backend>);
 }
 
 // Node.js: test/sequential/test-cluster-net-listen-ipv6only-rr.js
@@ -91,5 +90,5 @@ EVERY_MODEL_CASE("test-cluster-net-listen-ipv6only-rr") {
         MESSAGE("skipped: no IPv6 here");
         return;
     }
-    listen_ipv6_only("test-cluster-net-listen-ipv6only-rr");
+    listen_ipv6_only<Backend>();
 }

@@ -1,16 +1,15 @@
 // SPDX-License-Identifier: MIT
-#include "../support/cluster_test.hpp"
+#include "../support/every_backend.hpp"
 
 #include <csignal>
 
 using namespace cluster_test;
 
 // Node.js: test/parallel/test-cluster-kill-disconnect.js
-TEST_CASE("test-cluster-kill-disconnect") {
+CLUSTER_CASE("test-cluster-kill-disconnect") {
     int disconnects = 0;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-kill-disconnect",
+    run_on<Backend>(
         [&](auto& primary) {
             for (const char* action : {"disconnect", "kill"}) {
                 auto& worker = primary.fork({.name = action});
@@ -37,10 +36,9 @@ TEST_CASE("test-cluster-kill-disconnect") {
 }
 
 // Node.js: test/parallel/test-cluster-kill-infinite-loop.js
-TEST_CASE("test-cluster-kill-infinite-loop") {
+CLUSTER_CASE_ON(processes_and_forks, "test-cluster-kill-infinite-loop") {
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-kill-infinite-loop",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::online, [&] { CHECK_FALSE(worker.kill()); });

@@ -3,7 +3,6 @@
 #include "../support/every_model.hpp"
 
 #include <cstddef>
-#include <cstdlib>
 #include <initializer_list>
 #include <string>
 #include <vector>
@@ -69,12 +68,11 @@ EVERY_MODEL_CASE("test-cluster-listen-pipe-readable-writable") {
     scratch_directory scratch;
     const mode_t before = ::umask(0077); // the mode asked for holds whatever the umask
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-listen-pipe-readable-writable",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             scratch.create();
             auto path = scratch / "socket";
-            auto& worker = primary.fork({.environment = {{"SOCKET_PATH", path}}});
+            auto& worker = primary.fork({.data = path});
             worker.on(cluster::event::listening, [&, path](const cluster::address& at) {
                 CHECK(at.family() == cluster::address_family::local);
                 CHECK(at.path() == path);
@@ -88,7 +86,7 @@ EVERY_MODEL_CASE("test-cluster-listen-pipe-readable-writable") {
             });
         },
         [](auto& self) {
-            self.listen({.path = std::getenv("SOCKET_PATH"), .mode = 0777},
+            self.listen({.path = self.template data<std::string>(), .mode = 0777},
                         [](cluster::connection) {});
         });
     ::umask(before);
@@ -99,8 +97,7 @@ EVERY_MODEL_CASE("test-cluster-listen-pipe-readable-writable") {
 // Node.js: test/parallel/test-cluster-listening-port.js
 EVERY_MODEL_CASE("test-cluster-listening-port") {
     int listening = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-listening-port",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             primary.fork();
             primary.on(cluster::event::listening, [&](auto& worker, const cluster::address& at) {
@@ -116,8 +113,7 @@ EVERY_MODEL_CASE("test-cluster-listening-port") {
 // Node.js: test/parallel/test-cluster-net-listen-backlog.js
 EVERY_MODEL_CASE("test-cluster-net-listen-backlog") {
     int listening = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-net-listen-backlog",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::listening, [&](const cluster::address& at) {
@@ -141,8 +137,7 @@ EVERY_MODEL_CASE("test-cluster-net-listen-ipv6only-false") {
     constexpr std::size_t count = 3;
     std::vector<cluster::address> addresses;
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-net-listen-ipv6only-false",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             primary.fork(count);
             primary.on(cluster::event::listening, [&](const cluster::address& at) {
@@ -169,22 +164,25 @@ EVERY_MODEL_CASE("test-cluster-net-listen-ipv6only-false") {
 
 // Node.js: test/parallel/test-cluster-net-listen-relative-path.js
 EVERY_MODEL_CASE("test-cluster-net-listen-relative-path") {
-    // Too long from the root, short enough from the primary's directory and from the worker's.
+    // Too long from the root, short enough from the primary's directory and from that of a worker
+    // that can have its own.
     const std::string directory(50, 'd');
     const std::string name(50, 's');
     scratch_directory scratch;
     const std::string before = cluster::detail::os::current_directory();
     int listening = 0;
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-net-listen-relative-path",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             scratch.create();
             REQUIRE(::mkdir((scratch / directory).c_str(), 0700) == 0);
             REQUIRE(::chdir(scratch.path().c_str()) == 0);
             auto path = directory + '/' + name;
             CHECK((scratch / path).size() > cluster::address::max_path);
-            auto& worker = primary.fork({.directory = directory});
+            auto& worker =
+                primary.fork(Backend::separate_memory
+                                 ? cluster::fork_options{.directory = directory, .data = name}
+                                 : cluster::fork_options{.data = path});
             worker.on(cluster::event::listening, [&, path](const cluster::address& at) {
                 ++listening;
                 CHECK(at.family() == cluster::address_family::local);
@@ -198,11 +196,10 @@ EVERY_MODEL_CASE("test-cluster-net-listen-relative-path") {
                 CHECK_FALSE(exists(path));
             });
         },
-        [&](auto& self) {
-            self.listen({.path = name}, [](cluster::connection) {});
-            if (!exists(name)) {
-                std::exit(3);
-            }
+        [](auto& self) {
+            const auto& path = self.template data<std::string>();
+            self.listen({.path = path}, [](cluster::connection) {});
+            expect_in_worker(exists(path), 3);
         });
     CHECK(listening == 1);
     CHECK(exits == 1);
@@ -213,8 +210,7 @@ EVERY_MODEL_CASE("test-cluster-net-listen-relative-path") {
 // Node.js: test/parallel/test-cluster-net-listen.js
 EVERY_MODEL_CASE("test-cluster-net-listen") {
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-net-listen",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             primary.fork().on(cluster::event::exit, [&](const cluster::exit_status& status) {
                 ++exits;
@@ -223,9 +219,7 @@ EVERY_MODEL_CASE("test-cluster-net-listen") {
         },
         [](auto& self) {
             auto& server = self.listen({}, [](cluster::connection) {});
-            if (server.address().port() == 0) {
-                std::exit(3);
-            }
+            expect_in_worker(server.address().port() != 0, 3);
             self.disconnect();
         });
     CHECK(exits == 1);

@@ -2,9 +2,7 @@
 // What keeps a worker running: its channel, its servers, and when they no longer do.
 #include "../support/every_model.hpp"
 
-#include <csignal>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
@@ -24,8 +22,7 @@ struct pong {
 // Node.js: test/parallel/test-cluster-process-disconnect.js
 EVERY_MODEL_CASE("test-cluster-process-disconnect") {
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-process-disconnect",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
@@ -44,8 +41,7 @@ EVERY_MODEL_CASE("test-cluster-process-disconnect") {
 // Node.js: test/parallel/test-cluster-rr-handle-close.js
 EVERY_MODEL_CASE("test-cluster-rr-handle-close") {
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-rr-handle-close",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             primary.fork().on(cluster::event::exit, [&](const cluster::exit_status& status) {
                 ++exits;
@@ -66,8 +62,7 @@ EVERY_MODEL_CASE("test-cluster-rr-handle-keep-loop-alive") {
     constexpr int rounds = 20;
     int answered = 0;
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-rr-handle-keep-loop-alive",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::listening, [&] { worker.send(ping{0}); });
@@ -81,12 +76,12 @@ EVERY_MODEL_CASE("test-cluster-rr-handle-keep-loop-alive") {
             });
             worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
                 ++exits;
-                CHECK(status.signal() == SIGTERM);
+                CHECK(status == after_kill<Backend>());
             });
         },
         [](auto& self) {
             self.on_message([&self](const ping& from) { self.send(pong{from.round}); });
-            self.listen({}, [](cluster::connection) { std::exit(3); });
+            self.listen({}, [](cluster::connection) { fail_worker(3); });
             self.keep_alive(false);
         });
     CHECK(answered == rounds);
@@ -97,8 +92,7 @@ EVERY_MODEL_CASE("test-cluster-rr-handle-keep-loop-alive") {
 // A server listens from its first moment here, so "before" is the turn in which listen() is called.
 EVERY_MODEL_CASE("test-cluster-rr-handle-ref-unref") {
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-rr-handle-ref-unref",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             for (const char* when : {"before", "after"}) {
                 auto& worker = primary.fork({.name = when});
@@ -114,7 +108,7 @@ EVERY_MODEL_CASE("test-cluster-rr-handle-ref-unref") {
             }
         },
         [](auto& self) {
-            auto& server = self.listen({}, [](cluster::connection) { std::exit(3); });
+            auto& server = self.listen({}, [](cluster::connection) { fail_worker(3); });
             self.keep_alive(false);
             if (self.name() == "before") {
                 server.unref();
@@ -128,8 +122,7 @@ EVERY_MODEL_CASE("test-cluster-rr-handle-ref-unref") {
 // Node.js: test/parallel/test-cluster-rr-ref.js
 EVERY_MODEL_CASE("test-cluster-rr-ref") {
     int done = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-rr-ref",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             primary.fork().on_message([&](auto& worker, const pong&) {
                 ++done;
@@ -137,7 +130,7 @@ EVERY_MODEL_CASE("test-cluster-rr-ref") {
             });
         },
         [](auto& self) {
-            auto& server = self.listen({}, [](cluster::connection) { std::exit(3); });
+            auto& server = self.listen({}, [](cluster::connection) { fail_worker(3); });
             server.unref();
             server.ref();
             server.on_close([&self] { self.send(pong{}); });
@@ -149,11 +142,11 @@ EVERY_MODEL_CASE("test-cluster-rr-ref") {
 namespace {
 
 /// The second worker leaves the shared port while the first stays, comes back and leaves again.
-void restart_server(const char* name) {
+template <typename Backend>
+void restart_server() {
     std::vector<std::uint16_t> ports;
     int exits = 0;
-    run_case<any_model_cluster>(
-        name,
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& first = primary.fork();
             first.once(cluster::event::listening, [&] {
@@ -187,11 +180,11 @@ void restart_server(const char* name) {
 } // namespace
 
 // Node.js: test/parallel/test-cluster-server-restart-none.js
-TEST_CASE("test-cluster-server-restart-none") {
-    on_model("none", [] { restart_server("test-cluster-server-restart-none"); });
+CLUSTER_CASE("test-cluster-server-restart-none") {
+    on_model("none", restart_server<Backend>);
 }
 
 // Node.js: test/parallel/test-cluster-server-restart-rr.js
 EVERY_MODEL_CASE("test-cluster-server-restart-rr") {
-    restart_server("test-cluster-server-restart-rr");
+    restart_server<Backend>();
 }

@@ -2,7 +2,6 @@
 #include "../support/client.hpp"
 #include "../support/every_model.hpp"
 
-#include <csignal>
 #include <cstddef>
 #include <span>
 #include <string>
@@ -12,7 +11,7 @@ using namespace cluster_test;
 // Node.js: test/parallel/test-cluster-message.js
 // A message goes both ways while a TCP connection, on which the worker says what it got, is a
 // second way whose order to the first nobody knows.
-EVERY_MODEL_CASE("test-cluster-message") {
+EVERY_MODEL_CASE_ON(all_backends, "test-cluster-message") {
     const std::string to_worker = "message from the primary";
     const std::string to_primary = "message from the worker";
     std::string at_worker; // what the primary and its worker object get
@@ -21,8 +20,7 @@ EVERY_MODEL_CASE("test-cluster-message") {
     int exits = 0;
     cluster::stream* client = nullptr; // in the worker
     std::string got;
-    run_case<any_model_cluster>(
-        "test-cluster-message",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             auto look = [&] {
@@ -50,7 +48,7 @@ EVERY_MODEL_CASE("test-cluster-message") {
             });
             worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
                 ++exits;
-                CHECK(status.signal() == SIGTERM);
+                CHECK(status == after_kill<Backend>());
                 CHECK_FALSE(worker.exited_after_disconnect());
             });
         },

@@ -78,21 +78,22 @@ struct own_program {
 
 } // namespace
 
+template <typename Backend>
+int main_that_throws() {
+    cluster::compose<Backend> app{program::argc, program::argv};
+    try {
+        return app.run(
+            [](auto& primary) {
+                primary.fork().on(cluster::event::online,
+                                  [] { throw std::runtime_error("on purpose"); });
+            },
+            [](auto&) {});
+    } catch (const std::runtime_error& thrown) {
+        return std::string_view{thrown.what()} == "on purpose" ? 42 : 43;
+    }
+}
 TEST_CASE("main() of test-cluster-uncaught-exception" * doctest::skip()) {
-    auto main = [] {
-        cluster::process_cluster app{program::argc, program::argv};
-        try {
-            return app.run(
-                [](auto& primary) {
-                    primary.fork().on(cluster::event::online,
-                                      [] { throw std::runtime_error("on purpose"); });
-                },
-                [](auto&) {});
-        } catch (const std::runtime_error& thrown) {
-            return std::string_view{thrown.what()} == "on purpose" ? 42 : 43;
-        }
-    };
-    std::exit(main());
+    std::exit(main_that_throws<cluster::backend::process>());
 }
 
 // Node.js: test/parallel/test-cluster-uncaught-exception.js
@@ -102,15 +103,17 @@ TEST_CASE("test-cluster-uncaught-exception") {
     read_all(other.output.get()); // to the end: the worker is gone as well
     CHECK(cluster::detail::to_exit_status(other.child.wait()) == cluster::exit_status::exited(42));
 }
+TEST_CASE("test-cluster-uncaught-exception on threads") {
+    CHECK(main_that_throws<cluster::backend::thread>() == 42);
+}
 
 // Node.js: test/sequential/test-cluster-send-handle-large-payload.js
-TEST_CASE("test-cluster-send-handle-large-payload") {
+CLUSTER_CASE("test-cluster-send-handle-large-payload") {
     static const std::string payload(800'004, 'a');
     std::vector<int> numbers;
     int payloads = 0;
     std::string through;
-    run_case<cluster::process_cluster>(
-        "test-cluster-send-handle-large-payload",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             auto& server = primary.listen({.host = "127.0.0.1"}, [&](cluster::connection peer) {
@@ -138,15 +141,11 @@ TEST_CASE("test-cluster-send-handle-large-payload") {
         },
         [](auto& self) {
             self.on_message([&self](int number, cluster::handle none) {
-                if (none) {
-                    std::exit(3);
-                }
+                expect_in_worker(!none, 3);
                 self.send(number);
             });
             self.on_message([&self](const std::string& text, cluster::handle passed) {
-                if (text != payload || !passed.is_connection()) {
-                    std::exit(4);
-                }
+                expect_in_worker(text == payload && passed.is_connection(), 4);
                 self.send(text, std::move(passed));
                 self.loop().defer([&self] { self.keep_alive(false); });
             });
@@ -157,13 +156,12 @@ TEST_CASE("test-cluster-send-handle-large-payload") {
 }
 
 // Node.js: test/parallel/test-child-process-fork-closed-channel-segfault.js
-TEST_CASE("test-child-process-fork-closed-channel-segfault") {
+CLUSTER_CASE("test-child-process-fork-closed-channel-segfault") {
     constexpr std::size_t handles = 64;
     std::vector<std::error_code> results;
     int accepted = 0;
     int ended = 0;
-    run_case<cluster::process_cluster>(
-        "test-child-process-fork-closed-channel-segfault",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& server = primary.listen({.host = "127.0.0.1"}, [&](cluster::connection peer) {
                 ++accepted;
@@ -189,7 +187,9 @@ TEST_CASE("test-child-process-fork-closed-channel-segfault") {
                 server.close();
             });
         },
-        [](auto& self) { self.on_message([](int, cluster::handle) { std::exit(1); }); });
+        [](auto& self) {
+            self.on_message([](auto& me, int, cluster::handle) { exit_worker(me, 1); });
+        });
     REQUIRE(results.size() == handles + 1);
     CHECK_FALSE(results.front());
     CHECK(results.back() == cluster::errc::channel_closed);
@@ -200,11 +200,10 @@ TEST_CASE("test-child-process-fork-closed-channel-segfault") {
 }
 
 // Node.js: test/parallel/test-net-listen-handle-in-cluster-1.js
-TEST_CASE("test-net-listen-handle-in-cluster-1") {
+CLUSTER_CASE("test-net-listen-handle-in-cluster-1") {
     std::string answer;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-net-listen-handle-in-cluster-1",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::online, [&] {
@@ -234,11 +233,10 @@ TEST_CASE("test-net-listen-handle-in-cluster-1") {
 }
 
 // Node.js: test/parallel/test-net-listen-handle-in-cluster-2.js
-TEST_CASE("test-net-listen-handle-in-cluster-2") {
+CLUSTER_CASE("test-net-listen-handle-in-cluster-2") {
     std::string answer;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-net-listen-handle-in-cluster-2",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on_message([&](std::uint16_t port) {
@@ -332,8 +330,7 @@ EVERY_MODEL_CASE("test-http-server-drop-connections-in-cluster") {
     };
     std::vector<std::string> dropped;
     int steps = 0;
-    run_case<any_model_cluster>(
-        "test-http-server-drop-connections-in-cluster",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             auto done = [&] {
@@ -386,7 +383,7 @@ EVERY_MODEL_CASE("test-http-server-drop-connections-in-cluster") {
             all_ports made{};
             for (std::size_t i = 0; i != 2; ++i) {
                 bool own = i == 1;
-                auto never = [](cluster::connection) { std::exit(3); };
+                auto never = [](cluster::connection) { fail_worker(3); };
                 auto& dropping = self.listen({.host = "127.0.0.1",
                                               .exclusive = own,
                                               .max_connections = 0,
@@ -403,9 +400,7 @@ EVERY_MODEL_CASE("test-http-server-drop-connections-in-cluster") {
                 auto& one =
                     self.listen({.host = "127.0.0.1", .exclusive = own, .max_connections = 1},
                                 [&self, open](cluster::connection client) {
-                                    if (++*open != 1) {
-                                        std::exit(4);
-                                    }
+                                    expect_in_worker(++*open == 1, 4);
                                     auto& stream = self.attach(std::move(client));
                                     stream.on_data([](cluster::stream::bytes) {});
                                     stream.on_end([&stream, open] {
@@ -428,7 +423,7 @@ EVERY_MODEL_CASE("test-http-server-drop-connections-in-cluster") {
 
 // Node.js: test/parallel/test-tls-ticket-cluster.js
 // There the first worker's ticket keys go with listen(); here it is a request to the primary.
-TEST_CASE("test-tls-ticket-cluster") {
+CLUSTER_CASE("test-tls-ticket-cluster") {
     struct proposal {
         std::string key;
     };
@@ -438,8 +433,7 @@ TEST_CASE("test-tls-ticket-cluster") {
     int reused = 0;
     int asked = 0;
     std::set<std::string> served_by;
-    run_case<cluster::process_cluster>(
-        "test-tls-ticket-cluster",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.on_request([&](const proposal& offered) {
                 key = key.empty() ? offered.key : key;

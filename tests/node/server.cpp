@@ -5,9 +5,9 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -19,8 +19,7 @@ using namespace cluster_test;
 EVERY_MODEL_CASE("test-cluster-child-index-net") {
     std::vector<std::uint16_t> ports;
     int exited = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-child-index-net",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::listening,
@@ -33,10 +32,9 @@ EVERY_MODEL_CASE("test-cluster-child-index-net") {
         },
         [](auto& self) {
             constexpr int servers = 2;
-            static int open = 2 * servers;
-            auto count_down = [] {
-                if (--open == 0) {
-                    std::exit(0);
+            auto count_down = [&self, open = std::make_shared<int>(2 * servers)] {
+                if (--*open == 0) {
+                    exit_worker(self, 0);
                 }
             };
             for (int i = 0; i != servers; ++i) {
@@ -59,12 +57,11 @@ EVERY_MODEL_CASE("test-cluster-http-pipe") {
     std::optional<temporary_directory> place;
     std::string path;
     std::string answer;
-    run_case<any_model_cluster>(
-        "test-cluster-http-pipe",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             place.emplace();
             path = *place / "http";
-            auto& worker = primary.fork({.environment = {{"CLUSTER_TEST_PATH", path}}});
+            auto& worker = primary.fork({.data = path});
             worker.on(cluster::event::listening, [&](const cluster::address& at) {
                 CHECK(at.family() == cluster::address_family::local);
                 CHECK(at.port() == 0); // Node: -1
@@ -84,7 +81,7 @@ EVERY_MODEL_CASE("test-cluster-http-pipe") {
         },
         [](auto& self) {
             self.listen(
-                {.path = std::getenv("CLUSTER_TEST_PATH")}, [&](cluster::connection client) {
+                {.path = self.template data<std::string>()}, [&](cluster::connection client) {
                     bool anonymous = client.remote().family() == cluster::address_family::none;
                     auto& stream = self.attach(std::move(client));
                     stream.on_data([&stream, anonymous, text = std::string{}](auto bytes) mutable {
@@ -107,13 +104,12 @@ EVERY_MODEL_CASE("test-cluster-net-server-drop-connection") {
     std::optional<temporary_directory> place;
     std::map<std::string, int> served;
     int answered = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-net-server-drop-connection",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             place.emplace();
             auto path = *place / "socket";
             for (const char* most : {"1", "9"}) {
-                primary.fork({.environment = {{"CLUSTER_TEST_PATH", path}}, .name = most});
+                primary.fork({.name = most, .data = path});
             }
             primary.on(cluster::event::listening,
                        [&, listening = 0](auto&, const cluster::address& at) mutable {
@@ -134,7 +130,7 @@ EVERY_MODEL_CASE("test-cluster-net-server-drop-connection") {
         },
         [](auto& self) {
             auto most = static_cast<std::size_t>(std::stoi(self.name()));
-            self.listen({.path = std::getenv("CLUSTER_TEST_PATH"), .max_connections = most},
+            self.listen({.path = self.template data<std::string>(), .max_connections = most},
                         [&self](cluster::connection client) {
                             auto& stream = self.attach(std::move(client));
                             stream.on_data([](cluster::stream::bytes) {}); // stays open

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The settings of a primary. Cases without workers name no case to run_case().
-#include "../support/cluster_test.hpp"
+#include "../support/client.hpp"
+#include "../support/every_backend.hpp"
 
 #include <cstddef>
 #include <cstdio>
@@ -13,10 +14,10 @@ using namespace cluster_test;
 namespace {
 
 /// A primary that was started with these arguments, and runs until it has nothing left to do.
-template <typename Cluster, typename PrimaryMain>
+template <typename Backend, typename PrimaryMain>
 void run_primary(std::vector<const char*> arguments, PrimaryMain primary_main) {
     arguments.insert(arguments.begin(), "program");
-    Cluster app{static_cast<int>(arguments.size()), arguments.data()};
+    cluster::compose<Backend> app{static_cast<int>(arguments.size()), arguments.data()};
     REQUIRE(app.is_primary());
     CHECK(app.run(primary_main, [](auto&) {}) == 0);
 }
@@ -27,9 +28,9 @@ using texts = std::vector<std::string>;
 
 // Node.js: test/parallel/test-cluster-setup-primary-argv.js
 // The arguments are those that the cluster was made with: there is no global list to change later.
-TEST_CASE("test-cluster-setup-primary-argv") {
+CLUSTER_CASE("test-cluster-setup-primary-argv") {
     int setups = 0;
-    run_primary<cluster::process_cluster>({"first", "OMG,OMG", "OMG,OMG"}, [&](auto& primary) {
+    run_primary<Backend>({"first", "OMG,OMG", "OMG,OMG"}, [&](auto& primary) {
         primary.on(cluster::event::setup, [&](const cluster::fork_options& now) {
             ++setups;
             CHECK(now.arguments == texts{"first", "OMG,OMG", "OMG,OMG"});
@@ -41,8 +42,8 @@ TEST_CASE("test-cluster-setup-primary-argv") {
 
 // Node.js: test/parallel/test-cluster-setup-primary-cumulative.js
 // Node's execArgv has no counterpart; the working directory takes its part here.
-TEST_CASE("test-cluster-setup-primary-cumulative") {
-    run_primary<cluster::process_cluster>({"one", "two"}, [](auto& primary) {
+CLUSTER_CASE("test-cluster-setup-primary-cumulative") {
+    run_primary<Backend>({"one", "two"}, [](auto& primary) {
         const cluster::fork_options& settings = primary.settings();
         CHECK(settings.arguments.empty());
         CHECK_FALSE(settings.silent.has_value());
@@ -73,9 +74,9 @@ TEST_CASE("test-cluster-setup-primary-cumulative") {
 }
 
 // Node.js: test/parallel/test-cluster-setup-primary-emit.js
-TEST_CASE("test-cluster-setup-primary-emit") {
+CLUSTER_CASE("test-cluster-setup-primary-emit") {
     int setups = 0;
-    run_primary<cluster::process_cluster>({"one"}, [&](auto& primary) {
+    run_primary<Backend>({"one"}, [&](auto& primary) {
         primary.once(cluster::event::setup, [&](const cluster::fork_options& now) {
             ++setups;
             CHECK(now.executable == "new");
@@ -93,9 +94,9 @@ TEST_CASE("test-cluster-setup-primary-emit") {
 }
 
 // Node.js: test/parallel/test-cluster-setup-primary-multiple.js
-TEST_CASE("test-cluster-setup-primary-multiple") {
+CLUSTER_CASE("test-cluster-setup-primary-multiple") {
     texts told;
-    run_primary<cluster::process_cluster>({}, [&](auto& primary) {
+    run_primary<Backend>({}, [&](auto& primary) {
         primary.on(cluster::event::setup,
                    [&](const cluster::fork_options& now) { told.push_back(now.executable); });
         for (const char* each : {"first", "second", "third"}) {
@@ -107,34 +108,41 @@ TEST_CASE("test-cluster-setup-primary-multiple") {
 }
 
 // Node.js: test/parallel/test-cluster-setup-primary.js
-TEST_CASE("test-cluster-setup-primary") {
+// Of the settings a thread can have the name, which stands here for arguments and a silent process.
+CLUSTER_CASE("test-cluster-setup-primary") {
     constexpr std::size_t count = 2;
-    const char* name = "test-cluster-setup-primary";
+    constexpr bool process = Backend::separate_memory;
+    cluster::fork_options settings{.name = "set up"};
+    if (process) {
+        settings.arguments = {"--worker-case", "test-cluster-setup-primary", "custom argument"};
+        settings.silent = true;
+    }
     std::size_t setups = 0;
     std::size_t exits = 0;
-    texts arguments;
+    texts told;
     std::string printed;
-    run_case<cluster::process_cluster>(
-        name,
+    run_on<Backend>(
         [&](auto& primary) {
             primary.on(cluster::event::setup, [&](const cluster::fork_options& now) {
-                if (now.silent == true) {
+                if (now.name == "set up") {
                     ++setups;
                     CHECK(now.executable.empty());
-                    CHECK(now.arguments == texts{"--worker-case", name, "custom argument"});
+                    CHECK((!process || now.arguments == settings.arguments));
+                    CHECK(now.silent == process);
                 }
             });
-            primary.setup(
-                {.arguments = {"--worker-case", name, "custom argument"}, .silent = true});
-            CHECK(primary.settings().silent == true);
+            primary.setup(settings);
+            CHECK(primary.settings().silent == process);
             primary.on_message([&](auto& worker, const std::string& text) {
-                arguments.push_back(text);
+                CHECK(worker.name() == "set up");
+                told.push_back(text);
                 worker.disconnect();
             });
             for (auto& each : primary.fork(count)) {
-                each.standard_output().on_data([&](std::span<const std::byte> bytes) {
-                    printed.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-                });
+                if (process) {
+                    each.standard_output().on_data(
+                        [&](std::span<const std::byte> bytes) { printed += text_of(bytes); });
+                }
             }
             primary.on(cluster::event::exit, [&](const cluster::exit_status& status) {
                 ++exits;
@@ -142,11 +150,14 @@ TEST_CASE("test-cluster-setup-primary") {
             });
         },
         [](auto& self) {
-            std::puts("captured");
-            self.send(std::string{program::argc > 3 ? program::argv[3] : "none"});
+            if (process) {
+                std::puts("captured");
+            }
+            bool has_argument = process && program::argc > 3;
+            self.send(has_argument ? std::string{program::argv[3]} : self.name());
         });
     CHECK(setups == 1 + count); // fork() is one, too
-    CHECK(arguments == texts{"custom argument", "custom argument"});
-    CHECK(printed == "captured\ncaptured\n");
+    CHECK(told == texts(count, process ? "custom argument" : "set up"));
+    CHECK(printed == (process ? "captured\ncaptured\n" : ""));
     CHECK(exits == count);
 }

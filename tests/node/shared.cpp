@@ -4,9 +4,7 @@
 #include "../support/every_model.hpp"
 #include "../support/temporary_directory.hpp"
 
-#include <csignal>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -20,33 +18,21 @@ namespace {
 constexpr auto local_host = "127.0.0.1";
 constexpr std::uint16_t privileged_port = 42;
 
-std::uint16_t port_from_environment(const char* name) {
-    const char* text = std::getenv(name);
-    return static_cast<std::uint16_t>(text == nullptr ? 0 : std::atoi(text));
-}
-
 /// An address of the loopback network on which nothing else in the system makes connections, for a
 /// port that is free for a while and that nobody shall take then.
 constexpr auto own_host = "127.87.0.1";
 
-/// Leaves the worker with a code that says which of its expectations was wrong.
-void expect_in_worker(bool condition, int code) {
-    if (!condition) {
-        std::exit(code);
-    }
-}
-
 /// A worker tries to listen where it must not, in both forms of listen(), and finishes.
 template <typename Self>
 void fail_to_listen(Self& self, std::uint16_t port, std::errc expected) {
-    auto never = [](cluster::connection) { std::exit(3); };
+    auto never = [](cluster::connection) { fail_worker(3); };
     std::error_code error;
     auto& server = self.listen({.host = local_host, .port = port}, never, error);
     expect_in_worker(error == expected, 4);
     expect_in_worker(!server.is_listening(), 5);
     try {
         self.listen({.host = local_host, .port = port}, never);
-        std::exit(6);
+        fail_worker(6);
     } catch (const std::system_error& thrown) {
         expect_in_worker(thrown.code() == expected, 7);
         auto where = local_host + (':' + std::to_string(port));
@@ -60,12 +46,10 @@ void fail_to_listen(Self& self, std::uint16_t port, std::errc expected) {
 // Node.js: test/parallel/test-cluster-shared-handle-bind-error.js
 EVERY_MODEL_CASE("test-cluster-shared-handle-bind-error") {
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-shared-handle-bind-error",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& owner = primary.listen({.host = local_host}, [](cluster::connection) {});
-            auto port = std::to_string(owner.address().port());
-            auto& worker = primary.fork({.environment = {{"TAKEN_PORT", port}}});
+            auto& worker = primary.fork({.data = owner.address().port()});
             worker.on(cluster::event::listening, [] { FAIL_CHECK("the address was taken"); });
             worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
                 ++exits;
@@ -75,7 +59,7 @@ EVERY_MODEL_CASE("test-cluster-shared-handle-bind-error") {
             });
         },
         [](auto& self) {
-            fail_to_listen(self, port_from_environment("TAKEN_PORT"), std::errc::address_in_use);
+            fail_to_listen(self, self.template data<std::uint16_t>(), std::errc::address_in_use);
         });
     CHECK(exits == 1);
 }
@@ -89,8 +73,7 @@ EVERY_MODEL_CASE("test-cluster-shared-handle-bind-privileged-port") {
         return;
     }
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-shared-handle-bind-privileged-port",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::listening, [] { FAIL_CHECK("the port is privileged"); });
@@ -106,8 +89,7 @@ EVERY_MODEL_CASE("test-cluster-shared-handle-bind-privileged-port") {
 // Node.js: test/parallel/test-cluster-shared-leak.js
 EVERY_MODEL_CASE("test-cluster-shared-leak") {
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-shared-leak",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& first = primary.fork();
             first.once(cluster::event::listening, [&](const cluster::address& at) {
@@ -143,8 +125,7 @@ EVERY_MODEL_CASE("test-cluster-shared-leak") {
 // Node.js: test/sequential/test-cluster-port-reuse-between-workers.js
 EVERY_MODEL_CASE("test-cluster-port-reuse-between-workers") {
     std::vector<std::string> steps;
-    run_case<any_model_cluster>(
-        "test-cluster-port-reuse-between-workers",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& first = primary.fork({.name = "first"});
             primary.on_message([&](auto& from, const std::string& step) {
@@ -157,18 +138,17 @@ EVERY_MODEL_CASE("test-cluster-port-reuse-between-workers") {
                     first.send(std::string{"go on"});
                 }
             });
-            primary.on_message([&](auto&, std::uint16_t port) {
-                primary.fork(
-                    {.environment = {{"FREE_PORT", std::to_string(port)}}, .name = "second"});
-            });
+            primary.on_message(
+                [&](auto&, std::uint16_t port) { primary.fork({.name = "second", .data = port}); });
             primary.on(cluster::event::exit, [](auto&, const cluster::exit_status& status) {
-                CHECK_MESSAGE(status.signal() == SIGTERM, status.to_string());
+                CHECK_MESSAGE(status == after_kill<Backend>(), status.to_string());
             });
         },
         [](auto& self) {
             auto ignore = [](cluster::connection) {};
             if (self.name() == "second") {
-                self.listen({.host = own_host, .port = port_from_environment("FREE_PORT")}, ignore);
+                self.listen({.host = own_host, .port = self.template data<std::uint16_t>()},
+                            ignore);
                 self.send(std::string{"listens"});
                 return;
             }
@@ -201,18 +181,13 @@ EVERY_MODEL_CASE("test-net-listen-shared-ports") {
     };
     std::string outcome;
     std::vector<std::uint32_t> listened;
-    run_case<any_model_cluster>(
-        "test-net-listen-shared-ports",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
-            primary.fork();
+            primary.fork({.data = ports{}});
             primary.on(cluster::event::listening, [&](auto& worker, const cluster::address&) {
                 listened.push_back(worker.id());
             });
-            primary.on_message([&](auto&, const ports& taken) {
-                primary.fork(
-                    {.environment = {{"SHARED_PORT", std::to_string(taken.shared)},
-                                     {"EXCLUSIVE_PORT", std::to_string(taken.exclusive)}}});
-            });
+            primary.on_message([&](auto&, const ports& taken) { primary.fork({.data = taken}); });
             primary.on_message([&](auto&, const std::string& what) {
                 outcome = what;
                 for (auto& each : primary.workers()) {
@@ -220,19 +195,16 @@ EVERY_MODEL_CASE("test-net-listen-shared-ports") {
                 }
             });
             primary.on(cluster::event::exit, [](auto&, const cluster::exit_status& status) {
-                CHECK_MESSAGE(status.signal() == SIGTERM, status.to_string());
+                CHECK_MESSAGE(status == after_kill<Backend>(), status.to_string());
             });
         },
         [](auto& self) {
-            auto never = [](cluster::connection) { std::exit(3); };
-            auto& shared = self.listen(
-                {.host = local_host, .port = port_from_environment("SHARED_PORT")}, never);
+            auto never = [](cluster::connection) { fail_worker(3); };
+            const auto& wanted = self.template data<ports>();
+            auto& shared = self.listen({.host = local_host, .port = wanted.shared}, never);
             std::error_code error;
-            auto& alone = self.listen({.host = local_host,
-                                       .port = port_from_environment("EXCLUSIVE_PORT"),
-                                       .exclusive = true},
-                                      never,
-                                      error);
+            auto& alone = self.listen(
+                {.host = local_host, .port = wanted.exclusive, .exclusive = true}, never, error);
             if (self.id() == 1 && !error) {
                 self.send(ports{shared.address().port(), alone.address().port()});
             } else {
@@ -245,12 +217,11 @@ EVERY_MODEL_CASE("test-net-listen-shared-ports") {
 }
 
 // Node.js: test/parallel/test-net-listen-exclusive-random-ports.js
-TEST_CASE("test-net-listen-exclusive-random-ports") {
+CLUSTER_CASE("test-net-listen-exclusive-random-ports") {
     std::vector<cluster::address> addresses;
     std::string answers;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-net-listen-exclusive-random-ports",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.fork(2);
             primary.on(cluster::event::listening,
@@ -293,8 +264,7 @@ TEST_CASE("test-net-listen-exclusive-random-ports") {
 // otherwise keeps a socket for every worker.
 EVERY_MODEL_CASE("test-cluster-net-reuseport") {
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-net-reuseport",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::listening, [] { FAIL_CHECK("the primary was asked"); });
@@ -330,8 +300,7 @@ EVERY_MODEL_CASE("test-cluster-net-reuseport") {
 EVERY_MODEL_CASE("test-net-listen-twice") {
     std::vector<cluster::address> addresses;
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-net-listen-twice",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::listening,
@@ -364,8 +333,7 @@ EVERY_MODEL_CASE("test-net-server-close-before-ipc-response") {
     cluster::address closed;
     bool asked = false;
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-net-server-close-before-ipc-response",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::listening, [&](const cluster::address& at) { closed = at; });
@@ -388,15 +356,14 @@ EVERY_MODEL_CASE("test-net-server-close-before-ipc-response") {
 }
 
 // Beyond Node.js, where exclusive servers outlive the disconnect.
-TEST_CASE("an exclusive server is closed by disconnect and takes its file along") {
+CLUSTER_CASE("an exclusive server is closed by disconnect and takes its file along") {
     std::string answer;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "an exclusive server is closed by disconnect and takes its file along",
+    run_on<Backend>(
         [&, place = std::unique_ptr<temporary_directory>{}](auto& primary) mutable {
             place = std::make_unique<temporary_directory>();
             auto path = *place / "socket";
-            auto& worker = primary.fork({.environment = {{"SOCKET_PATH", path}}});
+            auto& worker = primary.fork({.data = path});
             worker.on_message([&, path](const std::string&) {
                 CHECK(std::filesystem::exists(path));
                 ask(primary,
@@ -415,7 +382,7 @@ TEST_CASE("an exclusive server is closed by disconnect and takes its file along"
             });
         },
         [](auto& self) {
-            self.listen({.path = std::getenv("SOCKET_PATH"), .exclusive = true},
+            self.listen({.path = self.template data<std::string>(), .exclusive = true},
                         [&self](cluster::connection client) {
                             self.attach(std::move(client)).end("hello");
                         });

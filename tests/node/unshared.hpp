@@ -2,7 +2,7 @@
 #ifndef CLUSTER_TESTS_NODE_UNSHARED_HPP
 #define CLUSTER_TESTS_NODE_UNSHARED_HPP
 
-#include "../support/cluster_test.hpp"
+#include "../support/every_backend.hpp"
 
 #include <doctest/doctest.h>
 
@@ -10,11 +10,10 @@ namespace cluster_test {
 
 /// test-cluster-disconnect-unshared-tcp and -udp: one worker has a socket, by `open(self)`, and the
 /// other, which has none, leaves first.
-template <typename Cluster, typename Open>
-void disconnect_unshared(const char* name, Open open) {
+template <typename Backend, typename Scheduling, typename Open>
+void disconnect_unshared(Open open) {
     int exited = 0;
-    run_case<Cluster>(
-        name,
+    run_on<Backend, Scheduling>(
         [&](auto& primary) {
             auto& unbound = primary.fork();
             unbound.on(cluster::event::online, [&] {

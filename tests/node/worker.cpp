@@ -3,7 +3,6 @@
 #include "../support/every_model.hpp"
 
 #include <chrono>
-#include <cstdlib>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -22,10 +21,9 @@ bool is_alive(int pid) {
 
 // Node.js: test/parallel/test-cluster-worker-constructor.js
 // Workers are made by fork() only; what a constructor's arguments say there is the options' part.
-TEST_CASE("test-cluster-worker-constructor") {
+CLUSTER_CASE("test-cluster-worker-constructor") {
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-worker-constructor",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& plain = primary.fork();
             CHECK(plain.id() == 1);
@@ -51,7 +49,11 @@ TEST_CASE("test-cluster-worker-constructor") {
                 ++exits;
                 if (&worker == &nobody) {
                     CHECK(status.reason() == cluster::exit_reason::spawn_failed);
-                    CHECK(status.error() == std::errc::no_such_file_or_directory);
+                    if constexpr (Backend::separate_memory) {
+                        CHECK(status.error() == std::errc::no_such_file_or_directory);
+                    } else {
+                        CHECK(status.error() == cluster::errc::not_supported);
+                    }
                 } else {
                     CHECK_MESSAGE(status.success(), status.to_string());
                 }
@@ -62,10 +64,9 @@ TEST_CASE("test-cluster-worker-constructor") {
 }
 
 // Node.js: test/parallel/test-cluster-worker-death.js
-TEST_CASE("test-cluster-worker-death") {
+CLUSTER_CASE_ON(all_backends, "test-cluster-worker-death") {
     std::vector<std::string> events;
-    run_case<cluster::process_cluster>(
-        "test-cluster-worker-death",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
@@ -80,16 +81,15 @@ TEST_CASE("test-cluster-worker-death") {
                 CHECK(status == worker.status());
             });
         },
-        [](auto&) { std::exit(42); });
+        [](auto& self) { exit_worker(self, 42); });
     CHECK(events == std::vector<std::string>{"worker", "cluster"});
 }
 
 // Node.js: test/parallel/test-cluster-worker-destroy.js
-TEST_CASE("test-cluster-worker-destroy") {
+CLUSTER_CASE("test-cluster-worker-destroy") {
     int disconnects = 0;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-worker-destroy",
+    run_on<Backend>(
         [&](auto& primary) {
             for (const char* when : {"connected", "leaving", "gone"}) {
                 auto& worker = primary.fork({.name = when});
@@ -128,8 +128,7 @@ TEST_CASE("test-cluster-worker-destroy") {
 // Node.js: test/parallel/test-cluster-worker-disconnect.js
 EVERY_MODEL_CASE("test-cluster-worker-disconnect") {
     std::vector<std::string> events;
-    run_case<any_model_cluster>(
-        "test-cluster-worker-disconnect",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.once(cluster::event::listening, [&] {
@@ -145,14 +144,14 @@ EVERY_MODEL_CASE("test-cluster-worker-disconnect") {
             worker.on(cluster::event::exit, [&](const cluster::exit_status& status) {
                 events.push_back("worker exit");
                 CHECK(status.code() == 42); // by its handler of event::disconnect
-                CHECK_FALSE(is_alive(worker.pid()));
+                CHECK(is_alive(worker.pid()) == !Backend::separate_memory);
             });
             primary.on(cluster::event::disconnect, [&] { events.push_back("cluster disconnect"); });
             primary.on(cluster::event::exit, [&] { events.push_back("cluster exit"); });
         },
         [](auto& self) {
             self.listen({.host = "127.0.0.1"}, [](cluster::connection) {});
-            self.on(cluster::event::disconnect, [] { std::exit(42); });
+            self.on(cluster::event::disconnect, [&self] { exit_worker(self, 42); });
         });
     CHECK(events == std::vector<std::string>{
                         "worker disconnect", "cluster disconnect", "worker exit", "cluster exit"});
@@ -160,15 +159,14 @@ EVERY_MODEL_CASE("test-cluster-worker-disconnect") {
 
 // Node.js: test/parallel/test-cluster-worker-events.js
 // One object per side here: a message reaches every handler of its type, with the same value.
-TEST_CASE("test-cluster-worker-events") {
+CLUSTER_CASE("test-cluster-worker-events") {
     struct report {
         std::string handler;
         std::string seen;
         bool sent;
     };
     std::vector<std::string> reports;
-    run_case<cluster::process_cluster>(
-        "test-cluster-worker-events",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             CHECK(worker.send(std::string{"some value"}) == cluster::send_result::ok);
@@ -195,11 +193,10 @@ TEST_CASE("test-cluster-worker-events") {
 }
 
 // Node.js: test/parallel/test-cluster-worker-init.js
-TEST_CASE("test-cluster-worker-init") {
+CLUSTER_CASE("test-cluster-worker-init") {
     int answers = 0;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-worker-init",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::online, [&] { worker.send(std::string{"foo"}); });
@@ -221,11 +218,10 @@ TEST_CASE("test-cluster-worker-init") {
 }
 
 // Node.js: test/parallel/test-cluster-worker-isconnected.js
-TEST_CASE("test-cluster-worker-isconnected") {
+CLUSTER_CASE("test-cluster-worker-isconnected") {
     int disconnects = 0;
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-worker-isconnected",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             CHECK(worker.is_connected());
@@ -246,11 +242,8 @@ TEST_CASE("test-cluster-worker-isconnected") {
         },
         [](auto& self) {
             self.send(self.is_connected());
-            self.on(cluster::event::disconnect, [&self] {
-                if (self.is_connected()) {
-                    std::exit(3);
-                }
-            });
+            self.on(cluster::event::disconnect,
+                    [&self] { expect_in_worker(!self.is_connected(), 3); });
         });
     CHECK(disconnects == 1);
     CHECK(exits == 1);
@@ -258,10 +251,9 @@ TEST_CASE("test-cluster-worker-isconnected") {
 
 // Node.js: test/parallel/test-cluster-worker-isdead.js
 // A worker's own object does not have the question: it would never be dead.
-TEST_CASE("test-cluster-worker-isdead") {
+CLUSTER_CASE("test-cluster-worker-isdead") {
     int exits = 0;
-    run_case<cluster::process_cluster>(
-        "test-cluster-worker-isdead",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             CHECK_FALSE(worker.is_dead());

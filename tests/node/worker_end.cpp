@@ -6,7 +6,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <iterator>
@@ -54,12 +53,13 @@ struct ending {
         });
     }
 
+    template <typename Backend>
     void check_that_nobody_asked() const {
         CHECK(events ==
               std::vector<std::string>{"worker disconnect", "disconnect", "worker exit", "exit"});
         CHECK(state_at_disconnect == cluster::worker_state::disconnected);
         CHECK_FALSE(asked_for);
-        CHECK_FALSE(alive);
+        CHECK(alive == !Backend::separate_memory);
         CHECK(others == 0);
     }
 };
@@ -70,12 +70,10 @@ struct ending {
 EVERY_MODEL_CASE("test-cluster-worker-disconnect-on-error") {
     int disconnects = 0;
     int exits = 0;
-    run_case<any_model_cluster>(
-        "test-cluster-worker-disconnect-on-error",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& owner = primary.listen({.host = "127.0.0.1"}, [](cluster::connection) {});
-            auto port = std::to_string(owner.address().port());
-            auto& worker = primary.fork({.environment = {{"TAKEN_PORT", port}}});
+            auto& worker = primary.fork({.data = owner.address().port()});
             worker.on(cluster::event::listening, [] { FAIL_CHECK("the address was taken"); });
             worker.on(cluster::event::disconnect, [&] {
                 ++disconnects;
@@ -88,13 +86,11 @@ EVERY_MODEL_CASE("test-cluster-worker-disconnect-on-error") {
             });
         },
         [](auto& self) {
-            auto port = static_cast<std::uint16_t>(std::atoi(std::getenv("TAKEN_PORT")));
+            auto port = self.template data<std::uint16_t>();
             std::error_code error;
             self.listen(
                 {.host = "127.0.0.1", .port = port}, [](cluster::connection) {}, error);
-            if (error != std::errc::address_in_use) {
-                std::exit(3);
-            }
+            expect_in_worker(error == std::errc::address_in_use, 3);
             self.disconnect();
         });
     CHECK(disconnects == 1);
@@ -102,24 +98,21 @@ EVERY_MODEL_CASE("test-cluster-worker-disconnect-on-error") {
 }
 
 // Node.js: test/parallel/test-cluster-worker-exit.js
-EVERY_MODEL_CASE("test-cluster-worker-exit") {
+EVERY_MODEL_CASE_ON(all_backends, "test-cluster-worker-exit") {
     ending end;
-    run_case<any_model_cluster>(
-        "test-cluster-worker-exit",
-        [&](auto& primary) { end.watch(primary, primary.fork()); },
-        [](auto& self) {
-            self.listen({.host = "127.0.0.1"}, [](cluster::connection) {});
-            std::exit(42);
-        });
-    end.check_that_nobody_asked();
+    run_on<Backend, any_model>([&](auto& primary) { end.watch(primary, primary.fork()); },
+                               [](auto& self) {
+                                   self.listen({.host = "127.0.0.1"}, [](cluster::connection) {});
+                                   exit_worker(self, 42);
+                               });
+    end.check_that_nobody_asked<Backend>();
     CHECK(end.status == cluster::exit_status::exited(42));
 }
 
 // Node.js: test/parallel/test-cluster-worker-forced-exit.js
-TEST_CASE("test-cluster-worker-forced-exit") {
+CLUSTER_CASE("test-cluster-worker-forced-exit") {
     std::vector<int> codes(2, -1);
-    run_case<cluster::process_cluster>(
-        "test-cluster-worker-forced-exit",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& unforced = primary.fork();
             unforced.on(cluster::event::online, [&] { unforced.disconnect(); });
@@ -136,10 +129,11 @@ TEST_CASE("test-cluster-worker-forced-exit") {
             });
         },
         [](auto& self) {
-            self.on(cluster::event::disconnect,
-                    [&self] { self.after(std::chrono::milliseconds{10}, [] { std::exit(42); }); });
+            self.on(cluster::event::disconnect, [&self] {
+                self.after(std::chrono::milliseconds{10}, [&self] { exit_worker(self, 42); });
+            });
             // Work that is lost when the end is forced.
-            self.after(std::chrono::hours{1}, [] { std::exit(43); });
+            self.after(std::chrono::hours{1}, [] { fail_worker(43); });
         });
     CHECK(codes == std::vector<int>{42, 0});
 }
@@ -176,16 +170,15 @@ std::size_t open_descriptors() {
 // Node.js: test/parallel/test-cluster-worker-handle-close.js
 // The first worker closes its server while a connection for it waits unread in its channel. Here
 // the connection is not lost, either: the second worker serves it.
-TEST_CASE("test-cluster-worker-handle-close") {
+CLUSTER_CASE("test-cluster-worker-handle-close") {
     std::string answer;
     std::vector<std::string> notes;
     std::vector<std::uint32_t> picked;
-    run_case<cluster::compose<first_come>>(
-        "test-cluster-worker-handle-close",
+    side_sockets<Backend> beside;
+    run_on<Backend, first_come>(
         [&](auto& primary) {
-            // The first one waits in a handler until the connection has been sent: then it reads a
-            // byte from its descriptor 4.
-            auto& first = primary.fork({.extra = {cluster::stdio::pipe}});
+            // The first one waits in a handler until the connection has been sent.
+            auto& first = primary.fork(beside.for_worker());
             first.on(cluster::event::listening, [&] { primary.fork(); });
             primary.on(cluster::event::listening, [&](auto& worker, const cluster::address& at) {
                 if (worker.id() == 2) {
@@ -198,8 +191,7 @@ TEST_CASE("test-cluster-worker-handle-close") {
             });
             primary.scheduling().on_pick = [&] {
                 primary.loop().defer([&] { // the next message leaves behind the connection
-                    first.send(std::string{"behind"},
-                               [&](std::error_code) { first.pipe(4).write("!"); });
+                    first.send(std::string{"behind"}, [&](std::error_code) { beside.write('!'); });
                 });
             };
             first.on_message([&](const std::string& note) {
@@ -219,18 +211,16 @@ TEST_CASE("test-cluster-worker-handle-close") {
                 self.attach(std::move(client)).end("served by " + std::to_string(self.id()));
             });
             self.on_message([&, before](const std::string& what) {
-                if (what == "count") {
-                    self.send(open_descriptors() == before ? std::string{"none leaked"}
-                                                           : std::string{"leaked"});
+                if (what == "count") { // a thread's are not its own
+                    bool leaked = Backend::separate_memory && open_descriptors() != before;
+                    self.send(std::string{leaked ? "leaked" : "none leaked"});
                     return;
                 }
                 if (what == "behind") {
                     return;
                 }
                 char byte = 0;
-                if (::read(4, &byte, 1) != 1) {
-                    std::exit(3);
-                }
+                expect_in_worker(::read(self.template data<int>(), &byte, 1) == 1, 3);
                 server.on_close([&self] { self.send(std::string{"closed"}); });
                 server.close();
             });
@@ -241,26 +231,24 @@ TEST_CASE("test-cluster-worker-handle-close") {
 }
 
 // Node.js: test/parallel/test-cluster-worker-kill-signal.js
-EVERY_MODEL_CASE("test-cluster-worker-kill-signal") {
+EVERY_MODEL_CASE_ON(processes_and_forks, "test-cluster-worker-kill-signal") {
     ending end;
-    run_case<any_model_cluster>(
-        "test-cluster-worker-kill-signal",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             end.watch(primary, worker);
             worker.once(cluster::event::listening, [&] { CHECK_FALSE(worker.kill(SIGKILL)); });
         },
         [](auto& self) { self.listen({.host = "127.0.0.1"}, [](cluster::connection) {}); });
-    end.check_that_nobody_asked();
+    end.check_that_nobody_asked<Backend>();
     CHECK(end.status == cluster::exit_status::signaled(SIGKILL));
 }
 
 // Node.js: test/parallel/test-cluster-worker-kill.js
 // worker.process.kill() there; here somebody who knows the process's number and nothing else.
-EVERY_MODEL_CASE("test-cluster-worker-kill") {
+EVERY_MODEL_CASE_ON(processes, "test-cluster-worker-kill") {
     ending end;
-    run_case<any_model_cluster>(
-        "test-cluster-worker-kill",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             end.watch(primary, worker);
@@ -268,15 +256,14 @@ EVERY_MODEL_CASE("test-cluster-worker-kill") {
                         [&] { CHECK(::kill(worker.pid(), SIGKILL) == 0); });
         },
         [](auto& self) { self.listen({.host = "127.0.0.1"}, [](cluster::connection) {}); });
-    end.check_that_nobody_asked();
+    end.check_that_nobody_asked<Backend>();
     CHECK(end.status == cluster::exit_status::signaled(SIGKILL));
 }
 
 // Node.js: test/parallel/test-cluster-worker-no-exit.js
-TEST_CASE("test-cluster-worker-no-exit") {
+CLUSTER_CASE("test-cluster-worker-no-exit") {
     std::vector<std::string> events;
-    run_case<cluster::process_cluster>(
-        "test-cluster-worker-no-exit",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             auto& server = primary.listen({.host = "127.0.0.1"}, [&](cluster::connection client) {
@@ -286,7 +273,10 @@ TEST_CASE("test-cluster-worker-no-exit") {
                     events.push_back("disconnect");
                     primary.after(std::chrono::milliseconds{300}, [&] {
                         events.push_back("client closed");
-                        CHECK_FALSE(worker.kill(0)); // it is there
+                        CHECK_FALSE(worker.is_dead());
+                        if constexpr (Backend::separate_memory) {
+                            CHECK_FALSE(worker.kill(0)); // it is there
+                        }
                         stream.close();
                     });
                 });
@@ -310,8 +300,7 @@ TEST_CASE("test-cluster-worker-no-exit") {
 // Node.js: test/parallel/test-cluster-worker-wait-server-close.js
 EVERY_MODEL_CASE("test-cluster-worker-wait-server-close") {
     std::vector<std::string> events;
-    run_case<any_model_cluster>(
-        "test-cluster-worker-wait-server-close",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.once(cluster::event::listening, [&](const cluster::address& at) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Acceptance scenario 52: many workers and many connections leave nothing behind.
 #include "../fixtures/scenario.hpp"
+#include "../support/every_backend.hpp"
 #include "../support/sanitized.hpp"
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace cluster_test;
@@ -42,7 +44,7 @@ std::size_t resident_kib() {
 
 } // namespace
 
-TEST_CASE("scenario 52: a thousand workers leave nothing behind") {
+CLUSTER_CASE("scenario 52: a thousand workers leave nothing behind") {
     constexpr std::size_t all = 1000;
     constexpr std::size_t at_a_time = 16;
     std::set<std::uint32_t> ids;
@@ -51,14 +53,14 @@ TEST_CASE("scenario 52: a thousand workers leave nothing behind") {
     std::size_t descriptors_before = 0, threads_before = 0, memory_before = 0;
     std::size_t descriptors_after = 1, threads_after = 1, memory_after = 0;
     bool children_after = true;
-    run_case<cluster::process_cluster>(
-        "scenario 52: a thousand workers leave nothing behind",
+    std::thread{[] {}}.join(); // a sanitizer starts a thread of its own with the first one
+    run_on<Backend>(
         [&](auto& primary) {
             descriptors_before = scenario::open_descriptors();
             threads_before = scenario::threads();
             auto start = [&] {
-                // Most of them are a program that ends at once, every tenth one is a real worker.
-                if (ids.size() % 10 == 0) {
+                // Most processes are a program that ends at once, every tenth one is a real worker.
+                if (!Backend::separate_memory || ids.size() % 10 == 0) {
                     ids.insert(primary.fork({.name = "real"}).id());
                 } else {
                     ids.insert(
@@ -101,7 +103,7 @@ TEST_CASE("scenario 52: a thousand workers leave nothing behind") {
     CHECK(memory_after < memory_before + 8 * 1024); // handles of the last 256 dead are kept
 }
 
-TEST_CASE("scenario 52: ten thousand connections leave nothing behind") {
+CLUSTER_CASE("scenario 52: ten thousand connections leave nothing behind") {
     constexpr std::size_t all = 10'000;
     constexpr std::size_t at_a_time = 32;
     std::size_t begun = 0, answered = 0;
@@ -109,8 +111,7 @@ TEST_CASE("scenario 52: ten thousand connections leave nothing behind") {
     bool clean = false;
     std::vector<held> workers_before, workers_after;
     cluster::address at;
-    run_case<cluster::process_cluster>(
-        "scenario 52: ten thousand connections leave nothing behind",
+    run_on<Backend>(
         [&](auto& primary) {
             // Each client's end begins the next one.
             auto next = std::make_shared<std::function<void(cluster::address)>>();
@@ -171,7 +172,9 @@ TEST_CASE("scenario 52: ten thousand connections leave nothing behind") {
     REQUIRE(workers_before.size() == 2);
     REQUIRE(workers_after.size() == 2);
     for (std::size_t i = 0; i != 2; ++i) {
-        CHECK(workers_after[i].descriptors == workers_before[i].descriptors);
+        if (Backend::separate_memory) { // else each may see the other while that looks
+            CHECK(workers_after[i].descriptors == workers_before[i].descriptors);
+        }
         CHECK(workers_after[i].threads == workers_before[i].threads);
     }
     CHECK(resident_kib() < memory_before + 8 * 1024);

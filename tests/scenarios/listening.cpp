@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Acceptance scenarios 1, 12 to 16, 18 and 19: ports, addresses and files.
 #include "../fixtures/scenario.hpp"
+#include "../support/every_backend.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -69,13 +70,12 @@ std::map<std::string, std::size_t> counted(const std::vector<std::string>& answe
 
 } // namespace
 
-TEST_CASE("scenario 1: all workers share one port and take turns") {
+CLUSTER_CASE("scenario 1: all workers share one port and take turns") {
     scenario::reserved_port port;
     std::size_t count = std::max<std::size_t>(cluster::available_parallelism(), 2);
     std::map<std::uint32_t, std::vector<std::string>> events;
     std::map<std::string, std::size_t> served;
-    run_case<cluster::process_cluster>(
-        "scenario 1: all workers share one port and take turns",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.on(cluster::event::fork,
                        [&](auto& one) { events[one.id()].push_back("fork"); });
@@ -92,10 +92,10 @@ TEST_CASE("scenario 1: all workers share one port and take turns") {
                         });
                     }
                 });
-            primary.fork(count, {.environment = {{"PORT", std::to_string(port.number())}}});
+            primary.fork(count, {.data = port.number()});
         },
         [](auto& self) {
-            auto number = static_cast<std::uint16_t>(std::atoi(std::getenv("PORT")));
+            auto number = self.template data<std::uint16_t>();
             self.listen({.host = "127.0.0.1", .port = number}, scenario::answer_with_id(self));
         });
     CHECK(events.size() == count);
@@ -110,14 +110,13 @@ TEST_CASE("scenario 1: all workers share one port and take turns") {
     }
 }
 
-TEST_CASE("scenario 12: eight workers with two servers each on port zero have two ports") {
+CLUSTER_CASE("scenario 12: eight workers with two servers each on port zero have two ports") {
     constexpr std::size_t workers = 8;
     std::vector<std::size_t> ports_of_round;
     std::vector<std::size_t> descriptors;
     int answered = 0;
     std::set<std::uint16_t> ports;
-    run_case<cluster::process_cluster>(
-        "scenario 12: eight workers with two servers each on port zero have two ports",
+    run_on<Backend>(
         [&](auto& primary) {
             auto start = [&] {
                 ports.clear();
@@ -165,11 +164,10 @@ TEST_CASE("scenario 12: eight workers with two servers each on port zero have tw
     CHECK(descriptors[2] == descriptors[0]);
 }
 
-TEST_CASE("scenario 13: a port that the system chose can be asked for by number") {
+CLUSTER_CASE("scenario 13: a port that the system chose can be asked for by number") {
     std::map<std::string, std::size_t> served;
     std::vector<int> errors;
-    run_case<cluster::process_cluster>(
-        "scenario 13: a port that the system chose can be asked for by number",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.fork(2);
             primary.workers().at(0).send(listen_to{"127.0.0.1", 0});
@@ -191,15 +189,13 @@ TEST_CASE("scenario 13: a port that the system chose can be asked for by number"
     CHECK(served == std::map<std::string, std::size_t>{{"1", 5}, {"2", 5}});
 }
 
-TEST_CASE(
+CLUSTER_CASE(
     "scenario 14: a port that a stranger owns is an error with its address and can be had later") {
     auto stranger = scenario::bind_to(scenario::loopback(0), true);
     auto number = scenario::port_of(stranger.get());
     std::vector<outcome> first;
     std::vector<outcome> second;
-    run_case<cluster::process_cluster>(
-        "scenario 14: a port that a stranger owns is an error with its address and can be had "
-        "later",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.fork(4);
             primary.broadcast(listen_to{"127.0.0.1", number});
@@ -239,11 +235,10 @@ bool everybody_may_listen_on_42() {
     return first <= 42;
 }
 
-template <typename Cluster>
-outcome listen_on_42(const char* name) {
+template <typename Backend, typename Scheduling>
+outcome listen_on_42() {
     outcome seen;
-    run_case<Cluster>(
-        name,
+    run_on<Backend, Scheduling>(
         [&](auto& primary) {
             primary.fork().on_message([&](const outcome& message) {
                 seen = message;
@@ -254,21 +249,21 @@ outcome listen_on_42(const char* name) {
     return seen;
 }
 
-template <typename Cluster>
-void privileged_port(const char* name) {
+template <typename Backend, typename Scheduling>
+void privileged_port() {
     constexpr unsigned nobody = 65534;
     if (everybody_may_listen_on_42()) {
         MESSAGE("skipped: everybody may listen on port 42 here");
         return;
     }
     if (scenario::part() == nullptr && ::geteuid() == 0) { // another process becomes nobody
-        scenario::another_primary other{name, "nobody"};
+        scenario::another_primary other{running_case(), "nobody"};
         CHECK(other.line() == std::to_string(EACCES));
         CHECK(other.line().find("127.0.0.1:42") != std::string::npos);
         return;
     }
     bool dropped = ::geteuid() != 0 || (::setgid(nobody) == 0 && ::setuid(nobody) == 0);
-    auto seen = listen_on_42<Cluster>(name);
+    auto seen = listen_on_42<Backend, Scheduling>();
     CHECK(dropped);
     CHECK(seen.error == EACCES);
     CHECK(seen.text.find("127.0.0.1:42") != std::string::npos);
@@ -280,22 +275,19 @@ void privileged_port(const char* name) {
 
 } // namespace
 
-TEST_CASE("scenario 15: a privileged port is EACCES in the worker under round robin") {
-    privileged_port<cluster::process_cluster>(
-        "scenario 15: a privileged port is EACCES in the worker under round robin");
+CLUSTER_CASE("scenario 15: a privileged port is EACCES in the worker under round robin") {
+    privileged_port<Backend, cluster::scheduling::round_robin>();
 }
 
-TEST_CASE("scenario 15: a privileged port is EACCES in the worker with a shared socket") {
-    privileged_port<cluster::compose<cluster::scheduling::shared_socket>>(
-        "scenario 15: a privileged port is EACCES in the worker with a shared socket");
+CLUSTER_CASE("scenario 15: a privileged port is EACCES in the worker with a shared socket") {
+    privileged_port<Backend, cluster::scheduling::shared_socket>();
 }
 
-TEST_CASE("scenario 16: a port can be closed and had again while another worker has it") {
+CLUSTER_CASE("scenario 16: a port can be closed and had again while another worker has it") {
     scenario::reserved_port port;
     std::vector<int> errors;
     std::map<std::string, std::size_t> served;
-    run_case<cluster::process_cluster>(
-        "scenario 16: a port can be closed and had again while another worker has it",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& first = primary.fork();
             auto& second = primary.fork();
@@ -325,8 +317,8 @@ TEST_CASE("scenario 16: a port can be closed and had again while another worker 
 
 namespace {
 
-template <typename Cluster>
-void ipv6_only(const char* name) {
+template <typename Backend, typename Scheduling>
+void ipv6_only() {
     if (!has_ipv6()) {
         MESSAGE("skipped: no IPv6 here");
         return;
@@ -335,8 +327,7 @@ void ipv6_only(const char* name) {
     bool free_without = true;
     int conflict = -1;
     std::string with, without;
-    run_case<Cluster>(
-        name,
+    run_on<Backend, Scheduling>(
         [&](auto& primary) {
             auto any = [](std::uint16_t port) { return cluster::address::ipv4({}, port); };
             auto& worker = primary.fork();
@@ -379,14 +370,12 @@ void ipv6_only(const char* name) {
 
 } // namespace
 
-TEST_CASE("scenario 18: ipv6_only decides about IPv4 clients under round robin") {
-    ipv6_only<cluster::process_cluster>(
-        "scenario 18: ipv6_only decides about IPv4 clients under round robin");
+CLUSTER_CASE("scenario 18: ipv6_only decides about IPv4 clients under round robin") {
+    ipv6_only<Backend, cluster::scheduling::round_robin>();
 }
 
-TEST_CASE("scenario 18: ipv6_only decides about IPv4 clients with a shared socket") {
-    ipv6_only<cluster::compose<cluster::scheduling::shared_socket>>(
-        "scenario 18: ipv6_only decides about IPv4 clients with a shared socket");
+CLUSTER_CASE("scenario 18: ipv6_only decides about IPv4 clients with a shared socket") {
+    ipv6_only<Backend, cluster::scheduling::shared_socket>();
 }
 
 namespace {
@@ -402,20 +391,23 @@ bool exists(const std::string& path) {
 
 } // namespace
 
-TEST_CASE("scenario 19: a UNIX socket serves and its file goes with the last server") {
+CLUSTER_CASE("scenario 19: a UNIX socket serves and its file goes with the last server") {
     scenario::temporary_directory directory;
     std::string relative, longest;
     std::vector<std::string> answers;
     std::vector<unsigned> modes;
     auto old_mask = ::umask(022);
-    run_case<cluster::process_cluster>(
-        "scenario 19: a UNIX socket serves and its file goes with the last server",
+    run_on<Backend>(
         [&](auto& primary) {
             relative = directory.path() + "/relative.sock";
             longest = directory.path() + '/';
             longest += std::string(105 - longest.size(), 'l');
-            auto& worker = primary.fork({.directory = directory.path()});
-            worker.send(listen_at{"relative.sock"});
+            cluster::fork_options options;
+            if (Backend::separate_memory) {
+                options.directory = directory.path();
+            }
+            auto& worker = primary.fork(options);
+            worker.send(listen_at{Backend::separate_memory ? "relative.sock" : relative});
             worker.send(listen_at{longest, 0777});
             worker.on(cluster::event::listening, [&, count = 0]() mutable {
                 if (++count != 2) {
@@ -450,18 +442,16 @@ TEST_CASE("scenario 19: a UNIX socket serves and its file goes with the last ser
     CHECK_FALSE(exists(longest));
 }
 
-TEST_CASE("scenario 19: the socket file of a crashed primary is taken over and a live one is not") {
-    const char* name =
-        "scenario 19: the socket file of a crashed primary is taken over and a live one is not";
+CLUSTER_CASE(
+    "scenario 19: the socket file of a crashed primary is taken over and a live one is not") {
     auto serve = [](auto& self) {
-        self.send(try_to_listen(self, {.path = std::getenv("SOCKET_PATH")}));
+        self.send(try_to_listen(self, {.path = self.template data<std::string>()}));
     };
     if (scenario::part() != nullptr) { // the primary that will be killed
-        run_case<cluster::process_cluster>(
-            name,
+        run_on<Backend>(
             [](auto& primary) {
                 primary.on(cluster::event::listening, [] { scenario::say("listening"); });
-                primary.fork();
+                primary.fork({.data = std::getenv("SOCKET_PATH")});
             },
             serve);
         return;
@@ -470,14 +460,13 @@ TEST_CASE("scenario 19: the socket file of a crashed primary is taken over and a
     std::string path;
     std::vector<int> errors;
     std::string answer;
-    run_case<cluster::process_cluster>(
-        name,
+    run_on<Backend>(
         [&](auto& primary) {
             path = directory.path() + "/server.sock";
             ::setenv("SOCKET_PATH", path.c_str(), 1);
-            auto other = std::make_shared<scenario::another_primary>(name, "killed");
+            auto other = std::make_shared<scenario::another_primary>(running_case(), "killed");
             CHECK(other->line() == "listening");
-            primary.fork();
+            primary.fork({.data = path});
             primary.on_message([&, other](const outcome& message) {
                 errors.push_back(message.error);
                 if (errors.size() == 1) { // the other one lives
@@ -485,7 +474,7 @@ TEST_CASE("scenario 19: the socket file of a crashed primary is taken over and a
                     other->kill(SIGKILL);
                     other->wait();
                     CHECK(exists(path));
-                    primary.fork();
+                    primary.fork({.data = path});
                     return;
                 }
                 scenario::ask(primary, cluster::address::local(path), "?", [&](auto text) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Acceptance scenarios 3 to 11: messages.
 #include "../fixtures/scenario.hpp"
+#include "../support/every_backend.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -42,14 +43,13 @@ struct payload {
 
 } // namespace
 
-TEST_CASE("scenario 3: typed messages arrive once and in order in both directions") {
+CLUSTER_CASE("scenario 3: typed messages arrive once and in order in both directions") {
     constexpr std::uint32_t many = 10'000;
     std::vector<std::string> answers;
     std::vector<std::uint32_t> at_worker;
     std::vector<std::uint32_t> at_primary;
     count_of other_way;
-    run_case<cluster::process_cluster>(
-        "scenario 3: typed messages arrive once and in order in both directions",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::online, [&worker] {
@@ -100,10 +100,9 @@ TEST_CASE("scenario 3: typed messages arrive once and in order in both direction
     CHECK(at_worker == at_primary);
 }
 
-TEST_CASE("scenario 4: a broadcast reaches every worker exactly once") {
+CLUSTER_CASE("scenario 4: a broadcast reaches every worker exactly once") {
     std::map<std::uint32_t, std::uint32_t> copies;
-    run_case<cluster::process_cluster>(
-        "scenario 4: a broadcast reaches every worker exactly once",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.fork(4);
             primary.on(cluster::event::online, [&primary, online = 0]() mutable {
@@ -128,11 +127,10 @@ TEST_CASE("scenario 4: a broadcast reaches every worker exactly once") {
     CHECK(copies == std::map<std::uint32_t, std::uint32_t>{{1, 1}, {2, 1}, {3, 1}, {4, 1}});
 }
 
-TEST_CASE("scenario 5: a worker's news reaches all the others and not itself") {
+CLUSTER_CASE("scenario 5: a worker's news reaches all the others and not itself") {
     std::map<std::uint32_t, std::uint32_t> by_handler;
     std::map<std::uint32_t, std::uint32_t> by_library;
-    run_case<cluster::process_cluster>(
-        "scenario 5: a worker's news reaches all the others and not itself",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.fork(4);
             primary.on(cluster::event::online, [&primary, online = 0]() mutable {
@@ -175,10 +173,9 @@ TEST_CASE("scenario 5: a worker's news reaches all the others and not itself") {
     CHECK(by_library == expected);
 }
 
-TEST_CASE("scenario 6: a message sent before the worker is online waits for a late handler") {
+CLUSTER_CASE("scenario 6: a message sent before the worker is online waits for a late handler") {
     std::vector<std::string> got;
-    run_case<cluster::process_cluster>(
-        "scenario 6: a message sent before the worker is online waits for a late handler",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.on(cluster::event::fork, [](auto& worker) {
                 CHECK(worker.send(news{"early"}) == send_result::ok);
@@ -204,7 +201,7 @@ TEST_CASE("scenario 6: a message sent before the worker is online waits for a la
     CHECK(got == std::vector<std::string>{"early 2", "bird 2"});
 }
 
-TEST_CASE("scenario 7: payloads of every size and of every byte come back identical") {
+CLUSTER_CASE("scenario 7: payloads of every size and of every byte come back identical") {
     std::vector<std::string> sent;
     for (std::size_t size : std::initializer_list<std::size_t>{
              0, 1, 65'535, 65'536, 65'537, 800'004, 16 * 1024 * 1024, 2}) {
@@ -218,8 +215,7 @@ TEST_CASE("scenario 7: payloads of every size and of every byte come back identi
         sent.back() += static_cast<char>(i);
     }
     std::vector<std::string> got;
-    run_case<cluster::process_cluster>(
-        "scenario 7: payloads of every size and of every byte come back identical",
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             for (std::size_t i = 0; i != sent.size(); ++i) {
@@ -242,7 +238,7 @@ TEST_CASE("scenario 7: payloads of every size and of every byte come back identi
     }
 }
 
-TEST_CASE("scenario 8: a worker that does not read slows the sender down and loses nothing") {
+CLUSTER_CASE("scenario 8: a worker that does not read slows the sender down and loses nothing") {
     constexpr std::size_t size = 60'000;
     std::vector<send_result> results;
     std::uint32_t next = 0;
@@ -258,20 +254,14 @@ TEST_CASE("scenario 8: a worker that does not read slows the sender down and los
         }
     };
     std::uint32_t sent_before_drain = 0;
-    run_case<cluster::process_cluster>(
-        "scenario 8: a worker that does not read slows the sender down and loses nothing",
+    side_sockets<Backend> beside;
+    run_on<Backend>(
         [&](auto& primary) {
-            auto& worker = primary.fork();
-            worker.on(cluster::event::online, [&] {
-                worker.kill(SIGSTOP);
-                scenario::when(
-                    primary,
-                    [&worker] { return scenario::process_state(worker.pid()) == 'T'; },
-                    [&] {
-                        send_some(worker, 100'000);
-                        sent_before_drain = next;
-                        worker.kill(SIGCONT);
-                    });
+            auto& worker = primary.fork(beside.for_worker());
+            worker.on_message([&](const ready&) { // it has gone to sleep in a handler
+                send_some(worker, 100'000);
+                sent_before_drain = next;
+                beside.write('!');
             });
             worker.on(cluster::event::drain, [&] {
                 if (++drains == 1) {
@@ -292,6 +282,10 @@ TEST_CASE("scenario 8: a worker that does not read slows the sender down and los
                 ++got->number;
             });
             self.on_message([&self, got](const tell&) { self.send(*got); });
+            self.send(ready{});
+            self.flush();
+            char byte = 0;
+            expect_in_worker(::read(self.template data<int>(), &byte, 1) == 1, 3);
         });
     REQUIRE(results.size() > sent_before_drain);
     CHECK(results.front() == send_result::ok);
@@ -421,6 +415,38 @@ TEST_CASE("scenario 10: handlers that throw lose no message") {
     CHECK(thrown == 10);
     CHECK(got == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
     CHECK(worker.status().success());
+}
+
+// A thread whose handler throws has ended; what the primary's handlers throw is the same.
+TEST_CASE("scenario 10: handlers that throw lose no message on threads") {
+    cluster::compose<cluster::backend::thread> app{program::argc, program::argv};
+    std::vector<std::uint32_t> got;
+    std::uint32_t thrown = 0;
+    auto primary_main = [&](auto& primary) {
+        auto& worker = primary.fork();
+        worker.on_message([&](const numbered& message) {
+            got.push_back(message.number);
+            throw std::runtime_error("primary");
+        });
+        worker.on_message([&](const tell&) { worker.disconnect(); });
+        primary.after(patience(), [&] { primary.stop(-1); }).unref();
+    };
+    auto worker_main = [](auto& self) {
+        for (std::uint32_t i = 0; i != 10; ++i) {
+            self.send(numbered{i});
+        }
+        self.send(tell{});
+    };
+    for (int code = -2; code == -2;) {
+        try {
+            code = thrown == 0 ? app.run(primary_main, worker_main) : app.run();
+            CHECK(code == 0);
+        } catch (const std::runtime_error&) {
+            ++thrown;
+        }
+    }
+    CHECK(thrown == 10);
+    CHECK(got == std::vector<std::uint32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
 }
 
 TEST_CASE("scenario 11: sending to a worker that leaves or is dead is a value and no catastrophe") {

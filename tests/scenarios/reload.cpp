@@ -2,7 +2,7 @@
 // Replacing every worker while the cluster serves.
 #include "../fixtures/scenario.hpp"
 #include "../support/client.hpp"
-#include "../support/cluster_test.hpp"
+#include "../support/every_backend.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -161,10 +161,10 @@ outcome<Cluster> reload_under_load(const char* name,
 
 namespace {
 
-template <typename Scheduling>
-void lose_nobody(const char* name) {
-    auto result = reload_under_load<cluster::compose<Scheduling>>(
-        name, 5, {}, [](auto& self) { serve(self); });
+template <typename Backend, typename Scheduling>
+void lose_nobody() {
+    auto result = reload_under_load<cluster::compose<Backend, Scheduling>>(
+        running_case(), 5, {}, [](auto& self) { serve(self); });
     CHECK(result.code == 0);
     REQUIRE(result.reports.size() == 5);
     std::uint32_t generation = 1;
@@ -185,22 +185,20 @@ void lose_nobody(const char* name) {
 
 } // namespace
 
-TEST_CASE("reloads under load lose nobody: round_robin") {
-    lose_nobody<cluster::scheduling::round_robin>("reloads under load lose nobody: round_robin");
+CLUSTER_CASE("reloads under load lose nobody: round_robin") {
+    lose_nobody<Backend, cluster::scheduling::round_robin>();
 }
-TEST_CASE("reloads under load lose nobody: shared_socket") {
-    lose_nobody<cluster::scheduling::shared_socket>(
-        "reloads under load lose nobody: shared_socket");
+CLUSTER_CASE("reloads under load lose nobody: shared_socket") {
+    lose_nobody<Backend, cluster::scheduling::shared_socket>();
 }
-TEST_CASE("reloads under load lose nobody: reuse_port") {
-    lose_nobody<cluster::scheduling::reuse_port>("reloads under load lose nobody: reuse_port");
+CLUSTER_CASE("reloads under load lose nobody: reuse_port") {
+    lose_nobody<Backend, cluster::scheduling::reuse_port>();
 }
-TEST_CASE("reloads under load lose nobody: least_connections") {
-    lose_nobody<cluster::scheduling::least_connections>(
-        "reloads under load lose nobody: least_connections");
+CLUSTER_CASE("reloads under load lose nobody: least_connections") {
+    lose_nobody<Backend, cluster::scheduling::least_connections>();
 }
-TEST_CASE("reloads under load lose nobody: sticky") {
-    lose_nobody<cluster::scheduling::sticky<>>("reloads under load lose nobody: sticky");
+CLUSTER_CASE("reloads under load lose nobody: sticky") {
+    lose_nobody<Backend, cluster::scheduling::sticky<>>();
 }
 
 TEST_CASE("a generation that dies at boot is given up and the old one serves on") {
@@ -222,28 +220,25 @@ TEST_CASE("a generation that dies at boot is given up and the old one serves on"
     CHECK(result.lost == 0);
 }
 
-TEST_CASE("a generation that hangs at boot is given up in time") {
-    auto result = reload_under_load<cluster::process_cluster>(
-        "a generation that hangs at boot is given up in time",
-        1,
-        {.ready_timeout = 300ms},
-        [](auto& self) {
+CLUSTER_CASE("a generation that hangs at boot is given up in time") {
+    auto result = reload_under_load<cluster::compose<Backend>>(
+        running_case(), 1, {.ready_timeout = 300ms}, [](auto& self) {
             say("waiting for the database\n");
             self.defer_ready();
             serve(self);
         });
     REQUIRE(result.reports.size() == 1);
     CHECK(result.reports[0].reason() ==
-          "worker 3 was not ready after 0.30 s\nwaiting for the database");
+          std::string{"worker 3 was not ready after 0.30 s"} +
+              (Backend::separate_memory ? "\nwaiting for the database" : ""));
     CHECK(result.living == std::set<std::uint32_t>{1, 2});
     CHECK(result.lost == 0);
 }
 
-TEST_CASE("requests during a reload become one more reload") {
+CLUSTER_CASE("requests during a reload become one more reload") {
     std::vector<std::uint32_t> generations;
     std::size_t events = 0;
-    run_case<cluster::process_cluster>(
-        "requests during a reload become one more reload",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.on(cluster::event::reload, [&](const cluster::reload_report& report) {
                 ++events;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Acceptance scenarios 40 and 46 to 48: who gets a connection, model by model.
 #include "../fixtures/blocking_clients.hpp"
+#include "../support/every_backend.hpp"
 
 #include <algorithm>
 #include <array>
@@ -42,12 +43,16 @@ std::vector<int> places(Clients& clients, std::uint8_t count) {
 }
 
 /// Kills the worker of this place and waits until it is gone.
-template <typename Clients>
+template <typename Backend, typename Clients>
 void kill_place(Clients& clients, int place) {
     clients.ask([place](auto& primary) {
         for (auto& each : primary.workers()) {
             if (static_cast<int>(each.slot()) == place) {
-                each.kill(SIGKILL);
+                if constexpr (Backend::separate_memory) {
+                    each.kill(SIGKILL);
+                } else {
+                    each.kill();
+                }
             }
         }
     });
@@ -65,16 +70,16 @@ void fill_place(Clients& clients) {
     CHECK(clients.when([id](auto& primary) { return primary.workers().find(id)->is_ready(); }));
 }
 
-template <typename Scheduling>
-using only = cluster::compose<Scheduling>;
+template <typename Backend, typename Scheduling>
+using only = cluster::compose<Backend, Scheduling>;
 
 struct served_one {};
 
 } // namespace
 
-TEST_CASE("scenario 48: a thousand connections are counted by messages and in shared memory") {
-    beside_clients<only<scheduling::round_robin>>(
-        "scenario 48: a thousand connections are counted by messages and in shared memory",
+CLUSTER_CASE("scenario 48: a thousand connections are counted by messages and in shared memory") {
+    beside_clients<only<Backend, scheduling::round_robin>>(
+        running_case(),
         std::vector<cluster::fork_options>(4),
         [](auto& clients) {
             shares told;
@@ -101,9 +106,9 @@ TEST_CASE("scenario 48: a thousand connections are counted by messages and in sh
         });
 }
 
-TEST_CASE("scenario 47: least_connections keeps open connections even") {
-    beside_clients<only<scheduling::least_connections>>(
-        "scenario 47: least_connections keeps open connections even", 4, [](auto& clients) {
+CLUSTER_CASE("scenario 47: least_connections keeps open connections even") {
+    beside_clients<only<Backend, scheduling::least_connections>>(
+        running_case(), 4, [](auto& clients) {
             std::vector<std::pair<int, blocking_client>> open;
             shares count;
             auto unevenness = [&count] {
@@ -145,15 +150,15 @@ TEST_CASE("scenario 47: least_connections keeps open connections even") {
         });
 }
 
-TEST_CASE("weighted_round_robin gives each worker what its weight says") {
-    beside_clients<only<scheduling::weighted_round_robin>>(
-        "weighted_round_robin gives each worker what its weight says",
+CLUSTER_CASE("weighted_round_robin gives each worker what its weight says") {
+    beside_clients<only<Backend, scheduling::weighted_round_robin>>(
+        running_case(),
         {{.weight = 3}, {.weight = 0}, {.weight = 1}},
         [](auto& clients) {
             CHECK(spread(clients, 100) == shares{{0, 75}, {2, 25}});
-            kill_place(clients, 0);
+            kill_place<Backend>(clients, 0);
             CHECK(spread(clients, 10) == shares{{2, 10}});
-            kill_place(clients, 2);
+            kill_place<Backend>(clients, 2);
             CHECK(spread(clients, 10) == shares{{1, 10}});
         },
         [](auto& self, cluster::connection client) {
@@ -161,42 +166,35 @@ TEST_CASE("weighted_round_robin gives each worker what its weight says") {
         });
 }
 
-TEST_CASE("scenario 40: an address keeps its worker and only a dead worker's clients move") {
-    beside_clients<only<scheduling::sticky<>>>(
-        "scenario 40: an address keeps its worker and only a dead worker's clients move",
-        4,
-        [](auto& clients) {
-            auto before = places(clients, 40);
-            for (int i = 0; i != 195; ++i) {
-                auto last = static_cast<std::uint8_t>(i % 5 + 1);
-                CHECK(clients.visit(last) == before[last - 1U]);
-            }
-            int victim = before[0];
-            kill_place(clients, victim);
-            auto without = places(clients, 40);
-            for (std::size_t i = 0; i != before.size(); ++i) {
-                CHECK((without[i] == before[i]) == (before[i] != victim));
-                CHECK(without[i] != victim);
-            }
-            fill_place(clients);
-            CHECK(places(clients, 40) == before);
-        });
+CLUSTER_CASE("scenario 40: an address keeps its worker and only a dead worker's clients move") {
+    beside_clients<only<Backend, scheduling::sticky<>>>(running_case(), 4, [](auto& clients) {
+        auto before = places(clients, 40);
+        for (int i = 0; i != 195; ++i) {
+            auto last = static_cast<std::uint8_t>(i % 5 + 1);
+            CHECK(clients.visit(last) == before[last - 1U]);
+        }
+        int victim = before[0];
+        kill_place<Backend>(clients, victim);
+        auto without = places(clients, 40);
+        for (std::size_t i = 0; i != before.size(); ++i) {
+            CHECK((without[i] == before[i]) == (before[i] != victim));
+            CHECK(without[i] != victim);
+        }
+        fill_place(clients);
+        CHECK(places(clients, 40) == before);
+    });
 }
 
-TEST_CASE("scenario 40: a client that sends at once keeps its bytes under sticky_modulo") {
-    beside_clients<only<scheduling::sticky_modulo>>(
-        "scenario 40: a client that sends at once keeps its bytes under sticky_modulo",
-        4,
-        [](auto& clients) {
-            for (std::uint8_t last = 1; last != 20; ++last) {
-                auto text = "127.0.0." + std::to_string(last);
-                auto client = clients.connect(last);
-                client.send(text);
-                CHECK(client.place() ==
-                      static_cast<int>(scheduling::sticky_modulo::hash(text) % 4));
-                CHECK(client.read(text.size()) == text);
-            }
-        });
+CLUSTER_CASE("scenario 40: a client that sends at once keeps its bytes under sticky_modulo") {
+    beside_clients<only<Backend, scheduling::sticky_modulo>>(running_case(), 4, [](auto& clients) {
+        for (std::uint8_t last = 1; last != 20; ++last) {
+            auto text = "127.0.0." + std::to_string(last);
+            auto client = clients.connect(last);
+            client.send(text);
+            CHECK(client.place() == static_cast<int>(scheduling::sticky_modulo::hash(text) % 4));
+            CHECK(client.read(text.size()) == text);
+        }
+    });
 }
 
 namespace {
@@ -237,43 +235,39 @@ struct doorman {
 
 } // namespace
 
-TEST_CASE("scenario 47: a policy may hold connections until a worker can have them") {
-    beside_clients<only<two_each>>(
-        "scenario 47: a policy may hold connections until a worker can have them",
-        3,
-        [](auto& clients) {
-            std::vector<blocking_client> open;
-            shares count;
-            for (int i = 0; i != 6; ++i) {
-                open.push_back(clients.connect());
-                ++count[open.back().place()];
-            }
-            CHECK(count == shares{{0, 2}, {1, 2}, {2, 2}});
-            auto seventh = clients.connect();
-            CHECK(clients.when_waiting(1));
-            auto eighth = clients.connect();
-            open.erase(open.begin());
-            int place = seventh.place();
-            CHECK(place >= 0);
-            CHECK(clients.connections() == std::vector<std::uint64_t>{2, 2, 2});
-            seventh.close();
-            CHECK(eighth.place() == place);
-        });
+CLUSTER_CASE("scenario 47: a policy may hold connections until a worker can have them") {
+    beside_clients<only<Backend, two_each>>(running_case(), 3, [](auto& clients) {
+        std::vector<blocking_client> open;
+        shares count;
+        for (int i = 0; i != 6; ++i) {
+            open.push_back(clients.connect());
+            ++count[open.back().place()];
+        }
+        CHECK(count == shares{{0, 2}, {1, 2}, {2, 2}});
+        auto seventh = clients.connect();
+        CHECK(clients.when_waiting(1));
+        auto eighth = clients.connect();
+        open.erase(open.begin());
+        int place = seventh.place();
+        CHECK(place >= 0);
+        CHECK(clients.connections() == std::vector<std::uint64_t>{2, 2, 2});
+        seventh.close();
+        CHECK(eighth.place() == place);
+    });
 }
 
-TEST_CASE("scenario 47: a policy may close a connection or have no opinion") {
-    beside_clients<only<doorman>>(
-        "scenario 47: a policy may close a connection or have no opinion", 3, [](auto& clients) {
-            for (int i = 0; i != 10; ++i) {
-                CHECK(clients.visit(2) == -1);
-                CHECK(clients.visit(1) == 2);
-            }
-            shares anywhere;
-            for (int i = 0; i != 30; ++i) {
-                ++anywhere[clients.visit(3)];
-            }
-            CHECK(anywhere == shares{{0, 10}, {1, 10}, {2, 10}});
-        });
+CLUSTER_CASE("scenario 47: a policy may close a connection or have no opinion") {
+    beside_clients<only<Backend, doorman>>(running_case(), 3, [](auto& clients) {
+        for (int i = 0; i != 10; ++i) {
+            CHECK(clients.visit(2) == -1);
+            CHECK(clients.visit(1) == 2);
+        }
+        shares anywhere;
+        for (int i = 0; i != 30; ++i) {
+            ++anywhere[clients.visit(3)];
+        }
+        CHECK(anywhere == shares{{0, 10}, {1, 10}, {2, 10}});
+    });
 }
 
 namespace {
@@ -290,32 +284,28 @@ struct in_environment {
 
 } // namespace
 
-TEST_CASE("scenario 46: the environment chooses the policy before the first fork") {
+CLUSTER_CASE("scenario 46: the environment chooses the policy before the first fork") {
     in_environment chosen{"sticky"};
-    beside_clients<only<any>>(
-        "scenario 46: the environment chooses the policy before the first fork",
-        3,
-        [](auto& clients) {
-            auto before = places(clients, 20);
-            CHECK(places(clients, 20) == before);
-            auto refused = clients.ask([](auto& primary) {
-                try {
-                    primary.scheduling().choose("rr");
-                } catch (const std::logic_error& error) {
-                    return std::string{error.what()};
-                }
-                return std::string{};
-            });
-            CHECK(refused == "the scheduling policy is in use");
-            CHECK(places(clients, 20) == before);
+    beside_clients<only<Backend, any>>(running_case(), 3, [](auto& clients) {
+        auto before = places(clients, 20);
+        CHECK(places(clients, 20) == before);
+        auto refused = clients.ask([](auto& primary) {
+            try {
+                primary.scheduling().choose("rr");
+            } catch (const std::logic_error& error) {
+                return std::string{error.what()};
+            }
+            return std::string{};
         });
+        CHECK(refused == "the scheduling policy is in use");
+        CHECK(places(clients, 20) == before);
+    });
 }
 
-TEST_CASE("scenario 46: what the program chooses comes before the environment") {
+CLUSTER_CASE("scenario 46: what the program chooses comes before the environment") {
     in_environment chosen{"sticky"};
     std::string mode;
-    run_case<only<any>>(
-        "scenario 46: what the program chooses comes before the environment",
+    run_on<Backend, any>(
         [&](auto& primary) {
             primary.scheduling().choose("none");
             primary.on(cluster::event::listening, [&] {
@@ -328,9 +318,9 @@ TEST_CASE("scenario 46: what the program chooses comes before the environment") 
     CHECK(mode == "shared");
 }
 
-TEST_CASE("scenario 46: a policy that is not known is refused before anything starts") {
+CLUSTER_CASE("scenario 46: a policy that is not known is refused before anything starts") {
     in_environment chosen{"garbage"};
-    only<any> app{program::argc, program::argv};
+    only<Backend, any> app{program::argc, program::argv};
     CHECK_THROWS_WITH_AS(
         app.run([](auto& primary) { primary.fork(); }, [](auto&) {}),
         "CLUSTER_SCHED_POLICY 'garbage' is not known; there is: round_robin, shared_socket, sticky",

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Acceptance scenarios 44 to 46: settings, several clusters in one program, the scheduling policy.
 #include "../fixtures/scenario.hpp"
+#include "../support/every_backend.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -245,10 +246,9 @@ TEST_CASE("scenario 45: two clusters in one program do not know of each other") 
     CHECK(of_two == std::vector<std::string>{"online 1", "second 1", "exit 1 exit code 0"});
 }
 
-TEST_CASE("scenario 45: workers of two kinds live in one cluster") {
+CLUSTER_CASE("scenario 45: workers of two kinds live in one cluster") {
     std::map<std::string, std::string> said;
-    run_case<cluster::process_cluster>(
-        "scenario 45: workers of two kinds live in one cluster",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.on_message([&](auto& from, const note& message) {
                 said[from.name()] = message.text;

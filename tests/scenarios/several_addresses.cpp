@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdlib>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -16,7 +15,6 @@ using namespace cluster_test;
 
 namespace {
 
-constexpr auto path_variable = "CLUSTER_TEST_PATH";
 using texts = std::vector<std::string>;
 
 texts network_and_path(const std::string& path) {
@@ -29,6 +27,11 @@ texts network_and_path(const std::string& path) {
 
 struct close_now {};
 
+struct free_and_taken {
+    std::string path;
+    std::string taken;
+};
+
 } // namespace
 
 EVERY_MODEL_CASE("a server on several addresses serves all and closes all") {
@@ -38,12 +41,11 @@ EVERY_MODEL_CASE("a server on several addresses serves all and closes all") {
     std::vector<cluster::address> announced;
     std::size_t served = 0;
     std::size_t closed = 0;
-    run_case<any_model_cluster>(
-        "a server on several addresses serves all and closes all",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             place.emplace();
             auto path = *place / "socket";
-            primary.fork(workers, {.environment = {{path_variable, path}}});
+            primary.fork(workers, {.data = path});
             primary.on(cluster::event::listening, [&](auto&, const cluster::address& at) {
                 if (std::find(announced.begin(), announced.end(), at) == announced.end()) {
                     announced.push_back(at);
@@ -77,17 +79,16 @@ EVERY_MODEL_CASE("a server on several addresses serves all and closes all") {
             });
         },
         [](auto& self) {
-            auto& server = self.listen({.addresses = network_and_path(std::getenv(path_variable))},
-                                       [&self](cluster::connection client) {
-                                           self.attach(std::move(client)).end("served");
-                                       });
+            auto& server =
+                self.listen({.addresses = network_and_path(self.template data<std::string>())},
+                            [&self](cluster::connection client) {
+                                self.attach(std::move(client)).end("served");
+                            });
             texts where;
             for (const auto& each : server.addresses()) {
                 where.push_back(each.to_string());
             }
-            if (where.front() != server.address().to_string()) {
-                std::exit(3);
-            }
+            expect_in_worker(where.front() == server.address().to_string(), 3);
             self.send(where);
             self.on_message([&server](const close_now&) { server.close(); });
             server.on_close([&self] { self.send(std::string{"closed"}); });
@@ -110,25 +111,20 @@ namespace {
 /// the first, and another server can have it.
 template <typename Self>
 void fail_on_the_second(Self& self, bool exclusive) {
-    auto never = [](cluster::connection) { std::exit(3); };
-    std::string path = std::getenv(path_variable);
-    cluster::listen_options both{.addresses = {path, std::getenv("CLUSTER_TEST_TAKEN")},
-                                 .exclusive = exclusive};
+    auto never = [](cluster::connection) { fail_worker(3); };
+    const auto& [path, taken] = self.template data<free_and_taken>();
+    cluster::listen_options both{.addresses = {path, taken}, .exclusive = exclusive};
     std::error_code error;
     auto& failed = self.listen(both, never, error);
     bool nothing_left = !failed.is_listening() && failed.addresses().empty() &&
                         failed.address() == cluster::address{};
-    if (error != std::errc::address_in_use || !nothing_left || self.is_ready()) {
-        std::exit(4);
-    }
+    expect_in_worker(error == std::errc::address_in_use && nothing_left && !self.is_ready(), 4);
     try {
         self.listen(both, never);
-        std::exit(5);
+        fail_worker(5);
     } catch (const std::system_error& thrown) {
         std::string text = thrown.what();
-        if (text.find(path) == text.npos || text.find(both.addresses[1]) == text.npos) {
-            std::exit(6);
-        }
+        expect_in_worker(text.find(path) != text.npos && text.find(taken) != text.npos, 6);
     }
     self.listen(
         {.path = path, .exclusive = exclusive, .mode = 0600}, // other options: it is anew
@@ -142,15 +138,13 @@ EVERY_MODEL_CASE("a server on several addresses has all of them or none") {
     std::optional<temporary_directory> place;
     int answers = 0;
     int exits = 0;
-    run_case<any_model_cluster>(
-        "a server on several addresses has all of them or none",
+    run_on<Backend, any_model>(
         [&](auto& primary) {
             place.emplace();
             auto& owner = primary.listen({.host = "127.0.0.1"}, [](cluster::connection) {});
             for (const char* name : {"shared", "exclusive"}) {
-                primary.fork({.environment = {{path_variable, *place / name},
-                                              {"CLUSTER_TEST_TAKEN", owner.address().to_string()}},
-                              .name = name});
+                auto taken = owner.address().to_string();
+                primary.fork({.name = name, .data = free_and_taken{*place / name, taken}});
             }
             primary.on_message([&](auto& from, const std::string& path) {
                 auto at = cluster::address::local(path);
@@ -174,7 +168,7 @@ EVERY_MODEL_CASE("a server on several addresses has all of them or none") {
 TEST_CASE("the primary may listen on several addresses as well") {
     temporary_directory place;
     int answers = 0;
-    run_case<any_model_cluster>(
+    run_case<cluster::compose<any_model>>(
         "the primary may listen on several addresses as well",
         [&](auto& primary) {
             std::error_code error;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Workers are killed all the time, under load: a connection is lost only when a handler had it.
 #include "../fixtures/scenario.hpp"
+#include "../support/every_backend.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -26,6 +27,11 @@ constexpr std::size_t workers = 3;
 struct scoreboard {
     std::atomic<std::uint32_t> entered; // handlers that have begun
     std::atomic<std::uint32_t> logged;  // and have written who their client is
+};
+
+struct files {
+    std::string log;
+    std::string board;
 };
 
 scoreboard* open_scoreboard(const std::string& path) {
@@ -85,7 +91,7 @@ void client_loop(Primary& primary, cluster::address at, tally& count, bool& over
 
 } // namespace
 
-TEST_CASE("storm: no connection is lost before its handler ran while workers are killed") {
+CLUSTER_CASE("storm: no connection is lost before its handler ran while workers are killed") {
     scenario::temporary_directory directory;
     std::string log_path, board_path;
     tally count;
@@ -95,8 +101,7 @@ TEST_CASE("storm: no connection is lost before its handler ran while workers are
     scoreboard* board = nullptr;
     std::size_t descriptors = 0;
     std::size_t before = scenario::open_descriptors();
-    run_case<cluster::compose<cluster::restart::always>>(
-        "storm: no connection is lost before its handler ran while workers are killed",
+    run_on<Backend, cluster::restart::always>(
         [&](auto& primary) {
             log_path = directory.path() + "/clients";
             board_path = directory.path() + "/board";
@@ -120,7 +125,12 @@ TEST_CASE("storm: no connection is lost before its handler ran while workers are
                     auto all = primary.workers();
                     if (!all.empty()) {
                         ++kills;
-                        all.at((*random)() % all.size()).kill(SIGKILL);
+                        auto& victim = all.at((*random)() % all.size());
+                        if constexpr (Backend::separate_memory) {
+                            victim.kill(SIGKILL);
+                        } else {
+                            victim.kill();
+                        }
                     }
                 });
                 auto stop = std::make_shared<cluster::timer>();
@@ -146,13 +156,13 @@ TEST_CASE("storm: no connection is lost before its handler ran while workers are
                     }
                 });
             primary.supervise({.max_booting = workers}); // the killer does not wait, either
-            primary.fork(workers,
-                         {.environment = {{"STORM_LOG", log_path}, {"STORM_BOARD", board_path}}});
+            primary.fork(workers, {.data = files{log_path, board_path}});
         },
         [](auto& self) {
-            auto* shared = open_scoreboard(std::getenv("STORM_BOARD"));
+            const auto& mine = self.template data<files>();
+            auto* shared = open_scoreboard(mine.board);
             auto log = std::make_shared<cluster::unique_fd>(
-                ::open(std::getenv("STORM_LOG"), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+                ::open(mine.log.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
             self.listen({.host = "127.0.0.1"}, [&self, shared, log](cluster::connection client) {
                 shared->entered.fetch_add(1);
                 auto line = client.remote().host() + '\n';

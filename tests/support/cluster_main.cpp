@@ -16,7 +16,7 @@ int main(int argc, char** argv) {
         context.setOption("test-case", argv[2]);
         context.setOption("minimal", true);
         context.run();
-        return 90; // the case ended without run_case(): a mistake in the test
+        return 90; // an expectation of the worker was wrong, or the case ended without run_case()
     }
     context.applyCommandLine(argc, argv);
     return context.run();

@@ -35,9 +35,6 @@ int run_case(const char* name, PrimaryMain primary_main, WorkerMain worker_main)
     Cluster app{program::argc, program::argv};
     constexpr bool workers_start_at_main =
         cluster::detail::starts_at_main<typename Cluster::backend_type>();
-    if (!app.is_primary()) {
-        std::exit(app.run([](auto&) {}, worker_main));
-    }
     bool late = false;
     int code = app.run(
         [&](auto& primary) {
@@ -51,7 +48,10 @@ int run_case(const char* name, PrimaryMain primary_main, WorkerMain worker_main)
             watchdog.unref();
             primary_main(primary);
         },
-        worker_main);
+        std::move(worker_main));
+    if (!app.is_primary()) {
+        std::exit(code);
+    }
     CHECK_MESSAGE(!late, "the cluster did not end in time");
     return code;
 }

@@ -6,7 +6,7 @@
 /// Cases that hold whatever the scheduling policy is. The policy is chosen while the program runs,
 /// so that the library is compiled once for all of them.
 
-#include "cluster_test.hpp"
+#include "every_backend.hpp"
 
 #include <cluster.hpp>
 
@@ -28,9 +28,9 @@ using any_model = cluster::scheduling::from_environment<cluster::scheduling::rou
                                                         cluster::scheduling::power_of_two,
                                                         cluster::scheduling::least_loaded_kernel,
                                                         cluster::scheduling::sticky<>>;
-using any_model_cluster = cluster::compose<any_model>;
 
-/// Runs `body`, a case of one any_model_cluster, with this model. In a worker it does not return.
+/// Runs `body`, a case of one cluster with any_model, with this model. In a worker process it does
+/// not return.
 inline void on_model(std::string_view model, void (*body)()) {
     const std::string name{model};
     INFO("scheduling model: ", name);
@@ -48,13 +48,9 @@ inline void on_every_model(void (*body)()) {
 
 } // namespace cluster_test
 
-/// A test case whose body runs one any_model_cluster; it runs once for each model.
-#define EVERY_MODEL_CASE(name) EVERY_MODEL_CASE_AS(DOCTEST_ANONYMOUS(CLUSTER_ON_MODEL_), name)
-#define EVERY_MODEL_CASE_AS(body, name)                                                            \
-    static void body();                                                                            \
-    TEST_CASE(name) {                                                                              \
-        cluster_test::on_every_model(body);                                                        \
-    }                                                                                              \
-    static void body()
+/// A CLUSTER_CASE whose body runs one cluster with any_model, by run_on<Backend, any_model>(); it
+/// runs once for each model.
+#define EVERY_MODEL_CASE(name) EVERY_MODEL_CASE_ON(processes_and_threads, name)
+#define EVERY_MODEL_CASE_ON(which, name) CLUSTER_CASES(which, on_every_model, name)
 
 #endif // CLUSTER_TESTS_SUPPORT_EVERY_MODEL_HPP
