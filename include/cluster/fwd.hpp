@@ -49,6 +49,7 @@ class rest_for_one;
 
 namespace backend {
 struct process;
+struct thread;
 } // namespace backend
 
 template <typename Scheduling = scheduling::round_robin,
@@ -60,6 +61,17 @@ class basic_cluster;
 /// The cluster most programs want: worker processes, connections in turn, binary messages, the dead
 /// stay dead.
 using process_cluster = basic_cluster<>;
+
+template <typename Backend, typename Serializer = serialization::binary>
+class basic_pool;
+
+/// Tasks in worker processes: one that crashes fails alone. \see pool/process_pool.hpp
+using process_pool = basic_pool<backend::process>;
+/// Tasks in threads: any callable, at the price of a queue. \see pool/thread_pool.hpp
+using thread_pool = basic_pool<backend::thread>;
+
+template <typename R>
+class task_future;
 
 template <typename Cluster>
 class basic_primary;

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_DETAIL_OS_LINUX_FUTEX_HPP
+#define CLUSTER_DETAIL_OS_LINUX_FUTEX_HPP
+
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <climits>
+#include <cstdint>
+
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail::os {
+
+/// Who waits on a word: threads of this process, or whoever has the memory mapped.
+enum class futex_scope { process, shared };
+
+using futex_word = std::atomic<std::uint32_t>;
+static_assert(sizeof(futex_word) == sizeof(std::uint32_t) && futex_word::is_always_lock_free);
+
+/// Sleeps while `word` is `expected`, until a wake, a signal or `deadline`; max() is never.
+/// \returns false when the time is over. Look at the word again in any case.
+inline bool futex_wait(const futex_word& word,
+                       std::uint32_t expected,
+                       futex_scope scope = futex_scope::process,
+                       std::chrono::steady_clock::time_point deadline =
+                           std::chrono::steady_clock::time_point::max()) noexcept {
+    const int flag = scope == futex_scope::process ? FUTEX_PRIVATE_FLAG : 0;
+    const bool ends = deadline != std::chrono::steady_clock::time_point::max();
+    const auto since_boot = deadline.time_since_epoch();
+    const auto seconds = std::chrono::floor<std::chrono::seconds>(since_boot);
+    const timespec absolute{static_cast<time_t>(seconds.count()),
+                            static_cast<long>((since_boot - seconds).count())};
+    const int saved = errno;
+    const long result = ::syscall(SYS_futex,
+                                  &word,
+                                  FUTEX_WAIT_BITSET | flag, // the one whose time is absolute
+                                  expected,
+                                  ends ? &absolute : nullptr,
+                                  nullptr,
+                                  FUTEX_BITSET_MATCH_ANY);
+    const bool timed_out = result == -1 && errno == ETIMEDOUT;
+    errno = saved;
+    return !timed_out;
+}
+
+/// Wakes up to `count` of those that sleep on `word`. Signal-safe.
+inline void
+futex_wake(const futex_word& word, int count, futex_scope scope = futex_scope::process) noexcept {
+    const int flag = scope == futex_scope::process ? FUTEX_PRIVATE_FLAG : 0;
+    const int saved = errno;
+    ::syscall(SYS_futex, &word, FUTEX_WAKE | flag, count);
+    errno = saved;
+}
+
+inline void futex_wake_all(const futex_word& word,
+                           futex_scope scope = futex_scope::process) noexcept {
+    futex_wake(word, INT_MAX, scope);
+}
+
+/// Lets another thread have the CPU.
+inline void yield_cpu() noexcept {
+    ::sched_yield();
+}
+
+/// Tells the CPU that this is a loop that waits.
+inline void pause_cpu() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("isb" ::: "memory");
+#endif
+}
+
+} // namespace detail::os
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_OS_LINUX_FUTEX_HPP
