@@ -90,7 +90,7 @@ public:
             os::futex_wait(epoch_, epoch);
         }
         if (error_) {
-            std::rethrow_exception(error_);
+            std::rethrow_exception(std::exchange(error_, nullptr));
         }
     }
 
@@ -100,18 +100,21 @@ private:
             if (failed_.load(std::memory_order_relaxed)) {
                 return;
             }
+            std::exception_ptr error;
             try {
                 if (stop_.stop_requested()) {
                     throw task_cancelled{};
                 }
                 body_(i);
+                continue;
             } catch (...) {
-                const std::lock_guard lock{mutex_};
-                if (!error_) {
-                    error_ = std::current_exception();
-                }
-                failed_.store(true, std::memory_order_relaxed);
+                error = std::current_exception();
             }
+            const std::lock_guard lock{mutex_};
+            if (!error_) {
+                error_ = std::move(error);
+            }
+            failed_.store(true, std::memory_order_relaxed);
         }
     }
 

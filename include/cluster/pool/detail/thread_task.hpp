@@ -36,6 +36,7 @@ public:
     thread_task(F&& f, thread_task_counts& counts) : function_{std::move(f)}, counts_{counts} {}
 
     task_end run() noexcept {
+        std::exception_ptr error;
         try {
             if constexpr (std::is_void_v<R>) {
                 (*function_)();
@@ -48,10 +49,11 @@ public:
             }
             return task_end::value;
         } catch (...) {
-            function_.reset();
-            this->settle_error(std::current_exception());
-            return task_end::threw;
+            error = std::current_exception();
         }
+        function_.reset();
+        this->settle_error(std::move(error)); // outside of the handler, which holds the exception
+        return task_end::threw;
     }
     void abandon() noexcept {
         if (this->fail(std::make_exception_ptr(task_cancelled{}))) {
