@@ -10,6 +10,7 @@
 #include "pool/error.hpp"
 #include "pool/future.hpp"
 #include "pool/options.hpp"
+#include "pool/process_pool.hpp"
 #include "pool/stats.hpp"
 #include "pool/thread_pool.hpp"
 // IWYU pragma: end_exports

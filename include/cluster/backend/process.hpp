@@ -24,14 +24,21 @@ namespace detail {
 /// channel.
 inline constexpr std::string_view role_variable = "CLUSTER_WORKER";
 inline constexpr int channel_descriptor = 3;
+/// The same for the worker of a pool, with the pool's page instead of a channel.
+inline constexpr std::string_view pool_variable = "CLUSTER_POOL_WORKER";
 
 /// The environment of a worker as execve(2) takes it. Owns the text.
 class environment_block {
 public:
-    environment_block(const std::vector<environment_variable>& changes, unsigned cluster) {
+    environment_block(const std::vector<environment_variable>& changes, unsigned cluster)
+        : environment_block{changes, role_variable, std::to_string(cluster)} {}
+    environment_block(const std::vector<environment_variable>& changes,
+                      std::string_view role,
+                      const std::string& value) {
         for (char** each = os::environment(); each != nullptr && *each != nullptr; ++each) {
             std::string_view entry{*each};
-            if (auto name = entry.substr(0, entry.find('=')); name != role_variable) {
+            auto name = entry.substr(0, entry.find('='));
+            if (name != role_variable && name != pool_variable) {
                 set(name, std::string{entry});
             }
         }
@@ -42,7 +49,7 @@ public:
                 remove(each.name);
             }
         }
-        set(role_variable, std::string{role_variable} + '=' + std::to_string(cluster));
+        set(role, std::string{role} + '=' + value);
         for (const auto& each : entries_) {
             pointers_.push_back(each.c_str());
         }

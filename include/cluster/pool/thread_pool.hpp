@@ -252,9 +252,9 @@ private:
 
     static void explain(detail::task_state_base& task, detail::admission taken) {
         if (taken == detail::admission::full) {
-            task.fail(std::make_exception_ptr(queue_full{}));
+            task.fail_with<queue_full>();
         } else if (taken == detail::admission::closed) {
-            task.fail(std::make_exception_ptr(task_cancelled{"the pool is closed"}));
+            task.fail_with<task_cancelled>("the pool is closed");
         }
     }
 

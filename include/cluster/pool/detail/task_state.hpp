@@ -60,6 +60,16 @@ public:
         return true;
     }
 
+    template <typename Error, typename... Args>
+    bool fail_with(Args&&... args) noexcept {
+        if (is_settled()) {
+            return false;
+        }
+        // A statement of its own: the temporary shares the text with the exception.
+        auto error = std::make_exception_ptr(Error{std::forward<Args>(args)...});
+        return fail(std::move(error));
+    }
+
     [[nodiscard]] bool is_settled() const noexcept {
         return claimed_.load(std::memory_order_relaxed);
     }

@@ -56,7 +56,7 @@ public:
         return task_end::threw;
     }
     void abandon() noexcept {
-        if (this->fail(std::make_exception_ptr(task_cancelled{}))) {
+        if (this->template fail_with<task_cancelled>()) {
             counts_.cancelled.fetch_add(1, std::memory_order_relaxed);
         }
     }
@@ -125,7 +125,7 @@ public:
     }
 
     void expire() noexcept override {
-        if (this->fail(std::make_exception_ptr(task_timeout{}))) {
+        if (this->template fail_with<task_timeout>()) {
             counts_.timed_out.fetch_add(1, std::memory_order_relaxed);
         }
         source_.request_stop();
@@ -143,7 +143,7 @@ private:
     };
 
     void cancel() noexcept {
-        if (this->fail(std::make_exception_ptr(task_cancelled{}))) {
+        if (this->template fail_with<task_cancelled>()) {
             counts_.cancelled.fetch_add(1, std::memory_order_relaxed);
         }
         source_.request_stop();
