@@ -140,7 +140,7 @@ public:
             received_.consume_front(std::exchange(reading_at_, 0));
         }
         bool moved = false;
-        while (arrivals.size() != most) {
+        while (arrivals.size() != most && !broken_) {
             std::size_t there = results_.available();
             if (!reading_payload_) {
                 if (there < sizeof(result_header)) {
@@ -184,7 +184,10 @@ public:
     [[nodiscard]] std::span<const std::byte> payload(const arrival& of) const noexcept {
         return received_.span().subspan(of.offset, static_cast<std::size_t>(of.header.size));
     }
-    [[nodiscard]] bool has_results() noexcept { return results_.available() != 0; }
+    /// Whether receive() would get on.
+    [[nodiscard]] bool has_results() noexcept {
+        return !broken_ && results_.available() >= (reading_payload_ ? 1 : sizeof(result_header));
+    }
     [[nodiscard]] bool is_broken() const noexcept {
         return broken_ || results_.is_broken() || requests_.is_broken();
     }
