@@ -2,16 +2,19 @@
 #include <cluster/pool/process_pool.hpp> // first and alone: proves the header is self-contained
 
 #include "support/pool_program.hpp"
+#include "support/sanitized.hpp"
 
 #include <doctest/doctest.h>
 
 #include <atomic>
 #include <chrono>
-#include <coroutine>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <future>
 #include <map>
+#include <memory>
+#include <mutex>
 #include <new>
 #include <numeric>
 #include <optional>
@@ -22,6 +25,7 @@
 #include <vector>
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -456,7 +460,7 @@ TEST_SUITE("pool/process_pool") {
 
     TEST_CASE("limits of a task are its own") {
         test_pool pool{{.workers = 1}};
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !CLUSTER_TEST_SANITIZED
         constexpr std::size_t large = std::size_t{64} << 20U;
         try {
             pool.submit<allocates>({.limits = {.memory = large / 2}}, large).get();
@@ -472,7 +476,7 @@ TEST_SUITE("pool/process_pool") {
 
     TEST_CASE("a sandbox lets a computation through and ends everything else") {
         test_pool pool{{.workers = 1, .sandbox = cluster::sandbox::compute}};
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !CLUSTER_TEST_SANITIZED
         CHECK(pool.submit<sorted>(1000).get().size() == 1000);
         CHECK_THROWS_AS(pool.submit<throws>(1).get(), cluster::task_failed);
         CHECK(signal_of([&] { pool.submit<aborts>(1).get(); }) == SIGABRT);

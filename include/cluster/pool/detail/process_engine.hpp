@@ -329,7 +329,6 @@ private:
         if (worker.state == stage::booting && worker.page().ready.load() != 0) {
             worker.state = stage::ready;
             worker.idle_since = clock::now();
-            boot_failures_ = 0;
             any = true;
         }
         if (worker.is_broken()) {
@@ -366,6 +365,7 @@ private:
             worker.in_flight.pop_front();
         }
         worker.head_since = worker.idle_since = now;
+        boot_failures_ = 0;
     }
 
     static void
@@ -737,14 +737,20 @@ private:
         if (!served && worker.state != stage::quitting && worker.state != stage::retiring) {
             on_boot_failure(status, now);
         }
-        std::vector<task_pointer> unbegun;
+        std::vector<task_pointer> unbegun; // the newest first
         worker.revoke_dead(unbegun);
+        if (worker.in_flight.empty() && !unbegun.empty() &&
+            ++unbegun.back()->losses > most_losses) {
+            // It does not say that it begins it, and dies of it each time.
+            crashed_.emplace_back(std::move(unbegun.back()), status);
+            unbegun.pop_back();
+        }
         for (auto& task : unbegun) {
-            lose(std::move(task), status);
+            lose(std::move(task));
         }
         // It runs one at a time: more than one is a lie, and the others are lost with it.
         for (std::size_t i = worker.in_flight.size(); i-- > 1;) {
-            lose(std::move(worker.in_flight[i]), status);
+            lose(std::move(worker.in_flight[i]));
         }
         if (!worker.in_flight.empty()) {
             judge(std::move(worker.in_flight.front()), worker.why, status);
@@ -753,11 +759,9 @@ private:
     }
 
     /// A task that had not begun when its worker died.
-    void lose(task_pointer task, const exit_status& status) noexcept {
+    void lose(task_pointer task) noexcept {
         if (dropping_) {
             cancelled_.push_back(std::move(task));
-        } else if (++task->losses > most_losses) {
-            crashed_.emplace_back(std::move(task), status);
         } else {
             pending_.push_front(std::move(task));
         }

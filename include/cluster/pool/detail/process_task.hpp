@@ -47,7 +47,7 @@ public:
     std::chrono::nanoseconds timeout{0};
     int priority = 0;
     unsigned retries = 0;
-    unsigned losses = 0; // workers that died before they began it
+    unsigned losses = 0; // workers that died when it was next
     clock::time_point submitted{};
 
     /// Tells the engine that the stop token wants the task cancelled.
