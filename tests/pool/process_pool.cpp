@@ -98,7 +98,7 @@ int tells_and_hangs(const std::string& path) {
     return hangs(0);
 }
 
-std::size_t allocates(std::size_t bytes) {
+[[maybe_unused]] std::size_t allocates(std::size_t bytes) {
     const std::vector<char> memory(bytes, 'x');
     return memory.size();
 }
@@ -109,7 +109,7 @@ int burns(int) {
 int opens_a_file(int) {
     return ::open("/etc/passwd", O_RDONLY | O_CLOEXEC);
 }
-std::vector<int> sorted(int count) {
+[[maybe_unused]] std::vector<int> sorted(int count) {
     std::vector<int> result;
     for (int i = count; i != 0; --i) {
         result.insert(result.begin(), i);
