@@ -135,7 +135,7 @@ private:
     static constexpr unsigned most_losses = 5;
     static constexpr unsigned most_boot_failures = 3;
     static constexpr std::chrono::milliseconds patience{1}; // of an idle worker beside a busy one
-    static constexpr std::chrono::seconds quit_patience{5}; // with a worker that shall end
+    static constexpr std::chrono::seconds quit_patience{2}; // with a worker that shall end
 
     using stage = pool_worker::stage;
     using reason = pool_worker::reason;
@@ -361,11 +361,11 @@ private:
             stats_.wait.add(now - task.submitted - ran);
             worker.learn(each.header.run_nanoseconds / (task.request.count + 1));
             ++worker.tasks;
+            boot_failures_ = 0;
             done.push_back(std::move(worker.in_flight.front()));
             worker.in_flight.pop_front();
         }
         worker.head_since = worker.idle_since = now;
-        boot_failures_ = 0;
     }
 
     static void
