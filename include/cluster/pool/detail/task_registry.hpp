@@ -34,8 +34,8 @@ public:
                                std::uint32_t count,
                                byte_buffer& result);
 
-    task_function(std::string_view name, call_type call) noexcept
-        : id_{hash(name)}, call_{call}, next_{first_} {
+    task_function(std::string_view name, call_type function) noexcept
+        : id_{hash(name)}, call_{function}, next_{first_} {
         // Functions of one name in several translation units: told apart by the order in which
         // they are entered, which the program's file decides.
         while (find(id_) != nullptr) {
