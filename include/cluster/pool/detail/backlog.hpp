@@ -20,10 +20,14 @@ namespace detail {
 class backlog {
 public:
     void put(task_slot&& task, int priority) {
-        const std::lock_guard lock{mutex_};
-        queue_of(priority).push_back(std::move(task));
-        counter_of(priority).fetch_add(1);
-        put_.fetch_add(1, std::memory_order_relaxed);
+        {
+            const std::lock_guard lock{mutex_};
+            queue_of(priority).push_back(std::move(task));
+            add(counter_of(priority), 1);
+            add(put_, 1);
+        }
+        // Who puts looks for sleepers next, who goes to sleep looks for tasks last.
+        std::atomic_thread_fence(std::memory_order_seq_cst);
     }
 
     [[nodiscard]] bool has_urgent() const noexcept { return urgent_.load() != 0; }
@@ -43,14 +47,14 @@ public:
         if (!urgent && !common_.empty()) {
             into = std::move(common_.front());
             common_.pop_front();
-            ordinary_.fetch_sub(1);
+            add(ordinary_, ~std::size_t{0});
             return true;
         }
         if (most == others_.end()) {
             return false;
         }
         into = std::move(most->second.front());
-        counter_of(-most->first).fetch_sub(1);
+        add(counter_of(-most->first), ~std::size_t{0});
         most->second.pop_front();
         if (most->second.empty()) {
             others_.erase(most);
@@ -62,12 +66,12 @@ public:
     void refill(task_ring& ring, std::size_t most) noexcept {
         const std::lock_guard lock{mutex_};
         std::size_t moved = 0;
-        while (moved != most && !common_.empty() && ring.try_put(std::move(common_.front()))) {
+        while (moved != most && !common_.empty() && ring.try_refill(std::move(common_.front()))) {
             common_.pop_front();
             ++moved;
         }
-        ordinary_.fetch_sub(moved);
-        put_.fetch_sub(moved, std::memory_order_relaxed); // the ring counts them
+        ordinary_.fetch_sub(moved);        // and everybody sees them in the ring
+        add(put_, std::size_t{0} - moved); // the ring counts them
     }
 
     /// How many have been put since the beginning and never were in a ring.
@@ -76,6 +80,11 @@ public:
     }
 
 private:
+    /// Only with the mutex are they changed, so that this need not be one operation.
+    static void add(std::atomic<std::size_t>& counter, std::size_t count) noexcept {
+        counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_release);
+    }
+
     task_queue& queue_of(int priority) { return priority == 0 ? common_ : others_[-priority]; }
     std::atomic<std::size_t>& counter_of(int priority) noexcept {
         return priority > 0 ? urgent_ : priority == 0 ? ordinary_ : low_;

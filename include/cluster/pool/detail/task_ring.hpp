@@ -62,6 +62,18 @@ public:
         return true;
     }
 
+    /// The same for one who wakes nobody, and has a sequentially consistent operation follow.
+    bool try_refill(task_slot&& task) noexcept {
+        std::size_t at = 0;
+        cell* place = claim_to_put(at);
+        if (place == nullptr) {
+            return false;
+        }
+        place->task = std::move(task);
+        place->turn.store(at + 1, std::memory_order_release);
+        return true;
+    }
+
     /// Runs the oldest task. \returns false when there is none
     template <typename Taken>
     bool try_run(Taken taken, task_end& end) noexcept {
