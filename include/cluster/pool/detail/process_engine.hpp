@@ -76,7 +76,8 @@ public:
             return;
         }
         ++stats_.submitted;
-        if (pending_.empty()) {
+        // What a callback submits goes out with what its batch of results makes room for: one wake.
+        if (pending_.empty() && current() != this) {
             if (pool_worker* worker = pick(*task)) {
                 send(*worker, std::move(task), lock);
                 return;
@@ -132,6 +133,7 @@ public:
 private:
     static constexpr std::uint64_t wakeup_key = 0; // else a worker's number, doubled
     static constexpr std::size_t batch = 64;
+    static constexpr int yields = 16;
     static constexpr unsigned most_losses = 5;
     static constexpr unsigned most_boot_failures = 3;
     static constexpr std::chrono::milliseconds patience{1}; // of an idle worker beside a busy one
@@ -266,6 +268,17 @@ private:
 
     void sleep(clock::time_point until) noexcept {
         bool ready = false;
+        for (int i = 0; i != yields && !ready; ++i) {
+            os::yield_cpu(); // a doorbell costs more than a look
+            for (const auto& each : workers_) {
+                ready = ready || each->has_results();
+            }
+        }
+        if (ready) {
+            const std::lock_guard lock{mutex_};
+            asleep_ = false;
+            return;
+        }
         for (const auto& each : workers_) {
             each->page().parent_waits.store(1, std::memory_order_relaxed);
         }
@@ -381,6 +394,10 @@ private:
 
     /// Gives a worker what waits. \pre the mutex \returns whether there was something
     bool feed(pool_worker& worker) noexcept {
+        if (pending_.empty() || !worker.can_take()) {
+            return false;
+        }
+        const auto now = clock::now();
         bool any = false;
         while (!pending_.empty() && worker.can_take()) {
             auto task = pending_.pop();
@@ -388,7 +405,7 @@ private:
                 dropped_.push_back(std::move(task));
                 continue;
             }
-            worker.send(std::move(task), clock::now());
+            worker.send(std::move(task), now);
             any = true;
         }
         if (any) {
