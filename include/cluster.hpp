@@ -35,6 +35,7 @@
 #include "cluster/net/listener.hpp"
 #include "cluster/net/server.hpp"
 #include "cluster/net/stream.hpp"
+#include "cluster/pool.hpp"
 #include "cluster/primary.hpp"
 #include "cluster/reload.hpp"
 #include "cluster/restart/always.hpp"

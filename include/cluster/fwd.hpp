@@ -72,6 +72,17 @@ using prefork_cluster =
 using thread_cluster =
     basic_cluster<scheduling::round_robin, serialization::binary, restart::never, backend::thread>;
 
+template <typename Backend, typename Serializer = serialization::binary>
+class basic_pool;
+
+/// Tasks in worker processes: one that crashes fails alone. \see pool/process_pool.hpp
+using process_pool = basic_pool<backend::process>;
+/// Tasks in threads: any callable, at the price of a queue. \see pool/thread_pool.hpp
+using thread_pool = basic_pool<backend::thread>;
+
+template <typename R>
+class task_future;
+
 template <typename Cluster>
 class basic_primary;
 template <typename Cluster>

@@ -330,13 +330,21 @@ def udp_echo(program):
     assert "udp_echo is bound to " in program.stdout.read()
 
 
+def pools(program):
+    assert program.wait(PATIENCE) == 0
+    lines = program.stdout.read().splitlines()
+    assert lines == ["832040 hello!", "crashed: killed by SIGABRT",
+                     "too slow: the task ran for longer than it may", "6765 10946 17711 28657 ", "3"] or (
+        lines[1] == "crashed: killed by SIGABRT (core dumped)" and len(lines) == 5), lines
+
+
 CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, None),
           "03_restart_strategies": (restart_strategies, None),
           "04_zero_downtime": (zero_downtime, 8000),
           "06_backends": (backends, None), "06_backends_fork": (backends, None),
           "06_backends_thread": (backends, None),
           "05_scheduling": (scheduling, 8000), "http_server": (http_server, None),
-          "sticky_chat": (sticky_chat, 8000), "08_shared_memory": (shared_memory, None),
+          "sticky_chat": (sticky_chat, 8000), "07_pools": (pools, None), "08_shared_memory": (shared_memory, None),
           "shared_metrics": (shared_metrics, None),
           "09_handles": (handles, 9000), "10_child_process": (child_process, None), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
 

@@ -23,6 +23,10 @@ inline constexpr std::string_view role_variable = "CLUSTER_WORKER";
 /// (fork_program()).
 inline constexpr std::string_view parent_variable = "CLUSTER_PARENT";
 
+/// The one that tells a program that it is the worker of a pool, with the pool's page instead of a
+/// channel.
+inline constexpr std::string_view pool_variable = "CLUSTER_POOL_WORKER";
+
 /// The environment of a child as execve(2) takes it. Owns the text. What tells this process its own
 /// role is nothing for its children.
 class environment_block {
@@ -33,7 +37,7 @@ public:
         for (char** each = inherit ? os::environment() : nullptr; each && *each; ++each) {
             std::string_view entry{*each};
             auto name = entry.substr(0, entry.find('='));
-            if (name != role_variable && name != parent_variable) {
+            if (name != role_variable && name != parent_variable && name != pool_variable) {
                 put(name, std::string{entry});
             }
         }

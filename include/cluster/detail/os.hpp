@@ -25,6 +25,7 @@
 #    include "os/linux/process_title.hpp"
 #    include "os/linux/random.hpp"
 #    include "os/linux/resolve.hpp"
+#    include "os/linux/sandbox.hpp"
 #    include "os/linux/signal_name.hpp"
 #    include "os/linux/signals.hpp"
 #    include "os/linux/socket.hpp"

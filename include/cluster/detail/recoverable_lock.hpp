@@ -42,7 +42,7 @@ public:
         while ((now & number_mask) == me) { // else it was taken from us
             if (holder_.compare_exchange_weak(now, 0, std::memory_order_release)) {
                 if ((now & contended) != 0) {
-                    os::futex_wake(&holder_, 1);
+                    os::futex_wake(holder_, 1, os::futex_scope::shared);
                 }
                 return;
             }
@@ -87,7 +87,8 @@ private:
                 }
                 continue;
             }
-            os::futex_wait(&holder_, now, clock::now() + std::chrono::milliseconds{5});
+            os::futex_wait(
+                holder_, now, os::futex_scope::shared, clock::now() + std::chrono::milliseconds{5});
         }
     }
 

@@ -5,6 +5,7 @@
 #include "../backend/process.hpp"
 #include "../error.hpp"
 #include "../ipc/frame.hpp"
+#include "../pool/detail/worker_loop.hpp"
 #include "../unique_fd.hpp"
 #include "os.hpp"
 
@@ -107,6 +108,7 @@ private:
 };
 
 inline role claim_role(unsigned ordinal, unique_fd& channel) {
+    serve_if_pool_worker(); // whose main() may make its pool behind this cluster, or inside of it
     auto& process = process_role::instance();
     if (!process.cluster) {
         return role::primary;

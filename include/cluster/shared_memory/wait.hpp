@@ -41,7 +41,8 @@ bool wait_until(const std::atomic<T>& element,
         if (std::bit_cast<std::uint32_t>(element.load()) != expected) {
             return true;
         }
-        in_time = os::futex_wait(&element, expected, deadline);
+        in_time = os::futex_wait(
+            static_cast<const void*>(&element), expected, os::futex_scope::shared, deadline);
     }
     return std::bit_cast<std::uint32_t>(element.load()) != expected;
 }
@@ -77,13 +78,19 @@ bool wait_for(const std::atomic<T>& element,
 /// Wakes one of those who wait for `element`, in whatever process. \returns how many: 0 or 1.
 template <typename T>
 std::size_t notify_one(const std::atomic<T>& element) noexcept {
-    return detail::check_futex_word<T>() ? detail::os::futex_wake(&element, 1) : 0;
+    return detail::check_futex_word<T>()
+               ? detail::os::futex_wake(
+                     static_cast<const void*>(&element), 1, detail::os::futex_scope::shared)
+               : 0;
 }
 
 /// Wakes all who wait for `element`. \returns how many.
 template <typename T>
 std::size_t notify_all(const std::atomic<T>& element) noexcept {
-    return detail::check_futex_word<T>() ? detail::os::futex_wake(&element, INT_MAX) : 0;
+    return detail::check_futex_word<T>()
+               ? detail::os::futex_wake(
+                     static_cast<const void*>(&element), INT_MAX, detail::os::futex_scope::shared)
+               : 0;
 }
 
 } // namespace v0

@@ -23,6 +23,7 @@ enum class io : std::uint32_t {
     readable = EPOLLIN,
     writable = EPOLLOUT,
     hangup = EPOLLERR | EPOLLHUP,
+    edge = EPOLLET,             // tells once for each change, so nobody has to read an eventfd
     exclusive = EPOLLEXCLUSIVE, // with readable: of several pollers, about one is woken
 };
 

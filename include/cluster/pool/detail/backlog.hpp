@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_POOL_DETAIL_BACKLOG_HPP
+#define CLUSTER_POOL_DETAIL_BACKLOG_HPP
+
+#include "task_queue.hpp"
+#include "task_ring.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <map>
+#include <mutex>
+#include <utility>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The tasks of a thread pool that are in no ring: those with a priority of their own, and those
+/// for which the rings had no room. Its counters say without a lock that there are none.
+class backlog {
+public:
+    void put(task_slot&& task, int priority) {
+        {
+            const std::lock_guard lock{mutex_};
+            queue_of(priority).push_back(std::move(task));
+            add(counter_of(priority), 1);
+            add(put_, 1);
+        }
+        // Who puts looks for sleepers next, who goes to sleep looks for tasks last.
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+    }
+
+    [[nodiscard]] bool has_urgent() const noexcept { return urgent_.load() != 0; }
+    [[nodiscard]] bool has_ordinary() const noexcept { return ordinary_.load() != 0; }
+    [[nodiscard]] bool is_empty() const noexcept {
+        return urgent_.load() == 0 && ordinary_.load() == 0 && low_.load() == 0;
+    }
+    [[nodiscard]] std::size_t size() const noexcept {
+        return urgent_.load() + ordinary_.load() + low_.load();
+    }
+
+    /// Takes the most urgent task.
+    bool take(task_slot& into) noexcept {
+        const std::lock_guard lock{mutex_};
+        const auto most = others_.begin();
+        const bool urgent = most != others_.end() && most->first < 0;
+        if (!urgent && !common_.empty()) {
+            into = std::move(common_.front());
+            common_.pop_front();
+            add(ordinary_, ~std::size_t{0});
+            return true;
+        }
+        if (most == others_.end()) {
+            return false;
+        }
+        into = std::move(most->second.front());
+        add(counter_of(-most->first), ~std::size_t{0});
+        most->second.pop_front();
+        if (most->second.empty()) {
+            others_.erase(most);
+        }
+        return true;
+    }
+
+    /// Moves ordinary tasks, in their order, to where they can be taken without a lock.
+    void refill(task_ring& ring, std::size_t most) noexcept {
+        const std::lock_guard lock{mutex_};
+        std::size_t moved = 0;
+        while (moved != most && !common_.empty() && ring.try_refill(std::move(common_.front()))) {
+            common_.pop_front();
+            ++moved;
+        }
+        ordinary_.fetch_sub(moved);        // and everybody sees them in the ring
+        add(put_, std::size_t{0} - moved); // the ring counts them
+    }
+
+    /// How many have been put since the beginning and never were in a ring.
+    [[nodiscard]] std::size_t total() const noexcept {
+        return put_.load(std::memory_order_relaxed);
+    }
+
+private:
+    /// Only with the mutex are they changed, so that this need not be one operation.
+    static void add(std::atomic<std::size_t>& counter, std::size_t count) noexcept {
+        counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_release);
+    }
+
+    task_queue& queue_of(int priority) { return priority == 0 ? common_ : others_[-priority]; }
+    std::atomic<std::size_t>& counter_of(int priority) noexcept {
+        return priority > 0 ? urgent_ : priority == 0 ? ordinary_ : low_;
+    }
+
+    std::atomic<std::size_t> urgent_{0}; // above 0
+    std::atomic<std::size_t> ordinary_{0};
+    std::atomic<std::size_t> low_{0}; // below 0
+    std::atomic<std::size_t> put_{0};
+    std::mutex mutex_;
+    task_queue common_;                // priority 0
+    std::map<int, task_queue> others_; // by the negated priority
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_POOL_DETAIL_BACKLOG_HPP

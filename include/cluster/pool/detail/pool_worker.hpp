@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_POOL_DETAIL_POOL_WORKER_HPP
+#define CLUSTER_POOL_DETAIL_POOL_WORKER_HPP
+
+#include "../../byte_buffer.hpp"
+#include "../../detail/os.hpp"
+#include "../../unique_fd.hpp"
+#include "byte_ring.hpp"
+#include "counted.hpp"
+#include "pool_page.hpp"
+#include "process_task.hpp"
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <new>
+#include <span>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// A worker process as its pool sees it. Nothing that the process writes is believed: at worst it
+/// is `is_broken()`, and killed.
+///
+/// What is sent and in flight is used with the engine's mutex, what is received and the child by the
+/// engine's thread only.
+class pool_worker {
+public:
+    using clock = std::chrono::steady_clock;
+
+    enum class stage { booting, ready, retiring, quitting, killed };
+    enum class reason { none, late, cancelled, broken, boot };
+
+    /// One result that has arrived, its bytes in received().
+    struct arrival {
+        result_header header;
+        std::size_t offset = 0;
+    };
+
+    pool_worker(std::uint32_t sandbox, std::error_code& error) {
+        mapping_ = os::shared_mapping::create(sizeof(pool_page), page_fd_, error);
+        if (error) {
+            return;
+        }
+        page_ = ::new (mapping_.data()) pool_page;
+        page_->sandbox = sandbox;
+        requests_ = {page_->requests, page_->request_bytes, pool_ring_bytes};
+        results_ = {page_->results, page_->result_bytes, pool_ring_bytes};
+    }
+
+    [[nodiscard]] pool_page& page() const noexcept { return *page_; }
+    [[nodiscard]] unique_fd& page_fd() noexcept { return page_fd_; }
+    [[nodiscard]] int doorbell() const noexcept { return doorbell_.descriptor(); }
+
+    // --- Sending -------------------------------------------------------------------------------
+
+    [[nodiscard]] bool can_take() const noexcept {
+        return state == stage::ready && in_flight.size() < window && unsent_.empty();
+    }
+    /// Whether all of it fits now, so that any thread may send it.
+    [[nodiscard]] bool fits(const process_task& task) noexcept {
+        return sizeof(request_header) + task.arguments.size() <= requests_.room();
+    }
+
+    /// Sends what fits; send_rest() goes on. \pre can_take()
+    void send(counted<process_task> task, clock::time_point now) {
+        task->request.sequence = next_sequence_++;
+        task->request.size = task->arguments.size();
+        std::array<std::byte, sizeof(request_header)> head;
+        std::memcpy(head.data(), &task->request, sizeof task->request);
+        const std::size_t all = head.size() + task->arguments.size();
+        if (all <= requests_.room()) {
+            requests_.put(head);
+            requests_.put(task->arguments.span());
+        } else {
+            unsent_.append(head);
+            unsent_.append(task->arguments.span());
+        }
+        requests_.publish();
+        send_rest();
+        if (in_flight.empty()) {
+            head_since = now;
+        }
+        in_flight.push_back(std::move(task));
+    }
+
+    /// Goes on with a request that did not fit. The worker rings when it has made room.
+    void send_rest() noexcept {
+        if (unsent_.empty()) {
+            return;
+        }
+        if (put_unsent()) {
+            requests_.publish();
+        }
+        if (!unsent_.empty()) {
+            page_->parent_wants_room.store(1);
+            std::atomic_thread_fence(std::memory_order_seq_cst);
+            if (put_unsent()) { // it made room just before
+                requests_.publish();
+            }
+        }
+    }
+
+    /// Takes back what the worker has not begun.
+    void revoke(std::vector<counted<process_task>>& into) {
+        if (!unsent_.empty()) {
+            return; // the stream must not end in a part of a request
+        }
+        const std::uint32_t taken = page_->revoke(next_sequence_);
+        take_back(taken, into);
+    }
+    /// Of a dead worker: all that it has not begun. What is left is what it had begun.
+    void revoke_dead(std::vector<counted<process_task>>& into) {
+        take_back(pool_page::taken_of(page_->claims.load()), into);
+    }
+
+    /// Whether it has begun the oldest task that it has.
+    [[nodiscard]] bool has_begun() const noexcept {
+        return !in_flight.empty() &&
+               pool_page::is_before(in_flight.front()->request.sequence,
+                                    pool_page::taken_of(page_->claims.load()));
+    }
+
+    // --- Receiving -----------------------------------------------------------------------------
+
+    /// Collects at most `most` results in arrivals. \returns whether there were any
+    bool receive(std::size_t most, std::size_t most_bytes) {
+        arrivals.clear();
+        if (!reading_payload_) {
+            received_.clear();
+            received_.shrink(std::size_t{1} << 20U);
+        } else {
+            received_.consume_front(std::exchange(reading_at_, 0));
+        }
+        bool moved = false;
+        while (arrivals.size() != most && !broken_) {
+            std::size_t there = results_.available();
+            if (!reading_payload_) {
+                if (there < sizeof(result_header)) {
+                    break;
+                }
+                std::array<std::byte, sizeof(result_header)> head;
+                results_.take(head.data(), head.size());
+                std::memcpy(&reading_, head.data(), sizeof reading_);
+                if (reading_.size > most_bytes || reading_.kind > result_kind::exception) {
+                    broken_ = true;
+                    break;
+                }
+                reading_payload_ = true;
+                reading_at_ = received_.size();
+                there -= head.size();
+                moved = true;
+            }
+            const std::size_t missing =
+                static_cast<std::size_t>(reading_.size) - (received_.size() - reading_at_);
+            const std::size_t part = there < missing ? there : missing;
+            if (part != 0) {
+                results_.take(received_.extend(part), part);
+                moved = true;
+            }
+            if (part != missing) {
+                results_.release();
+                if (results_.available() == 0) {
+                    break;
+                }
+                continue;
+            }
+            reading_payload_ = false;
+            arrivals.push_back({reading_, reading_at_});
+        }
+        results_.release();
+        if (moved) {
+            page_->wake_worker(); // it may wait for room
+        }
+        return !arrivals.empty();
+    }
+    [[nodiscard]] std::span<const std::byte> payload(const arrival& of) const noexcept {
+        return received_.span().subspan(of.offset, static_cast<std::size_t>(of.header.size));
+    }
+    /// Whether receive() would get on.
+    [[nodiscard]] bool has_results() noexcept {
+        return !broken_ && results_.available() >= (reading_payload_ ? 1 : sizeof(result_header));
+    }
+    [[nodiscard]] bool is_broken() const noexcept {
+        return broken_ || results_.is_broken() || requests_.is_broken();
+    }
+
+    // --- The state -----------------------------------------------------------------------------
+
+    std::uint64_t number = 0;
+    os::child_process child;
+    stage state = stage::booting;
+    reason why = reason::none; // of its being killed
+    std::deque<counted<process_task>> in_flight;
+    std::size_t window = least_window; // tasks that it may have
+    clock::time_point head_since{};    // when it can have begun the oldest of them
+    clock::time_point born{};
+    clock::time_point idle_since{};
+    clock::time_point quit_since{};
+    std::uint64_t tasks = 0;
+    clock::time_point memory_looked_at{};
+    std::uint64_t tasks_at_look = 0;
+    double jitter = 0;
+    std::uint64_t cost = 0; // mean run time in nanoseconds, lately
+    std::vector<arrival> arrivals;
+
+    static constexpr std::size_t least_window = 2;
+    static constexpr std::size_t most_window = 64;
+
+    /// As much in advance as lasts about 100 us: a short wait must not let the worker sleep, a long
+    /// one keeps tasks from others.
+    void learn(std::uint64_t run_nanoseconds) noexcept {
+        constexpr std::uint64_t ahead = 100'000;
+        cost = cost == 0 ? run_nanoseconds : (7 * cost + run_nanoseconds) / 8;
+        const std::uint64_t fit = ahead / (cost + 1);
+        window = fit < least_window  ? least_window
+                 : fit > most_window ? most_window
+                                     : static_cast<std::size_t>(fit);
+    }
+
+private:
+    /// \returns whether something was put
+    bool put_unsent() noexcept {
+        const std::size_t room = requests_.room();
+        const std::size_t part = room < unsent_.size() ? room : unsent_.size();
+        requests_.put(unsent_.span().first(part));
+        unsent_.consume_front(part);
+        return part != 0;
+    }
+
+    void take_back(std::uint32_t taken, std::vector<counted<process_task>>& into) {
+        while (!in_flight.empty() &&
+               !pool_page::is_before(in_flight.back()->request.sequence, taken)) {
+            into.push_back(std::move(in_flight.back())); // the newest first
+            in_flight.pop_back();
+        }
+    }
+
+    os::shared_mapping mapping_;
+    unique_fd page_fd_;
+    os::wakeup doorbell_;
+    pool_page* page_ = nullptr;
+    ring_writer requests_;
+    ring_reader results_;
+    byte_buffer unsent_;
+    std::uint32_t next_sequence_ = 0;
+    byte_buffer received_;
+    result_header reading_;
+    std::size_t reading_at_ = 0;
+    bool reading_payload_ = false;
+    bool broken_ = false;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_POOL_DETAIL_POOL_WORKER_HPP

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_POOL_DETAIL_PROCESS_TASK_HPP
+#define CLUSTER_POOL_DETAIL_PROCESS_TASK_HPP
+
+#include "../../byte_buffer.hpp"
+#include "../error.hpp"
+#include "../options.hpp"
+#include "counted.hpp"
+#include "pool_page.hpp"
+#include "task_registry.hpp"
+#include "task_state.hpp"
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <optional>
+#include <span>
+#include <stop_token>
+#include <string>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// What a process pool's engine knows of a task: its request, its options, and how to settle it.
+class process_task {
+public:
+    using clock = std::chrono::steady_clock;
+
+    virtual void add_reference() noexcept = 0;
+    virtual void release() noexcept = 0;
+    /// The bytes of the result have arrived. \returns whether they were one
+    virtual bool finish(std::span<const std::byte> result) noexcept = 0;
+    /// \returns whether this was what settled it
+    virtual bool fail(std::exception_ptr error) noexcept = 0;
+    [[nodiscard]] virtual bool is_settled() const noexcept = 0;
+    /// Runs the function here: the queue is full.
+    virtual void run_here() noexcept = 0;
+
+    request_header request;
+    byte_buffer arguments;
+    std::chrono::nanoseconds timeout{0};
+    int priority = 0;
+    unsigned retries = 0;
+    unsigned losses = 0; // workers that died when it was next
+    clock::time_point submitted{};
+
+    /// Tells the engine that the stop token wants the task cancelled.
+    struct canceller {
+        void (*cancel)(void* engine, process_task& task) noexcept;
+        void* engine;
+        process_task* task;
+        void operator()() const noexcept { cancel(engine, *task); }
+    };
+    std::optional<std::stop_callback<canceller>> link;
+
+protected:
+    ~process_task() = default;
+};
+
+/// Reads what encode_exception() wrote. \returns null when it is not that
+inline std::exception_ptr decode_exception(std::span<const std::byte> bytes) {
+    std::string texts[2];
+    for (auto& each : texts) {
+        std::span<const std::byte> part;
+        if (cut_sized(bytes, part)) {
+            return nullptr;
+        }
+        each.assign(reinterpret_cast<const char*>(part.data()), part.size());
+    }
+    return std::make_exception_ptr(task_failed{std::move(texts[0]), texts[1]});
+}
+
+inline std::exception_ptr bad_result(std::error_code error) {
+    return std::make_exception_ptr(
+        task_failed{"std::error_code", "the result of the worker: " + error.message()});
+}
+
+/// A task whose result is an `R`; `Decode(bytes, stored_value<R>&)` reads it.
+template <typename R, typename Decode>
+class remote_task final : public task_state<R>, public process_task {
+public:
+    explicit remote_task(Decode decode) : decode_{std::move(decode)} {}
+
+    void add_reference() noexcept override { task_state_base::add_reference(); }
+    void release() noexcept override { task_state_base::release(); }
+    bool fail(std::exception_ptr error) noexcept override {
+        return task_state_base::fail(std::move(error));
+    }
+    bool is_settled() const noexcept override { return task_state_base::is_settled(); }
+
+    bool finish(std::span<const std::byte> result) noexcept override {
+        stored_value<R> value{};
+        std::exception_ptr error;
+        try {
+            if (const std::error_code bad = decode_(result, value)) {
+                error = bad_result(bad);
+            }
+        } catch (...) {
+            error = std::current_exception();
+        }
+        if (error) {
+            fail(std::move(error));
+            return false;
+        }
+        if (this->claim()) {
+            this->settle(std::move(value));
+        }
+        return true;
+    }
+
+    void run_here() noexcept override {
+        const auto* function = task_function::find(request.function);
+        std::exception_ptr error;
+        byte_buffer result;
+        try {
+            function->call()(arguments.span(), request.count, result);
+        } catch (...) {
+            result.clear();
+            try {
+                encode_exception(result);
+                error = decode_exception(result.span());
+            } catch (...) {
+                error = std::current_exception();
+            }
+        }
+        if (error) {
+            fail(std::move(error));
+        } else {
+            finish(result.span());
+        }
+    }
+
+private:
+    Decode decode_;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_POOL_DETAIL_PROCESS_TASK_HPP

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_POOL_DETAIL_TASK_RING_HPP
+#define CLUSTER_POOL_DETAIL_TASK_RING_HPP
+
+#include "task_slot.hpp"
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// A bounded queue of tasks for any number of threads at both ends (Vyukov's): each slot has a
+/// sequence number that says whose turn it is, so that putting and taking are one compare-exchange
+/// each, on lines that the two ends do not share.
+class task_ring {
+public:
+    /// \param capacity a power of two
+    explicit task_ring(std::size_t capacity)
+        : mask_{capacity - 1}, cells_{std::make_unique<cell[]>(capacity)} {
+        for (std::size_t i = 0; i != capacity; ++i) {
+            cells_[i].turn.store(i, std::memory_order_relaxed);
+        }
+    }
+
+    /// Constructs the callable in its slot. \returns false, and leaves `f` alone, when full
+    template <typename F>
+    bool try_put(F&& f) {
+        if constexpr (task_slot::fits<std::decay_t<F>> &&
+                      std::is_nothrow_constructible_v<std::decay_t<F>, F>) {
+            std::size_t at = 0;
+            cell* place = claim_to_put(at);
+            if (place == nullptr) {
+                return false;
+            }
+            place->task.put(std::forward<F>(f));
+            // An exchange, not a store: who puts looks for sleepers next, and who goes to sleep
+            // looks for tasks last. One of the two has to see the other.
+            place->turn.exchange(at + 1, std::memory_order_seq_cst);
+            return true;
+        } else { // what may throw does so before a slot is taken
+            if (is_full()) {
+                return false;
+            }
+            return try_put(task_slot{std::in_place, std::forward<F>(f)});
+        }
+    }
+
+    bool try_put(task_slot&& task) noexcept {
+        std::size_t at = 0;
+        cell* place = claim_to_put(at);
+        if (place == nullptr) {
+            return false;
+        }
+        place->task = std::move(task);
+        place->turn.exchange(at + 1, std::memory_order_seq_cst);
+        return true;
+    }
+
+    /// The same for one who wakes nobody, and has a sequentially consistent operation follow.
+    bool try_refill(task_slot&& task) noexcept {
+        std::size_t at = 0;
+        cell* place = claim_to_put(at);
+        if (place == nullptr) {
+            return false;
+        }
+        place->task = std::move(task);
+        place->turn.store(at + 1, std::memory_order_release);
+        return true;
+    }
+
+    /// Runs the oldest task. \returns false when there is none
+    template <typename Taken>
+    bool try_run(Taken taken, task_end& end) noexcept {
+        std::size_t at = 0;
+        cell* place = claim_to_take(at);
+        if (place == nullptr) {
+            return false;
+        }
+        end = place->task.run([&] {
+            place->turn.store(at + mask_ + 1, std::memory_order_release);
+            taken();
+        });
+        return true;
+    }
+
+    /// Takes the oldest task out, to drop it.
+    bool try_take(task_slot& into) noexcept {
+        std::size_t at = 0;
+        cell* place = claim_to_take(at);
+        if (place == nullptr) {
+            return false;
+        }
+        into = std::move(place->task);
+        place->turn.store(at + mask_ + 1, std::memory_order_release);
+        return true;
+    }
+
+    [[nodiscard]] bool is_empty() const noexcept {
+        const std::size_t at = head_.load(std::memory_order_seq_cst);
+        return cells_[at & mask_].turn.load(std::memory_order_seq_cst) != at + 1 &&
+               head_.load(std::memory_order_seq_cst) == at;
+    }
+    [[nodiscard]] bool is_full() const noexcept { return size() > mask_; }
+    /// Approximate while others put and take.
+    [[nodiscard]] std::size_t size() const noexcept {
+        const std::size_t head = head_.load(std::memory_order_relaxed);
+        const std::size_t tail = tail_.load(std::memory_order_relaxed);
+        return tail - head <= mask_ + 1 ? tail - head : 0;
+    }
+    /// How many have been put since the beginning.
+    [[nodiscard]] std::size_t total() const noexcept {
+        return tail_.load(std::memory_order_relaxed);
+    }
+
+private:
+    static constexpr std::size_t line = 64;
+
+    struct alignas(line) cell {
+        std::atomic<std::size_t> turn{0};
+        task_slot task;
+    };
+
+    cell* claim_to_put(std::size_t& at) noexcept {
+        at = tail_.load(std::memory_order_relaxed);
+        for (;;) {
+            cell& place = cells_[at & mask_];
+            const std::size_t turn = place.turn.load(std::memory_order_acquire);
+            if (turn == at) {
+                if (tail_.compare_exchange_weak(at, at + 1, std::memory_order_relaxed)) {
+                    return &place;
+                }
+            } else if (static_cast<std::ptrdiff_t>(turn - at) < 0) {
+                return nullptr;
+            } else {
+                at = tail_.load(std::memory_order_relaxed);
+            }
+        }
+    }
+
+    cell* claim_to_take(std::size_t& at) noexcept {
+        at = head_.load(std::memory_order_relaxed);
+        for (;;) {
+            cell& place = cells_[at & mask_];
+            const std::size_t turn = place.turn.load(std::memory_order_acquire);
+            if (turn == at + 1) {
+                if (head_.compare_exchange_weak(at, at + 1, std::memory_order_relaxed)) {
+                    return &place;
+                }
+            } else if (static_cast<std::ptrdiff_t>(turn - (at + 1)) < 0) {
+                return nullptr;
+            } else {
+                at = head_.load(std::memory_order_relaxed);
+            }
+        }
+    }
+
+    std::size_t mask_;
+    std::unique_ptr<cell[]> cells_;
+    alignas(line) std::atomic<std::size_t> tail_{0};
+    alignas(line) std::atomic<std::size_t> head_{0};
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_POOL_DETAIL_TASK_RING_HPP

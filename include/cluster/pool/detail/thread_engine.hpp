@@ -1,0 +1,428 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_POOL_DETAIL_THREAD_ENGINE_HPP
+#define CLUSTER_POOL_DETAIL_THREAD_ENGINE_HPP
+
+#include "../../available_parallelism.hpp"
+#include "../options.hpp"
+#include "../stats.hpp"
+#include "backlog.hpp"
+#include "parking.hpp"
+#include "task_ring.hpp"
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Whether a task was taken.
+enum class admission { queued, full, closed };
+
+/// The threads of a thread_pool and their queues: a ring for each worker, from which the others
+/// steal, and a backlog behind a lock for what is out of the ordinary.
+class thread_engine {
+public:
+    using clock = std::chrono::steady_clock;
+
+    explicit thread_engine(thread_pool_options options) : options_{std::move(options)} {
+        if (options_.workers == 0) {
+            options_.workers = available_parallelism();
+        }
+        least_ = options_.min_workers.value_or(options_.workers);
+        elastic_ = least_ < options_.workers;
+        workers_ = std::vector<worker>(options_.workers);
+        for (auto& each : workers_) {
+            each.ring = std::make_unique<task_ring>(ring_capacity);
+        }
+        try {
+            while (alive_.load() < least_) {
+                start_one();
+            }
+        } catch (...) {
+            close();
+            throw;
+        }
+    }
+    thread_engine(thread_engine&&) = delete;
+    thread_engine& operator=(thread_engine&&) = delete;
+    ~thread_engine() { close(); }
+
+    /// Queues `f`, or leaves it alone.
+    template <typename F>
+    admission post(F&& f, int priority = 0) {
+        if (phase_.load(std::memory_order_relaxed) != phase::open && current().engine != this) {
+            return admission::closed;
+        }
+        if (options_.max_queue != 0 && !reserve_room()) {
+            if (options_.when_full == when_full::fail) {
+                return admission::full;
+            }
+            task_slot{std::in_place, std::forward<F>(f)}.run([] {});
+            return admission::queued;
+        }
+        if (priority != 0 || backlog_.has_ordinary() || !put(std::forward<F>(f))) {
+            backlog_.put(task_slot{std::in_place, std::forward<F>(f)}, priority);
+        }
+        idle_.notify();
+        if (elastic_ && idle_.sleeping() == 0) {
+            start_more();
+        }
+        if (phase_.load() == phase::closed) { // by another thread, between our looks at it
+            drop_queued();
+        }
+        return admission::queued;
+    }
+
+    /// Runs what is queued, then ends the threads. Blocks, unless a task of this pool calls it.
+    void close() noexcept {
+        auto open = phase::open;
+        phase_.compare_exchange_strong(open, phase::closing);
+        end_threads();
+    }
+
+    /// Drops what is queued, then the same.
+    void cancel() noexcept {
+        auto open = phase::open;
+        phase_.compare_exchange_strong(open, phase::closing);
+        drop_queued();
+        end_threads();
+    }
+
+    [[nodiscard]] unsigned size() const noexcept { return alive_.load(std::memory_order_relaxed); }
+    [[nodiscard]] unsigned most() const noexcept { return options_.workers; }
+    [[nodiscard]] const thread_pool_options& options() const noexcept { return options_; }
+    [[nodiscard]] bool is_own_thread() const noexcept { return current().engine == this; }
+
+    [[nodiscard]] std::size_t queued() const noexcept {
+        std::size_t sum = backlog_.size();
+        for (const auto& each : workers_) {
+            sum += each.ring->size();
+        }
+        return sum;
+    }
+    [[nodiscard]] std::uint64_t submitted() const noexcept {
+        std::size_t sum = backlog_.total();
+        for (const auto& each : workers_) {
+            sum += each.ring->total();
+        }
+        return sum;
+    }
+    [[nodiscard]] unsigned idle() const noexcept { return idle_.sleeping(); }
+    [[nodiscard]] std::uint64_t started() const noexcept { return started_.load(); }
+
+    /// Sums of what the workers have counted themselves.
+    void count(pool_stats& into) const noexcept {
+        for (const auto& each : workers_) {
+            into.completed += each.ran.load(std::memory_order_relaxed);
+            into.failed += each.threw.load(std::memory_order_relaxed);
+        }
+    }
+
+private:
+    static constexpr std::size_t ring_capacity = 4096;
+
+    enum class phase { open, closing, closed };
+
+    struct alignas(64) worker {
+        std::unique_ptr<task_ring> ring;
+        std::thread thread;
+        bool runs = false; // with threads_mutex_
+        std::atomic<std::uint64_t> ran{0};
+        std::atomic<std::uint64_t> threw{0};
+
+        worker() = default;
+        worker(worker&&) noexcept {} // for the vector's sake, of fresh ones
+    };
+
+    /// Of the calling thread.
+    struct position {
+        const thread_engine* engine = nullptr; // whose worker it is
+        unsigned index = 0;                    // of that worker, or of the ring that is next
+        unsigned run = 0;                      // tasks put there in a row
+    };
+    static position& current() noexcept {
+        static constinit thread_local position instance;
+        return instance;
+    }
+
+    template <typename F>
+    bool put(F&& f) {
+        position& here = current();
+        if (here.engine == this) {
+            return workers_[here.index].ring->try_put(std::forward<F>(f));
+        }
+        const auto count = static_cast<unsigned>(workers_.size());
+        if (++here.run == put_in_a_row) {
+            here.run = 0;
+            ++here.index;
+        }
+        if (here.index >= count) {
+            here.index = 0;
+        }
+        return workers_[here.index].ring->try_put(std::forward<F>(f));
+    }
+
+    bool reserve_room() noexcept {
+        for (;;) {
+            const std::uint32_t epoch = room_.load();
+            std::size_t now = waiting_.load();
+            while (now < options_.max_queue) {
+                if (waiting_.compare_exchange_weak(now, now + 1)) {
+                    return true;
+                }
+            }
+            // A worker that waited for room would wait for itself.
+            if (options_.when_full != when_full::wait || current().engine == this) {
+                return options_.when_full == when_full::wait && (waiting_.fetch_add(1), true);
+            }
+            in_line_.fetch_add(1);
+            if (waiting_.load() >= options_.max_queue) {
+                os::futex_wait(room_, epoch);
+            }
+            in_line_.fetch_sub(1);
+        }
+    }
+
+    void on_taken() noexcept {
+        if (options_.max_queue != 0) {
+            waiting_.fetch_sub(1);
+            if (in_line_.load() != 0) {
+                room_.fetch_add(1);
+                os::futex_wake(room_, 1);
+            }
+        }
+    }
+
+    // --- Threads ---------------------------------------------------------------------------------
+
+    void start_one() {
+        const std::lock_guard lock{threads_mutex_};
+        if (phase_.load() != phase::open) {
+            return;
+        }
+        for (unsigned i = 0; i != workers_.size(); ++i) {
+            if (!workers_[i].runs) {
+                if (workers_[i].thread.joinable()) {
+                    workers_[i].thread.join(); // it is past its last look at the queues
+                }
+                workers_[i].thread = std::thread{[this, i] { work(i); }};
+                workers_[i].runs = true;
+                alive_.fetch_add(1);
+                started_.fetch_add(1);
+                return;
+            }
+        }
+    }
+
+    void start_more() noexcept {
+        if (alive_.load(std::memory_order_relaxed) < workers_.size() && has_work()) {
+            try {
+                start_one();
+            } catch (...) { // no more threads to be had: those that are have to do
+                if (alive_.load() == 0) {
+                    drop_queued();
+                }
+            }
+        }
+    }
+
+    void end_threads() noexcept {
+        idle_.wake_all();
+        if (is_own_thread()) {
+            return;
+        }
+        const std::lock_guard one_at_a_time{end_mutex_};
+        for (auto& each : workers_) {
+            if (each.thread.joinable()) {
+                each.thread.join();
+            }
+        }
+        while (run_any(0)) { // what was queued when an elastic pool's last thread was leaving
+        }
+        phase_.store(phase::closed);
+        drop_queued();
+    }
+
+    void work(unsigned index) noexcept {
+        current() = {this, index, 0};
+        for (;;) {
+            while (run_any(index)) {
+            }
+            if (!find_more(index)) {
+                break;
+            }
+        }
+        current() = {};
+    }
+
+    /// Runs one task. \returns false when there was none
+    bool run_any(unsigned index) noexcept {
+        if (backlog_.has_urgent() && run_from_backlog(index)) {
+            return true;
+        }
+        const auto count = static_cast<unsigned>(workers_.size());
+        for (unsigned i = 0, at = index; i != count; ++i) {
+            if (run_from(*workers_[at].ring, index)) {
+                return true;
+            }
+            at = at + 1 == count ? 0 : at + 1;
+        }
+        if (backlog_.has_ordinary()) {
+            backlog_.refill(*workers_[index].ring, ring_capacity / 2);
+            if (run_from(*workers_[index].ring, index)) {
+                return true;
+            }
+        }
+        return !backlog_.is_empty() && run_from_backlog(index);
+    }
+
+    bool run_from(task_ring& ring, unsigned index) noexcept {
+        task_end end{};
+        if (!ring.try_run([this] { before_run(); }, end)) {
+            return false;
+        }
+        count_run(index, end);
+        return true;
+    }
+
+    bool run_from_backlog(unsigned index) noexcept {
+        task_slot task;
+        if (!backlog_.take(task)) {
+            return false;
+        }
+        count_run(index, task.run([this] { before_run(); }));
+        return true;
+    }
+
+    void before_run() noexcept {
+        on_taken();
+        if (searching_) {
+            searching_ = false;
+            if (idle_.stop_searching() && has_work()) {
+                idle_.notify();
+            }
+        }
+    }
+
+    void count_run(unsigned index, task_end end) noexcept {
+        if (end == task_end::elsewhere) {
+            return;
+        }
+        auto& counter = end == task_end::value ? workers_[index].ran : workers_[index].threw;
+        counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    }
+
+    [[nodiscard]] bool has_work() const noexcept {
+        if (!backlog_.is_empty()) {
+            return true;
+        }
+        for (const auto& each : workers_) {
+            if (!each.ring->is_empty()) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// Waits for tasks. \returns false when the thread shall end
+    bool find_more(unsigned index) noexcept {
+        if (!searching_) {
+            searching_ = true;
+            idle_.start_searching();
+        }
+        for (int i = 0; i != spins; ++i) {
+            if (has_work()) {
+                return true;
+            }
+            os::pause_cpu();
+        }
+        for (int i = 0; i != yields; ++i) {
+            os::yield_cpu();
+            if (has_work()) {
+                return true;
+            }
+        }
+        if (phase_.load() != phase::open) {
+            return leave(index, false);
+        }
+        const auto deadline =
+            elastic_ ? clock::now() + options_.idle_timeout : clock::time_point::max();
+        const bool woken =
+            idle_.sleep([this] { return has_work() || phase_.load() != phase::open; }, deadline);
+        return woken || leave(index, true);
+    }
+
+    /// \returns true when the thread has to stay after all
+    bool leave(unsigned index, bool idle) noexcept {
+        if (has_work()) {
+            return true;
+        }
+        if (idle) {
+            const std::lock_guard lock{threads_mutex_};
+            if (alive_.load() <= least_) {
+                return true;
+            }
+            alive_.fetch_sub(1);
+            workers_[index].runs = false;
+        }
+        searching_ = false;
+        idle_.stop_searching();
+        // What came meanwhile saw one who searches, and woke nobody.
+        if (has_work()) {
+            idle_.notify();
+            if (idle) {
+                start_more();
+            }
+        }
+        return false;
+    }
+
+    void drop_queued() noexcept {
+        task_slot dropped;
+        for (auto& each : workers_) {
+            while (each.ring->try_take(dropped)) {
+                on_taken();
+                dropped.reset();
+            }
+        }
+        while (backlog_.take(dropped)) {
+            on_taken();
+            dropped.reset();
+        }
+    }
+
+    static constexpr unsigned put_in_a_row = 16;
+    static constexpr int spins = 200;
+    static constexpr int yields = 8;
+
+    inline static thread_local bool searching_ = false; // of a worker: it has told idle_ so
+
+    thread_pool_options options_;
+    unsigned least_ = 0;
+    bool elastic_ = false;
+    std::vector<worker> workers_;
+    backlog backlog_;
+    parking idle_;
+    std::atomic<phase> phase_{phase::open};
+    std::atomic<unsigned> alive_{0};
+    std::atomic<std::uint64_t> started_{0};
+    alignas(64) std::atomic<std::size_t> waiting_{0}; // tasks of a bounded queue
+    std::atomic<std::uint32_t> in_line_{0};           // threads that wait for room in it
+    os::futex_word room_{0};
+    std::mutex threads_mutex_;
+    std::mutex end_mutex_;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_POOL_DETAIL_THREAD_ENGINE_HPP
