@@ -877,12 +877,15 @@ inline void primary_core::shutdown(const shutdown_options& options) {
 }
 
 // Nothing outlives the primary: closing the channels ends every worker whose loop runs, SIGKILL the
-// others. Blocks for a second at most.
+// others. Blocks for a second at most; for threads, which cannot be killed, until they have ended.
 inline void primary_core::end_all() noexcept {
     using clock = std::chrono::steady_clock;
     for (auto& each : workers_) {
         each->channel_.flush();
         each->channel_.close();
+        if (!policies_.own_processes()) {
+            each->process_.signal(SIGTERM); // one that computes hears of it by its token
+        }
     }
     auto deadline = clock::now() + std::chrono::seconds{1};
     for (auto& each : workers_) {
