@@ -103,7 +103,9 @@ int tells_and_hangs(const std::string& path) {
     return memory.size();
 }
 int burns(int) {
-    for (volatile int i = 0;; i = i + 1) {
+    std::atomic<int> i{0};
+    for (;;) {
+        i.fetch_add(1);
     }
 }
 int opens_a_file(int) {

@@ -15,12 +15,12 @@
 #include <chrono>
 #include <concepts>
 #include <cstddef>
-#include <functional>
 #include <mutex>
 #include <optional>
 #include <ranges>
 #include <stop_token>
 #include <system_error>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -220,7 +220,7 @@ private:
         } else {
             return [f = std::decay_t<F>(std::forward<F>(f)),
                     ... args = std::decay_t<Args>(std::forward<Args>(args))]() mutable {
-                return std::invoke(std::move(f), std::move(args)...);
+                return std::apply(std::move(f), std::forward_as_tuple(std::move(args)...));
             };
         }
     }
@@ -230,9 +230,10 @@ private:
                 ... args = std::decay_t<Args>(std::forward<Args>(args))](
                    [[maybe_unused]] std::stop_token token) mutable {
             if constexpr (takes_token<F, Args...>) {
-                return std::invoke(std::move(f), std::move(token), std::move(args)...);
+                return std::apply(std::move(f),
+                                  std::forward_as_tuple(std::move(token), std::move(args)...));
             } else {
-                return std::invoke(std::move(f), std::move(args)...);
+                return std::apply(std::move(f), std::forward_as_tuple(std::move(args)...));
             }
         };
     }

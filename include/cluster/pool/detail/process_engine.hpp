@@ -641,7 +641,7 @@ private:
         }
         std::size_t booting = 0;
         for (const auto& each : workers_) {
-            booting += each->state == stage::booting ? 1 : 0;
+            booting += each->state == stage::booting ? 1U : 0U;
         }
         while (live_ < options_.workers && (live_ < least_ || booting < pending_.size())) {
             if (closing_ && booting >= pending_.size()) {

@@ -16,12 +16,12 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <new>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <system_error>
-#include <unordered_map>
 #include <utility>
 
 namespace cluster {
@@ -185,7 +185,7 @@ private:
     byte_buffer arguments_;
     byte_buffer result_;
     clock::time_point last_end_{};
-    std::unordered_map<std::uint64_t, task_function::call_type> known_;
+    std::map<std::uint64_t, task_function::call_type> known_;
 };
 
 /// In a process that was started as the worker of a pool: serves, and does not return.
