@@ -330,7 +330,7 @@ TEST_CASE("forked workers serve and are replaced while one port is theirs") {
                 }
                 scenario::ask_in_turn(primary, at, 20, [&](const auto& all) {
                     for (const auto& each : all) {
-                        answers += each == "2" || each == "3" ? 1 : 0;
+                        answers += each == "2" || each == "3" ? 1U : 0U;
                     }
                     primary.shutdown();
                 });

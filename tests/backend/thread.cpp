@@ -162,10 +162,10 @@ TEST_CASE("options that only a process can have fail the start of a thread") {
     run_threads<threads<>>(
         [&](auto& primary) {
             primary.on(cluster::event::error, [&](auto&, const std::error_code& error) {
-                errors += error == cluster::errc::not_supported ? 1 : 0;
+                errors += error == cluster::errc::not_supported ? 1U : 0U;
             });
             primary.on(cluster::event::exit, [&](auto&, const cluster::exit_status& status) {
-                exits += status.reason() == cluster::exit_reason::spawn_failed ? 1 : 0;
+                exits += status.reason() == cluster::exit_reason::spawn_failed ? 1U : 0U;
             });
             for (const auto& each : impossible) {
                 primary.fork(each);
@@ -213,7 +213,7 @@ TEST_CASE("threads share a port whoever accepts") {
                     }
                     scenario::ask_in_turn(primary, at, 40, [&](const auto& all) {
                         for (const auto& each : all) {
-                            answers += each != "refused" && !each.empty() ? 1 : 0;
+                            answers += each != "refused" && !each.empty() ? 1U : 0U;
                             served.insert(each);
                         }
                         primary.shutdown();
