@@ -11,6 +11,8 @@
 #include "process.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -49,9 +51,9 @@ public:
     fork(fork&&) = delete;
     fork& operator=(fork&&) = delete;
     ~fork() {
-        current_.reset();
+        current_.dismiss();
         for (auto& each : earlier_) {
-            each.reset();
+            each.dismiss();
         }
     }
 
@@ -81,7 +83,7 @@ public:
                 error = start(request.entry);
             }
             if (!error && !ask(plan, passed, answer, handle)) {
-                current_.reset();
+                current_.kill();
                 answer.error = EPIPE;
             } else if (answer.error != 0) {
                 break;
@@ -117,8 +119,26 @@ private:
         detail::os::child_process process;
 
         explicit operator bool() const noexcept { return static_cast<bool>(link); }
-        void reset() noexcept {
-            link.close(); // it ends when it sees that
+        /// It ends its workers, and itself, when it sees that we are gone.
+        void dismiss() noexcept {
+            constexpr int patience = 1000; // milliseconds, if somebody has stopped it
+            link.close();
+            if (process && !(process.pidfd() == -1 ||
+                             detail::os::wait_for(process.pidfd(), false, patience))) {
+                process.signal(SIGKILL);
+            }
+            reap();
+        }
+        /// Its workers go on.
+        void kill() noexcept {
+            if (process) {
+                process.signal(SIGKILL);
+            }
+            reap();
+            link.close();
+        }
+
+        void reap() noexcept {
             if (process) {
                 process.wait();
                 process = {};
