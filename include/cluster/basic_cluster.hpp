@@ -145,11 +145,17 @@ private:
                       "std::shared_ptr instead of what cannot be copied.");
         if constexpr (std::is_invocable_v<WorkerMain&, self_type&> &&
                       std::is_copy_constructible_v<WorkerMain>) {
-            primary().entry_ = std::make_shared<const detail::worker_entry>(
-                [this, worker_main](unique_fd channel, detail::worker_surroundings where) {
-                    auto main = worker_main;
-                    return run_worker(main, std::move(channel), std::move(where));
-                });
+            struct entry final : detail::worker_entry {
+                entry(basic_cluster& of, const WorkerMain& f) : app{of}, main{f} {}
+                inline int run(unique_fd channel,
+                               detail::worker_surroundings where) const override {
+                    auto own = main;
+                    return app.run_worker(own, std::move(channel), std::move(where));
+                }
+                basic_cluster& app;
+                WorkerMain main;
+            };
+            primary().entry_ = std::make_shared<const entry>(*this, worker_main);
         }
     }
 

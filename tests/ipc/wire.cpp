@@ -92,9 +92,11 @@ TEST_SUITE("ipc/wire") {
     }
 
     TEST_CASE("the library's own messages survive") {
-        auto welcome = round_trip(welcome_message{1, 2, 3, 4, 5, 6, "title", "name", "binary"});
+        auto welcome = round_trip(welcome_message{1, 2, 3, 4, 5, 6, "title", "name", "binary", 7, "data"});
         CHECK(welcome.protocol == 1);
         CHECK(welcome.id == 2);
+        CHECK(welcome.data_type == 7);
+        CHECK(welcome.data == "data");
         CHECK(welcome.slot == 3);
         CHECK(welcome.generation == 4);
         CHECK(welcome.beat_period == 5);
@@ -122,7 +124,7 @@ TEST_SUITE("ipc/wire") {
     }
 
     TEST_CASE("bytes that are cut or too many are refused") {
-        refuses_what_is_cut_or_longer(welcome_message{1, 2, 3, 4, 5, 6, "title", "name", "binary"});
+        refuses_what_is_cut_or_longer(welcome_message{1, 2, 3, 4, 5, 6, "title", "name", "binary", 7, "data"});
         refuses_what_is_cut_or_longer(online_message{4, "raw"});
         refuses_what_is_cut_or_longer(full_question());
         refuses_what_is_cut_or_longer(

@@ -44,7 +44,7 @@ struct folder {
     [[nodiscard]] std::string socket() const { return path + "/s"; }
 };
 
-unique_fd bind(const std::string& path, std::error_code& error, const bind_options& how = {}) {
+unique_fd bind_path(const std::string& path, std::error_code& error, const bind_options& how = {}) {
     address at;
     return bind_once(address::local(path), how, at, error);
 }
@@ -211,7 +211,7 @@ TEST_SUITE("net/listener") {
         std::error_code error;
         bind_options how;
         how.mode = 0600;
-        auto fd = bind(here.socket(), error, how);
+        auto fd = bind_path(here.socket(), error, how);
         REQUIRE(fd);
         struct stat info {};
         REQUIRE(::stat(here.socket().c_str(), &info) == 0);
@@ -222,10 +222,10 @@ TEST_SUITE("net/listener") {
     TEST_CASE("a socket that a crashed server left is taken over") {
         folder here;
         std::error_code error;
-        bind(here.socket(), error).reset(); // closed, the file stays
+        bind_path(here.socket(), error).reset(); // closed, the file stays
         REQUIRE_FALSE(error);
         REQUIRE(exists(here.socket()));
-        auto fd = bind(here.socket(), error);
+        auto fd = bind_path(here.socket(), error);
         CHECK(fd);
         CHECK_FALSE(error);
         CHECK(accepts(here.socket()));
@@ -234,9 +234,9 @@ TEST_SUITE("net/listener") {
     TEST_CASE("a socket that somebody answers at is in use") {
         folder here;
         std::error_code error;
-        auto live = bind(here.socket(), error);
+        auto live = bind_path(here.socket(), error);
         REQUIRE(live);
-        CHECK_FALSE(bind(here.socket(), error));
+        CHECK_FALSE(bind_path(here.socket(), error));
         CHECK(error == std::errc::address_in_use);
         CHECK(accepts(here.socket()));
     }
@@ -246,14 +246,14 @@ TEST_SUITE("net/listener") {
         std::error_code error;
         bind_options how;
         how.backlog = 0;
-        auto live = bind(here.socket(), error, how);
+        auto live = bind_path(here.socket(), error, how);
         REQUIRE(live);
         std::vector<unique_fd> clients;
         for (int i = 0; i != 8; ++i) { // until one has to wait
             clients.emplace_back(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
             cluster::detail::os::connect_to(clients.back().get(), address::local(here.socket()));
         }
-        CHECK_FALSE(bind(here.socket(), error));
+        CHECK_FALSE(bind_path(here.socket(), error));
         CHECK(error == std::errc::address_in_use);
         CHECK(exists(here.socket()));
     }
@@ -263,7 +263,7 @@ TEST_SUITE("net/listener") {
         unique_fd datagrams{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
         REQUIRE(cluster::detail::os::bind_to(datagrams.get(), address::local(here.socket())));
         std::error_code error;
-        CHECK_FALSE(bind(here.socket(), error));
+        CHECK_FALSE(bind_path(here.socket(), error));
         CHECK(error == std::errc::address_in_use);
         CHECK(exists(here.socket()));
     }
@@ -272,28 +272,28 @@ TEST_SUITE("net/listener") {
         folder here;
         std::error_code error;
         unique_fd file{::open(here.socket().c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600)};
-        CHECK_FALSE(bind(here.socket(), error));
+        CHECK_FALSE(bind_path(here.socket(), error));
         CHECK(error == std::errc::address_in_use);
         CHECK(exists(here.socket()));
         ::unlink(here.socket().c_str());
 
         auto target = here.path + "/t";
-        bind(target, error).reset(); // stale
+        bind_path(target, error).reset(); // stale
         REQUIRE(::symlink(target.c_str(), here.socket().c_str()) == 0);
-        CHECK_FALSE(bind(here.socket(), error));
+        CHECK_FALSE(bind_path(here.socket(), error));
         CHECK(error == std::errc::address_in_use);
         CHECK(exists(target));
         CHECK(exists(here.socket()));
 
         ::unlink(target.c_str()); // dangling now
-        CHECK_FALSE(bind(here.socket(), error));
+        CHECK_FALSE(bind_path(here.socket(), error));
         CHECK(error == std::errc::address_in_use);
         CHECK_FALSE(exists(target));
     }
 
     TEST_CASE("a folder that does not exist is its own error") {
         std::error_code error;
-        CHECK_FALSE(bind("/nonexistent/folder/s", error));
+        CHECK_FALSE(bind_path("/nonexistent/folder/s", error));
         CHECK(error == std::errc::no_such_file_or_directory);
     }
 
@@ -302,10 +302,10 @@ TEST_SUITE("net/listener") {
         folder here;
         std::error_code error;
         {
-            auto live = bind(here.socket(), error);
-            CHECK_FALSE(bind(here.socket(), error));
+            auto live = bind_path(here.socket(), error);
+            CHECK_FALSE(bind_path(here.socket(), error));
         }
-        CHECK_FALSE(bind("/nonexistent/folder/s", error));
+        CHECK_FALSE(bind_path("/nonexistent/folder/s", error));
         CHECK(raw::open_descriptors() == before);
     }
 

@@ -20,13 +20,13 @@
 ///
 /// Models shipped: `process`, `fork`, `thread`, `serializing_thread`.
 
+#include "../detail/move_only_function.hpp"
 #include "../detail/running_worker.hpp"
 #include "../detail/thread_link.hpp"
 #include "../fork_options.hpp"
 #include "../unique_fd.hpp"
 
 #include <concepts>
-#include <functional>
 #include <memory>
 #include <stop_token>
 #include <string>
@@ -44,12 +44,21 @@ struct worker_surroundings {
     thread_link link{}; // of a thread, instead of the channel
     worker_data data{}; // of a thread; a process gets it by the channel
     std::stop_source stop{};
-    std::function<void(unique_fd)> refork{}; // becomes, in a copy, what starts others
+    move_only_function<void(unique_fd)> refork{}; // becomes, in a copy, what starts others
 };
 
 /// The worker's part of a program, for backends that do not start at main(): takes its end of the
-/// channel and runs until the worker has ended. \returns its exit code
-using worker_entry = std::function<int(unique_fd channel, worker_surroundings where)>;
+/// channel and runs until the worker has ended. Several threads may run it at once.
+class worker_entry {
+public:
+    worker_entry() = default;
+    worker_entry(worker_entry&&) = delete;
+    worker_entry& operator=(worker_entry&&) = delete;
+    virtual ~worker_entry() = default;
+
+    /// \returns the worker's exit code
+    virtual int run(unique_fd channel, worker_surroundings where) const = 0;
+};
 
 /// Everything that a backend needs to start a worker.
 struct launch_request {

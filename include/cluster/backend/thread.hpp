@@ -68,7 +68,7 @@ struct basic_thread {
                      cpus = options.cpus,
                      where = std::move(where)]() mutable {
             detail::os::set_up_thread(nice, cpus);
-            return (*entry)({}, std::move(where));
+            return entry->run({}, std::move(where));
         };
         try {
             result.child =

@@ -250,7 +250,7 @@ private:
     int run(unique_fd channel) noexcept {
         worker_surroundings where;
         where.refork = [entry = entry_](unique_fd socket) { refork(std::move(socket), entry); };
-        return (*entry_)(std::move(channel), std::move(where));
+        return entry_->run(std::move(channel), std::move(where));
     }
 
     static int set_up(const fork_plan& plan, const std::vector<unique_fd>& descriptors) {
