@@ -97,7 +97,7 @@ void beside_four(const char* name, Script script) {
     const char* told = std::getenv(place_variable); // to a worker
     const std::string place = told == nullptr ? directory.path() : told;
     cluster::fork_options each{.environment = {{place_variable, place}}};
-    beside_clients<any_model_cluster>(
+    beside_clients<cluster::compose<any_model>>(
         name,
         std::vector<cluster::fork_options>(4, each),
         [&](auto& clients) { script(clients, place); },
