@@ -203,17 +203,23 @@ private:
     template <typename Message>
     send_result send_object(Message&& message, handle descriptor, send_completion completion) {
         using type = message_type_of<std::remove_cvref_t<Message>>;
-        constexpr bool can = std::is_constructible_v<type, Message&&>;
-        static_assert(can,
-                      "send: this message cannot be copied; move it: send(std::move(message)).");
-        if constexpr (can) {
+        if constexpr (std::is_constructible_v<type, Message&&>) {
             return channel_of_messages_.send_value(
                 {0, frame_kind::moved, 0, message_id<type>(), 0},
                 std::make_unique<moved<type>>(std::forward<Message>(message)),
                 descriptor_list{descriptor.release()},
                 std::move(completion));
-        } else {
-            return send_result::closed;
+        } else { // as between processes
+            constexpr bool can = encodes<Serializer, type>;
+            static_assert(can,
+                          "send: this message cannot be copied; move it: "
+                          "send(std::move(message)).");
+            if constexpr (can) {
+                return send_frame(
+                    frame_kind::message, 0, message, std::move(descriptor), std::move(completion));
+            } else {
+                return send_result::closed;
+            }
         }
     }
 

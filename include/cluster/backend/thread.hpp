@@ -40,8 +40,8 @@ namespace backend {
 /// The primary's end waits for its threads: one that neither returns to its loop nor looks at its
 /// token holds it up, as std::jthread would.
 ///
-/// Messages are passed as the objects that they are: send() moves an rvalue and copies an lvalue,
-/// nothing is encoded, and types that only exist in one process may be sent. Requests, replies,
+/// Messages are passed as the objects that they are: send() moves an rvalue and copies an lvalue
+/// (one that cannot be copied is encoded), and types that only exist in one process may be sent. Requests, replies,
 /// broadcasts and what workers send each other are encoded as everywhere. `serializing_thread`
 /// encodes all messages, so that a program that runs on it runs on processes, too.
 template <bool Serializes>
