@@ -45,6 +45,9 @@ public:
 
     /// \param room tells those who wait for a shorter queue
     void settle(std::mutex& mutex, pool_stats& stats, std::condition_variable& room) noexcept {
+        if (dropped_.empty() && cancelled_.empty() && late_.empty() && crashed_.empty()) {
+            return;
+        }
         auto dropped = std::exchange(dropped_, {});
         for (auto& each : dropped) {
             each->link.reset();

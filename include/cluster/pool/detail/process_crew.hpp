@@ -3,6 +3,7 @@
 #define CLUSTER_POOL_DETAIL_PROCESS_CREW_HPP
 
 #include "../../available_parallelism.hpp"
+#include "../../detail/os.hpp"
 #include "../options.hpp"
 #include "../stats.hpp"
 #include "counted.hpp"
@@ -11,6 +12,7 @@
 #include "pool_worker.hpp"
 #include "process_task.hpp"
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <memory>
@@ -38,6 +40,19 @@ public:
             options.workers = available_parallelism();
         }
         least = options.min_workers.value_or(options.workers);
+    }
+
+    /// Holds the mutex. It is never held for long: a sleep would cost more than looking again.
+    [[nodiscard]] std::unique_lock<std::mutex> lock() {
+        std::unique_lock result{mutex, std::try_to_lock};
+        for (int i = 0; i != looks && !result; ++i) {
+            os::pause_cpu();
+            static_cast<void>(result.try_lock());
+        }
+        if (!result) {
+            result.lock();
+        }
+        return result;
     }
 
     // --- Tasks ---------------------------------------------------------------------------------
@@ -195,12 +210,16 @@ public:
     unsigned live = 0; // workers that boot or take tasks
     bool closing = false;
     bool dropping = false;
-    bool has_cancelled = false; // tasks by their stop tokens
-    bool asleep = false;        // the engine's thread
+    bool has_cancelled = false;      // tasks by their stop tokens
+    std::atomic<bool> asleep{false}; // the engine's thread; set with the mutex
 
     // Of the engine's thread:
     ended_tasks ended;
+    bool called_back = false; // a callback has submitted something
     clock::time_point wake_at{};
+
+private:
+    static constexpr int looks = 100;
 };
 
 } // namespace detail

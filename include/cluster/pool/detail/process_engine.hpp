@@ -60,7 +60,7 @@ public:
                 return;
             }
         }
-        std::unique_lock lock{crew_.mutex};
+        auto lock = crew_.lock();
         if (crew_.closing) {
             lock.unlock();
             settle_failed(*task, error_of<task_cancelled>("the pool is closed"));
@@ -68,7 +68,9 @@ public:
         }
         ++crew_.stats.submitted;
         // What a callback submits goes out with what its batch of results makes room for: one wake.
-        if (crew_.pending.empty() && current() != this) {
+        if (current() == this) {
+            crew_.called_back = true;
+        } else if (crew_.pending.empty()) {
             if (pool_worker* worker = crew_.pick(*task)) {
                 send(*worker, std::move(task), lock);
                 return;
@@ -79,7 +81,8 @@ public:
             return;
         }
         crew_.pending.push(std::move(task));
-        if (crew_.asleep && (crew_.live < crew_.options.workers || !crew_.all_busy())) {
+        if (crew_.asleep.load(std::memory_order_relaxed) &&
+            (crew_.live < crew_.options.workers || !crew_.all_busy())) {
             wakeup_.notify();
         }
     }
@@ -116,6 +119,7 @@ public:
 private:
     static constexpr std::uint64_t wakeup_key = 0; // else a worker's number, doubled
     static constexpr int yields = 16;
+    static constexpr std::chrono::microseconds busy{100}; // between looks at all but the results
 
     // --- Any thread ----------------------------------------------------------------------------
 
@@ -124,7 +128,8 @@ private:
         const bool first = worker.in_flight.empty();
         const bool has_deadline = task->timeout.count() != 0;
         worker.send(std::move(task), now);
-        const bool tell = crew_.asleep && first && has_deadline; // it has to set its alarm
+        const bool tell = crew_.asleep.load(std::memory_order_relaxed) && first &&
+                          has_deadline; // it has to set its alarm
         pool_page& page = worker.page();
         // The page may not go before the worker is woken: with the lock, then.
         page.wake_worker();
@@ -193,46 +198,55 @@ private:
 
     void run() noexcept {
         current() = this;
+        auto house_kept = clock::time_point{};
         for (;;) {
             bool moved = false;
             for (const auto& each : crew_.workers) { // only this thread adds and removes
                 moved = results_.collect(*each) || moved;
             }
+            // While results come, the lock is better left to those who submit.
+            moved = moved || results_come();
+            if (moved && clock::now() < house_kept + busy) {
+                continue;
+            }
             lifecycle_.reap([this](pool_worker& each) { results_.collect(each); });
-            const auto wake = keep_house(!moved);
+            house_kept = clock::now();
+            const auto wake = keep_house(house_kept, !moved);
             if (!wake) {
                 break;
             }
-            if (!moved) {
+            if (crew_.asleep.load(std::memory_order_relaxed)) {
                 sleep(*wake);
             }
         }
     }
 
-    void sleep(clock::time_point until) noexcept {
-        bool ready = false;
-        for (int i = 0; i != yields && !ready; ++i) {
-            os::yield_cpu(); // a doorbell costs more than a look
-            for (const auto& each : crew_.workers) {
-                ready = ready || each->has_results();
+    [[nodiscard]] bool has_results() const noexcept {
+        for (const auto& each : crew_.workers) {
+            if (each->has_results()) {
+                return true;
             }
         }
-        if (ready) {
-            const std::lock_guard lock{crew_.mutex};
-            crew_.asleep = false;
-            return;
+        return false;
+    }
+
+    /// Looks for a while: a doorbell costs more.
+    [[nodiscard]] bool results_come() const noexcept {
+        for (int i = 0; i != yields; ++i) {
+            os::yield_cpu();
+            if (has_results()) {
+                return true;
+            }
         }
+        return false;
+    }
+
+    void sleep(clock::time_point until) noexcept {
         for (const auto& each : crew_.workers) {
             each->page().parent_waits.store(1, std::memory_order_relaxed);
         }
         std::atomic_thread_fence(std::memory_order_seq_cst);
-        for (const auto& each : crew_.workers) {
-            ready = ready || each->has_results();
-        }
-        int events = 0;
-        if (!ready) {
-            events = poller_.wait(milliseconds_until(until));
-        }
+        const int events = has_results() ? 0 : poller_.wait(milliseconds_until(until));
         for (const auto& each : crew_.workers) {
             each->page().parent_waits.store(0, std::memory_order_relaxed);
         }
@@ -242,8 +256,7 @@ private:
                 lifecycle_.on_end();
             }
         }
-        const std::lock_guard lock{crew_.mutex};
-        crew_.asleep = false;
+        crew_.asleep.store(false, std::memory_order_relaxed);
     }
 
     [[nodiscard]] int milliseconds_until(clock::time_point until) const noexcept {
@@ -263,9 +276,8 @@ private:
     }
 
     /// All that depends on time and numbers. \returns when to look again, nothing at the end
-    std::optional<clock::time_point> keep_house(bool sleeps_next) noexcept {
-        std::unique_lock lock{crew_.mutex};
-        const auto now = clock::now();
+    std::optional<clock::time_point> keep_house(clock::time_point now, bool sleeps_next) noexcept {
+        auto lock = crew_.lock();
         crew_.wake_at = clock::time_point::max();
         if (crew_.dropping) {
             crew_.drop_all();
@@ -274,7 +286,9 @@ private:
             crew_.has_cancelled = false;
             timekeeper_.kill_cancelled();
         }
+        bool fed = false;
         for (const auto& each : crew_.workers) {
+            fed = results_.tend(*each) || fed;
             timekeeper_.check_times(*each, now);
         }
         timekeeper_.rebalance(now);
@@ -289,7 +303,7 @@ private:
                 return std::nullopt;
             }
         }
-        crew_.asleep = sleeps_next;
+        crew_.asleep.store(sleeps_next && !fed, std::memory_order_relaxed);
         lock.unlock();
         crew_.settle_ended();
         return crew_.wake_at;

@@ -44,28 +44,32 @@ public:
             std::vector<task_pointer> done;
             done.reserve(worker.arrivals.size());
             {
-                const std::lock_guard lock{crew_.mutex};
+                const auto lock = crew_.lock();
                 take_answered(worker, done);
                 crew_.feed(worker);
             }
             crew_.room.notify_all();
-            for (std::size_t i = 0; i != done.size(); ++i) {
-                settle(
-                    *done[i], worker.arrivals[i].header.kind, worker.payload(worker.arrivals[i]));
-            }
+            settle_all(worker, done);
         }
-        const std::lock_guard lock{crew_.mutex};
+        if (std::exchange(crew_.called_back, false)) {
+            const auto lock = crew_.lock();
+            crew_.feed(worker);
+        }
+        return any;
+    }
+
+    /// All but results. With the mutex. \returns whether it got tasks
+    bool tend(pool_worker& worker) noexcept {
         if (worker.state == stage::booting && worker.page().ready.load() != 0) {
             worker.state = stage::ready;
             worker.idle_since = clock::now();
-            any = true;
         }
         if (worker.is_broken()) {
             crew_.kill(worker, reason::broken);
         }
         worker.send_rest();
         worker.page().wake_worker();
-        return crew_.feed(worker) || any;
+        return crew_.feed(worker);
     }
 
 private:
@@ -100,15 +104,31 @@ private:
         worker.head_since = worker.idle_since = now;
     }
 
-    static void
+    static void settle_all(pool_worker& worker, std::vector<task_pointer>& done) noexcept {
+        std::size_t waited = 0; // the front of `done` becomes those whose waiters sleep
+        for (std::size_t i = 0; i != done.size(); ++i) {
+            const auto& arrival = worker.arrivals[i];
+            if (settle(*done[i], arrival.header.kind, worker.payload(arrival))) {
+                std::swap(done[waited++], done[i]);
+            }
+        }
+        for (std::size_t i = 0; i != waited; ++i) {
+            done[i]->wake();
+        }
+    }
+
+    /// \returns whether to wake its waiter
+    static bool
     settle(process_task& task, result_kind kind, std::span<const std::byte> payload) noexcept {
+        bool waited = false;
         if (kind == result_kind::value) {
-            task.finish(payload);
+            waited = task.finish(payload);
         } else if (!task.is_settled()) {
             auto error = decode_exception(payload);
             task.fail(error ? std::move(error) : bad_result(make_error_code(errc::bad_payload)));
         }
         task.link.reset();
+        return waited;
     }
 
     process_crew& crew_;
