@@ -212,7 +212,7 @@ public:
     std::vector<arrival> arrivals;
 
     static constexpr std::size_t least_window = 2;
-    static constexpr std::size_t most_window = 64;
+    static constexpr std::size_t most_window = 256;
 
     /// As much in advance as lasts about 100 us: a short wait must not let the worker sleep, a long
     /// one keeps tasks from others.

@@ -34,8 +34,10 @@ public:
 
     virtual void add_reference() noexcept = 0;
     virtual void release() noexcept = 0;
-    /// The bytes of the result have arrived. \returns whether they were one
-    virtual bool finish(std::span<const std::byte> result) noexcept = 0;
+    /// The bytes of the result have arrived. \returns whether to call wake() after a while
+    [[nodiscard]] virtual bool finish(std::span<const std::byte> result) noexcept = 0;
+    /// Wakes who waits for the result.
+    virtual void wake() noexcept = 0;
     /// \returns whether this was what settled it
     virtual bool fail(std::exception_ptr error) noexcept = 0;
     [[nodiscard]] virtual bool is_settled() const noexcept = 0;
@@ -108,11 +110,9 @@ public:
             fail(std::move(error));
             return false;
         }
-        if (this->claim()) {
-            this->settle(std::move(value));
-        }
-        return true;
+        return this->claim() && this->settle_quietly(std::move(value));
     }
+    void wake() noexcept override { task_state_base::wake(); }
 
     void run_here() noexcept override {
         const auto* function = task_function::find(request.function);
@@ -131,8 +131,8 @@ public:
         }
         if (error) {
             fail(std::move(error));
-        } else {
-            finish(result.span());
+        } else if (finish(result.span())) {
+            wake();
         }
     }
 

@@ -41,14 +41,21 @@ public:
     /// The value or the error is in place. Runs the continuation, if there is one.
     /// \pre the caller holds a reference
     void publish() noexcept {
+        if (publish_quietly()) {
+            wake();
+        }
+    }
+    /// The same for who settles several tasks in a row: the first one's waiter, woken at once, would
+    /// find the second not ready and sleep again. \returns whether to call wake(), soon
+    [[nodiscard]] bool publish_quietly() noexcept {
         const std::uint32_t before = phase_.exchange(ready, std::memory_order_acq_rel);
-        if (before == waited) {
-            os::futex_wake_all(phase_);
-        } else if (before == chained) {
+        if (before == chained) {
             auto next = std::exchange(continuation_, {});
             next();
         }
+        return before == waited;
     }
+    void wake() noexcept { os::futex_wake_all(phase_); }
 
     /// \returns whether this was what settled the task.
     bool fail(std::exception_ptr error) noexcept {
@@ -137,6 +144,11 @@ using stored_value = std::conditional_t<std::is_void_v<R>, nothing, R>;
 template <typename R>
 class task_state : public task_state_base {
 public:
+    /// \pre claim() was granted. \returns as publish_quietly()
+    [[nodiscard]] bool settle_quietly(stored_value<R>&& value) noexcept {
+        value_.emplace(std::move(value));
+        return this->publish_quietly();
+    }
     /// \pre claim() was granted, or nobody else can settle this task
     template <typename... Value>
     void

@@ -7,6 +7,7 @@
 #include "../stats.hpp"
 #include "backlog.hpp"
 #include "parking.hpp"
+#include "queue_room.hpp"
 #include "task_ring.hpp"
 
 #include <atomic>
@@ -32,7 +33,8 @@ class thread_engine {
 public:
     using clock = std::chrono::steady_clock;
 
-    explicit thread_engine(thread_pool_options options) : options_{std::move(options)} {
+    explicit thread_engine(thread_pool_options options)
+        : options_{std::move(options)}, room_{options_.max_queue, options_.when_full} {
         if (options_.workers == 0) {
             options_.workers = available_parallelism();
         }
@@ -61,7 +63,7 @@ public:
         if (phase_.load(std::memory_order_relaxed) != phase::open && current().engine != this) {
             return admission::closed;
         }
-        if (options_.max_queue != 0 && !reserve_room()) {
+        if (!room_.reserve(current().engine == this)) {
             if (options_.when_full == when_full::fail) {
                 return admission::full;
             }
@@ -170,37 +172,6 @@ private:
         return workers_[here.index].ring->try_put(std::forward<F>(f));
     }
 
-    bool reserve_room() noexcept {
-        for (;;) {
-            const std::uint32_t epoch = room_.load();
-            std::size_t now = waiting_.load();
-            while (now < options_.max_queue) {
-                if (waiting_.compare_exchange_weak(now, now + 1)) {
-                    return true;
-                }
-            }
-            // A worker that waited for room would wait for itself.
-            if (options_.when_full != when_full::wait || current().engine == this) {
-                return options_.when_full == when_full::wait && (waiting_.fetch_add(1), true);
-            }
-            in_line_.fetch_add(1);
-            if (waiting_.load() >= options_.max_queue) {
-                os::futex_wait(room_, epoch);
-            }
-            in_line_.fetch_sub(1);
-        }
-    }
-
-    void on_taken() noexcept {
-        if (options_.max_queue != 0) {
-            waiting_.fetch_sub(1);
-            if (in_line_.load() != 0) {
-                room_.fetch_add(1);
-                os::futex_wake(room_, 1);
-            }
-        }
-    }
-
     // --- Threads ---------------------------------------------------------------------------------
 
     void start_one() {
@@ -303,7 +274,7 @@ private:
     }
 
     void before_run() noexcept {
-        on_taken();
+        room_.free();
         if (searching_) {
             searching_ = false;
             if (idle_.stop_searching() && has_work()) {
@@ -389,12 +360,12 @@ private:
         task_slot dropped;
         for (auto& each : workers_) {
             while (each.ring->try_take(dropped)) {
-                on_taken();
+                room_.free();
                 dropped.reset();
             }
         }
         while (backlog_.take(dropped)) {
-            on_taken();
+            room_.free();
             dropped.reset();
         }
     }
@@ -410,13 +381,11 @@ private:
     bool elastic_ = false;
     std::vector<worker> workers_;
     backlog backlog_;
+    queue_room room_;
     parking idle_;
     std::atomic<phase> phase_{phase::open};
     std::atomic<unsigned> alive_{0};
     std::atomic<std::uint64_t> started_{0};
-    alignas(64) std::atomic<std::size_t> waiting_{0}; // tasks of a bounded queue
-    std::atomic<std::uint32_t> in_line_{0};           // threads that wait for room in it
-    os::futex_word room_{0};
     std::mutex threads_mutex_;
     std::mutex end_mutex_;
 };
