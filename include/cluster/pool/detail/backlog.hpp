@@ -65,11 +65,11 @@ public:
     /// Moves ordinary tasks, in their order, to where they can be taken without a lock.
     void refill(task_ring& ring, std::size_t most) noexcept {
         const std::lock_guard lock{mutex_};
-        std::size_t moved = 0;
-        while (moved != most && !common_.empty() && ring.try_refill(std::move(common_.front()))) {
+        const std::size_t there = ordinary_.load(std::memory_order_relaxed);
+        const std::size_t moved = ring.refill(there < most ? there : most, [this](task_slot& into) {
+            into = std::move(common_.front());
             common_.pop_front();
-            ++moved;
-        }
+        });
         ordinary_.fetch_sub(moved);        // and everybody sees them in the ring
         add(put_, std::size_t{0} - moved); // the ring counts them
     }

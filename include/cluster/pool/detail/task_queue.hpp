@@ -75,7 +75,7 @@ private:
             spare_ = std::move(fresh->next);
             --spares_;
         } else {
-            fresh = std::make_unique<block>();
+            fresh = std::make_unique_for_overwrite<block>();
         }
         block* const added = fresh.get();
         (last_ == nullptr ? first_ : last_->next) = std::move(fresh);

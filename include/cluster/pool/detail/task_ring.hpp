@@ -62,16 +62,26 @@ public:
         return true;
     }
 
-    /// The same for one who wakes nobody, and has a sequentially consistent operation follow.
-    bool try_refill(task_slot&& task) noexcept {
-        std::size_t at = 0;
-        cell* place = claim_to_put(at);
-        if (place == nullptr) {
-            return false;
+    /// Puts at most `most` tasks, which `next(task_slot&)` gives. For one who wakes nobody, and has a sequentially
+    /// consistent operation follow. \returns how many
+    template <typename Next>
+    std::size_t refill(std::size_t most, Next next) noexcept {
+        std::size_t at = tail_.load(std::memory_order_relaxed);
+        std::size_t count = 0;
+        do {
+            count = 0;
+            while (count != most && cells_[(at + count) & mask_].turn.load(
+                                        std::memory_order_acquire) == at + count) {
+                ++count;
+            }
+        } while (count != 0 &&
+                 !tail_.compare_exchange_weak(at, at + count, std::memory_order_relaxed));
+        for (std::size_t i = 0; i != count; ++i) {
+            cell& place = cells_[(at + i) & mask_];
+            next(place.task);
+            place.turn.store(at + i + 1, std::memory_order_release);
         }
-        place->task = std::move(task);
-        place->turn.store(at + 1, std::memory_order_release);
-        return true;
+        return count;
     }
 
     /// Runs the oldest task. \returns false when there is none

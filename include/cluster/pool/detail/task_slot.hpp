@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <type_traits>
 #include <utility>
@@ -65,7 +66,7 @@ public:
     task_end run(Emptied emptied) noexcept {
         const operations* does = std::exchange(operations_, nullptr);
         alignas(void*) std::byte copy[room];
-        does->relocate(storage_, copy);
+        relocate(*does, storage_, copy);
         emptied();
         return does->run(copy);
     }
@@ -78,8 +79,8 @@ public:
 
 private:
     struct operations {
-        task_end (*run)(void*) noexcept; // and destroys
-        void (*relocate)(void* from, void* to) noexcept;
+        task_end (*run)(void*) noexcept;                 // and destroys
+        void (*relocate)(void* from, void* to) noexcept; // null: by copying the bytes
         void (*destroy)(void*) noexcept;
     };
 
@@ -120,21 +121,28 @@ private:
     }
 
     template <typename F>
-    static constexpr operations operations_for = {&run_in<F>,
-                                                  [](void* from, void* to) noexcept {
-                                                      if constexpr (fits<F>) {
-                                                          ::new (to)
-                                                              F(std::move(target_of<F>(from)));
-                                                          target_of<F>(from).~F();
-                                                      } else {
-                                                          ::new (to) F*(&target_of<F>(from));
-                                                      }
-                                                  },
-                                                  &destroy_in<F>};
+    static void relocate_in(void* from, void* to) noexcept {
+        ::new (to) F(std::move(target_of<F>(from)));
+        target_of<F>(from).~F();
+    }
+
+    template <typename F>
+    static constexpr operations operations_for = {
+        &run_in<F>,
+        fits<F> && !std::is_trivially_copyable_v<F> ? &relocate_in<F> : nullptr,
+        &destroy_in<F>};
+
+    static void relocate(const operations& how, std::byte* from, std::byte* to) noexcept {
+        if (how.relocate == nullptr) {
+            std::memcpy(to, from, room);
+        } else {
+            how.relocate(from, to);
+        }
+    }
 
     void take(task_slot& other) noexcept {
         if (other.operations_ != nullptr) {
-            other.operations_->relocate(other.storage_, storage_);
+            relocate(*other.operations_, other.storage_, storage_);
             operations_ = std::exchange(other.operations_, nullptr);
         }
     }

@@ -247,7 +247,7 @@ private:
             at = at + 1 == count ? 0 : at + 1;
         }
         if (backlog_.has_ordinary()) {
-            backlog_.refill(*workers_[index].ring, ring_capacity / 2);
+            backlog_.refill(*workers_[index].ring, 512);
             if (run_from(*workers_[index].ring, index)) {
                 return true;
             }
