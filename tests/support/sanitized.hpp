@@ -14,4 +14,13 @@
 #    define CLUSTER_TEST_SANITIZED 0
 #endif
 
+/// 1 under ThreadSanitizer, which has a thread of its own in every process that has had one.
+#if defined(__SANITIZE_THREAD__)
+#    define CLUSTER_TEST_THREAD_SANITIZED 1
+#elif defined(__has_feature)
+#    define CLUSTER_TEST_THREAD_SANITIZED __has_feature(thread_sanitizer)
+#else
+#    define CLUSTER_TEST_THREAD_SANITIZED 0
+#endif
+
 #endif // CLUSTER_TESTS_SUPPORT_SANITIZED_HPP
