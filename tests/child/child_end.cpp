@@ -28,35 +28,11 @@ using cluster::spawn;
 using cluster::spawn_options;
 using cluster::stdio;
 using cluster_test::journal;
+using cluster_test::outcome_of;
 using cluster_test::patient_loop;
 using cluster_test::shell;
+using cluster_test::write_down;
 namespace event = cluster::event;
-
-/// What a line of shell writes, and how it ends.
-struct outcome {
-    std::string output;
-    exit_status status;
-};
-outcome outcome_of(spawn_options options) {
-    patient_loop loop;
-    outcome result;
-    options.standard_output = stdio::pipe;
-    auto one = spawn(loop, std::move(options));
-    one.on_output([&](std::string_view text) { result.output += text; });
-    loop.run();
-    result.status = one.status();
-    return result;
-}
-
-/// Notes the events of a child.
-void write_down(child& one, journal& into) {
-    one.on(event::spawn, [&] { into.emplace_back("spawn"); });
-    one.on(event::error,
-           [&](const std::error_code& why) { into.push_back("error " + why.message()); });
-    one.on(event::exit, [&](const exit_status& how) { into.push_back("exit " + how.to_string()); });
-    one.on(event::close,
-           [&](const exit_status& how) { into.push_back("close " + how.to_string()); });
-}
 
 } // namespace
 

@@ -29,24 +29,11 @@ using cluster::spawn;
 using cluster::stdio;
 using cluster_test::is_gone;
 using cluster_test::journal;
+using cluster_test::no_child_is_left;
 using cluster_test::patient_loop;
 using cluster_test::shell;
+using cluster_test::write_down;
 namespace event = cluster::event;
-
-/// Notes the events of a child.
-void write_down(child& one, journal& into) {
-    one.on(event::spawn, [&] { into.emplace_back("spawn"); });
-    one.on(event::error,
-           [&](const std::error_code& why) { into.push_back("error " + why.message()); });
-    one.on(event::exit, [&](const exit_status& how) { into.push_back("exit " + how.to_string()); });
-    one.on(event::close,
-           [&](const exit_status& how) { into.push_back("close " + how.to_string()); });
-}
-
-/// No child of this process is left, not even a zombie.
-bool no_child_is_left() {
-    return ::waitpid(-1, nullptr, WNOHANG) == -1;
-}
 
 } // namespace
 

@@ -4,6 +4,8 @@
 
 #include "raw_socket.hpp"
 
+#include <cluster/child/child.hpp>
+#include <cluster/event.hpp>
 #include <cluster/event_loop.hpp>
 
 #include <doctest/doctest.h>
@@ -11,9 +13,13 @@
 #include <chrono>
 #include <cstdlib>
 #include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 #include <signal.h>
+#include <sys/wait.h>
 
 namespace cluster_test {
 
@@ -42,6 +48,38 @@ using journal = std::vector<std::string>;
 /// `file` by /bin/sh, or one line of it.
 inline std::vector<std::string> shell(std::string line) {
     return {"-c", std::move(line)};
+}
+
+/// What a line of shell writes, and how it ends.
+struct outcome {
+    std::string output;
+    cluster::exit_status status;
+};
+inline outcome outcome_of(cluster::spawn_options options) {
+    patient_loop loop;
+    outcome result;
+    options.standard_output = cluster::stdio::pipe;
+    auto one = cluster::spawn(loop, std::move(options));
+    one.on_output([&](std::string_view text) { result.output += text; });
+    loop.run();
+    result.status = one.status();
+    return result;
+}
+
+/// Notes the events of a child.
+inline void write_down(cluster::child& one, journal& into) {
+    one.on(cluster::event::spawn, [&] { into.emplace_back("spawn"); });
+    one.on(cluster::event::error,
+           [&](const std::error_code& why) { into.push_back("error " + why.message()); });
+    one.on(cluster::event::exit,
+           [&](const cluster::exit_status& how) { into.push_back("exit " + how.to_string()); });
+    one.on(cluster::event::close,
+           [&](const cluster::exit_status& how) { into.push_back("close " + how.to_string()); });
+}
+
+/// No child of this process is left, not even a zombie.
+inline bool no_child_is_left() {
+    return ::waitpid(-1, nullptr, WNOHANG) == -1;
 }
 
 /// Two connected sockets, of which a child gets the one that blocks, as programs expect it.

@@ -26,6 +26,7 @@
 #include "../fork_options.hpp"
 #include "../unique_fd.hpp"
 
+#include <algorithm>
 #include <concepts>
 #include <memory>
 #include <stop_token>
@@ -69,6 +70,14 @@ struct launch_request {
     unsigned cluster;                            // which cluster of the program the worker is for
     thread_link* link = nullptr;                 // of a thread, instead of the channel: its to take
     std::shared_ptr<const worker_entry> entry{}; // null before run() with the worker's function
+
+    /// Other ones than the primary's.
+    [[nodiscard]] bool has_own_arguments() const {
+        return !options.arguments.empty() && !std::equal(options.arguments.begin(),
+                                                         options.arguments.end(),
+                                                         arguments.begin() + 1,
+                                                         arguments.end());
+    }
 };
 
 /// A worker that has started, and the primary's ends of its piped descriptors by their number.

@@ -10,7 +10,6 @@
 #include "concept.hpp"
 #include "process.hpp"
 
-#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstddef>
@@ -226,11 +225,7 @@ private:
 
     static bool wants_program(const detail::launch_request& request) {
         const auto& options = request.options;
-        return !options.executable.empty() || !options.extra.empty() ||
-               (!options.arguments.empty() && !std::equal(options.arguments.begin(),
-                                                          options.arguments.end(),
-                                                          request.arguments.begin() + 1,
-                                                          request.arguments.end()));
+        return request.has_own_arguments() || !options.executable.empty() || !options.extra.empty();
     }
 
     zygote current_;

@@ -8,7 +8,6 @@
 #include "../fork_options.hpp"
 #include "concept.hpp"
 
-#include <algorithm>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -85,18 +84,14 @@ private:
         auto piped = [](const std::optional<stdio>& each) {
             return each.value_or(stdio::inherit) != stdio::inherit;
         };
-        bool own_arguments =
-            !options.arguments.empty() && !std::equal(options.arguments.begin(),
-                                                      options.arguments.end(),
-                                                      request.arguments.begin() + 1,
-                                                      request.arguments.end());
-        return own_arguments || !options.executable.empty() || !options.environment.empty() ||
-               !options.directory.empty() || options.silent.value_or(false) ||
-               piped(options.standard_input) || piped(options.standard_output) ||
-               piped(options.standard_error) || !options.extra.empty() || options.user ||
-               options.group || !options.limits.empty() || options.umask ||
-               options.no_new_privileges.value_or(false) || options.detached.value_or(false) ||
-               options.outlive_primary || (options.recycle && options.recycle->max_memory != 0);
+        return request.has_own_arguments() || !options.executable.empty() ||
+               !options.environment.empty() || !options.directory.empty() ||
+               options.silent.value_or(false) || piped(options.standard_input) ||
+               piped(options.standard_output) || piped(options.standard_error) ||
+               !options.extra.empty() || options.user || options.group || !options.limits.empty() ||
+               options.umask || options.no_new_privileges.value_or(false) ||
+               options.detached.value_or(false) || options.outlive_primary ||
+               (options.recycle && options.recycle->max_memory != 0);
     }
 };
 

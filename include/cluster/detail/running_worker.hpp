@@ -42,7 +42,7 @@ public:
     [[nodiscard]] virtual std::string failure() const = 0;
 };
 
-class worker_process final : public running_worker {
+class worker_process : public running_worker {
 public:
     explicit worker_process(os::child_process child) noexcept : child_{std::move(child)} {}
 
@@ -60,7 +60,7 @@ public:
     }
     [[nodiscard]] inline std::string failure() const override { return {}; }
 
-private:
+protected:
     os::child_process child_;
 };
 

@@ -315,24 +315,23 @@ private:
 
 /// A worker that a zygote has forked: its end comes by a pipe, with the reason; when the zygote has
 /// died first, by its pidfd, without one where the kernel does not remember it.
-class forked_worker final : public running_worker {
+class forked_worker final : public worker_process {
 public:
     forked_worker(int pid, unique_fd pidfd, unique_fd notice) noexcept
-        : process_{pid, std::move(pidfd)}, notice_{std::move(notice)} {}
+        : worker_process{os::child_process{pid, std::move(pidfd)}}, notice_{std::move(notice)} {}
 
-    [[nodiscard]] inline int pid() const noexcept override { return process_.pid(); }
     [[nodiscard]] inline int descriptor() const noexcept override {
-        return notice_ ? notice_.get() : process_.pidfd();
+        return notice_ ? notice_.get() : child_.pidfd();
     }
     inline std::error_code signal(int number) noexcept override {
-        return end_ ? std::make_error_code(std::errc::no_such_process) : process_.signal(number);
+        return end_ ? std::make_error_code(std::errc::no_such_process) : child_.signal(number);
     }
     inline std::optional<os::exit_info> try_wait() noexcept override {
         if (!end_ && notice_) {
             read_notice();
         }
         if (!end_ && !notice_ && has_vanished()) {
-            end_ = process_.try_wait(); // not our child: what the kernel remembers
+            end_ = child_.try_wait(); // not our child: what the kernel remembers
         }
         return end_;
     }
@@ -341,14 +340,6 @@ public:
             os::wait_for(descriptor(), false, descriptor() == -1 ? 10 : -1);
         }
     }
-    [[nodiscard]] inline os::process_usage usage() const noexcept override {
-        return os::usage_of(pid());
-    }
-    [[nodiscard]] inline bool is_exiting() const noexcept override { return os::is_exiting(pid()); }
-    [[nodiscard]] inline std::string describe() const override {
-        return os::describe_process(pid());
-    }
-    [[nodiscard]] inline std::string failure() const override { return {}; }
 
 private:
     void read_notice() noexcept {
@@ -365,11 +356,10 @@ private:
         notice_.reset();
     }
     [[nodiscard]] bool has_vanished() const noexcept {
-        return process_.pidfd() != -1 ? os::wait_for(process_.pidfd(), false, 0)
-                                      : !os::process_exists(pid());
+        return child_.pidfd() != -1 ? os::wait_for(child_.pidfd(), false, 0)
+                                    : !os::process_exists(pid());
     }
 
-    os::child_process process_;
     unique_fd notice_;
     std::optional<os::exit_info> end_;
 };

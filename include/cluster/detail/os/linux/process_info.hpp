@@ -300,38 +300,37 @@ inline std::string describe(process_texts texts) {
     return report;
 }
 
-/// What its main thread does, or waits for: for the report on a worker that no longer answers, e.g.
-/// "state T (stopped)\nwait channel do_signal_stop\n". Printable ASCII in lines, 2 KiB at most.
-/// What the system does not let us read is left out.
-inline std::string describe_process(int pid) noexcept {
+/// The report with the texts that `read(name, buffer)` finds.
+template <typename Read>
+std::string describe_by(Read read) noexcept {
     char stat[2048];
     char wait_channel[128];
     char system_call[256];
     char stack[4096];
     try {
-        return describe({read_of_process(pid, "stat", stat),
-                         read_of_process(pid, "wchan", wait_channel),
-                         read_of_process(pid, "syscall", system_call),
-                         read_of_process(pid, "stack", stack)});
+        return describe({read("stat", stat),
+                         read("wchan", wait_channel),
+                         read("syscall", system_call),
+                         read("stack", stack)});
     } catch (...) { // no memory for the text
         return {};
     }
 }
 
+/// What its main thread does, or waits for: for the report on a worker that no longer answers, e.g.
+/// "state T (stopped)\nwait channel do_signal_stop\n". Printable ASCII in lines, 2 KiB at most.
+/// What the system does not let us read is left out.
+inline std::string describe_process(int pid) noexcept {
+    return describe_by([pid](std::string_view name, std::span<char> buffer) {
+        return read_of_process(pid, name, buffer);
+    });
+}
+
 /// The same for a thread of this process.
 inline std::string describe_thread(int thread) noexcept {
-    char stat[2048];
-    char wait_channel[128];
-    char system_call[256];
-    char stack[4096];
-    try {
-        return describe({read_of_thread(thread, "stat", stat),
-                         read_of_thread(thread, "wchan", wait_channel),
-                         read_of_thread(thread, "syscall", system_call),
-                         read_of_thread(thread, "stack", stack)});
-    } catch (...) { // no memory for the text
-        return {};
-    }
+    return describe_by([thread](std::string_view name, std::span<char> buffer) {
+        return read_of_thread(thread, name, buffer);
+    });
 }
 
 /// \returns the number behind `key` in lines of "key number", as cgroup files have them
