@@ -255,12 +255,8 @@ CLUSTER_CASE("scenario 8: a worker that does not read slows the sender down and 
         }
     };
     std::uint32_t sent_before_drain = 0;
-    // The marks count bytes: objects that are moved, not encoded, weigh next to nothing.
-    using bounded = std::conditional_t<std::is_same_v<Backend, cluster::backend::thread>,
-                                       cluster::backend::serializing_thread,
-                                       Backend>;
-    side_sockets<bounded> beside;
-    run_on<bounded>(
+    side_sockets<Backend> beside;
+    run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork(beside.for_worker());
             worker.on_message([&](const ready&) { // it has gone to sleep in a handler

@@ -40,9 +40,11 @@ namespace backend {
 /// token holds it up, as std::jthread would.
 ///
 /// Messages are passed as the objects that they are: send() moves an rvalue and copies an lvalue
-/// (one that cannot be copied is encoded), and types that only exist in one process may be sent. Requests, replies,
-/// broadcasts and what workers send each other are encoded as everywhere. `serializing_thread`
-/// encodes all messages, so that a program that runs on it runs on processes, too.
+/// (one that cannot be copied is encoded), and types that only exist in one process may be sent.
+/// Such a message counts in the marks of `send_result` with its size and what it owns, as far as
+/// `serialization::binary` knows types of its kind. Requests, replies, broadcasts and what workers
+/// send each other are encoded as everywhere. `serializing_thread` encodes all messages, so that a
+/// program that runs on it runs on processes, too.
 template <bool Serializes>
 struct basic_thread {
     static constexpr bool separate_memory = false;

@@ -8,8 +8,8 @@
 #include "../subscription.hpp"
 #include "callable.hpp"
 #include "move_only_function.hpp"
+#include "moved_value.hpp"
 #include "reply_path.hpp"
-#include "thread_link.hpp"
 #include "type_name.hpp"
 
 #include <cstddef>

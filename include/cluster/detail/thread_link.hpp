@@ -4,6 +4,7 @@
 
 #include "../byte_buffer.hpp"
 #include "../unique_fd.hpp"
+#include "moved_value.hpp"
 #include "os.hpp"
 
 #include <array>
@@ -20,47 +21,14 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
-/// Stands for a type within one program; its address counts.
-template <typename T>
-inline constexpr char type_mark = '\0';
-
-/// A message on its way from one thread to another: the object itself.
-class moved_value {
-public:
-    moved_value(moved_value&&) = delete;
-    moved_value& operator=(moved_value&&) = delete;
-    virtual ~moved_value() = default;
-
-    /// Null when it is of another type.
-    template <typename T>
-    [[nodiscard]] T* get() noexcept;
-
-protected:
-    explicit moved_value(const char* type) noexcept : type_{type} {}
-
-private:
-    const char* type_;
-};
-
-template <typename T>
-class moved final : public moved_value {
-public:
-    template <typename U>
-    explicit moved(U&& from) : moved_value{&type_mark<T>}, value{std::forward<U>(from)} {}
-
-    T value;
-};
-
-template <typename T>
-T* moved_value::get() noexcept {
-    return type_ == &type_mark<T> ? &static_cast<moved<T>&>(*this).value : nullptr;
-}
-
 /// What passes between two threads at once: whole frames, and what belongs to them in their order.
 struct thread_batch {
     byte_buffer bytes;
     std::deque<std::vector<unique_fd>> descriptors;
     std::deque<std::unique_ptr<moved_value>> values;
+    std::size_t weight = 0; // of the values
+
+    [[nodiscard]] std::size_t size() const noexcept { return bytes.size() + weight; }
 
     /// Moves everything behind what `to` has.
     void move_to(thread_batch& to) {
@@ -72,6 +40,7 @@ struct thread_batch {
         }
         move_all(descriptors, to.descriptors);
         move_all(values, to.values);
+        to.weight += std::exchange(weight, 0);
     }
 
 private:
@@ -128,7 +97,7 @@ public:
         if (way.closed) {
             return pushed::closed;
         }
-        if (way.waiting.bytes.size() >= capacity) {
+        if (way.waiting.size() >= capacity) {
             way.writer_waits = true;
             return pushed::full;
         }

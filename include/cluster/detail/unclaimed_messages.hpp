@@ -27,6 +27,7 @@ public:
         std::uint32_t type;
         bool request;
         std::uint32_t sequence;
+        std::size_t size;
         byte_buffer payload;
         handle descriptor;
         std::unique_ptr<moved_value> value;
@@ -34,7 +35,8 @@ public:
 
     /// \returns whether it is kept; beyond the bounds it is dropped.
     bool keep(frame& arrived, handle&& descriptor) {
-        if (entries_.size() == most || bytes_ + arrived.payload.size() > most_bytes) {
+        std::size_t size = arrived.payload.size() + (arrived.value ? arrived.value->weight() : 0);
+        if (entries_.size() == most || bytes_ + size > most_bytes) {
             return false;
         }
         bool request = arrived.header.kind == frame_kind::request;
@@ -45,11 +47,12 @@ public:
         entry kept{arrived.header.type,
                    request,
                    arrived.header.sequence,
+                   size,
                    {},
                    std::move(descriptor),
                    std::move(arrived.value)};
         kept.payload.append(arrived.payload);
-        bytes_ += arrived.payload.size();
+        bytes_ += size;
         entries_.push_back(std::move(kept));
         return true;
     }
@@ -66,7 +69,7 @@ public:
     bool take(Condition condition, entry& into) {
         for (auto each = entries_.begin(); each != entries_.end(); ++each) {
             if (condition(*each)) {
-                bytes_ -= each->payload.size();
+                bytes_ -= each->size;
                 descriptors_ -= each->descriptor ? 1U : 0U;
                 into = std::move(*each);
                 entries_.erase(each);

@@ -96,7 +96,8 @@ public:
     }
     [[nodiscard]] bool is_between_threads() const noexcept { return between_threads_; }
     [[nodiscard]] bool can_send() const noexcept { return is_open() && !broken_; }
-    [[nodiscard]] std::size_t queued() const noexcept { return out_.size(); }
+    /// Bytes that wait, with the weight of objects among them.
+    [[nodiscard]] std::size_t queued() const noexcept { return out_.size() + weight_; }
 
     /// Whether something waits to be read, the end included.
     [[nodiscard]] bool has_input() const noexcept {
@@ -143,11 +144,12 @@ public:
         if (!can_send()) {
             return complete(std::move(completion), errc::channel_closed), send_result::closed;
         }
-        if (!urgent && out_.size() >= hard_limit) {
+        if (!urgent && queued() >= hard_limit) {
             wants_drain_ = true;
             return complete(std::move(completion), errc::would_block), send_result::full;
         }
         std::size_t start = out_.size();
+        std::size_t queued_before = queued();
         struct undo { // an encoder that throws must leave no half frame
             byte_buffer& out;
             std::size_t size;
@@ -168,7 +170,7 @@ public:
         header.length = static_cast<std::uint32_t>(length);
         if (header.kind >= frame_kind::message) {
             ++counters_.sent;
-            counters_.bytes_sent += length;
+            counters_.bytes_sent += queued() - queued_before - frame_header_size;
         }
         header.descriptors = static_cast<std::uint8_t>(descriptors.numbers.size());
         encode_header(
@@ -190,7 +192,11 @@ public:
                            send_completion completion) {
         return send(
             header,
-            [&](byte_buffer&) { values_.push_back(std::move(value)); },
+            [&](byte_buffer&) {
+                auto weight = value->weight();
+                values_.push_back(std::move(value));
+                weight_ += weight;
+            },
             std::move(descriptors),
             std::move(completion));
     }
@@ -255,7 +261,7 @@ private:
     };
 
     send_result queue() {
-        if (out_.size() >= high_water_mark && !blocked_) {
+        if (queued() >= high_water_mark && !blocked_) {
             flush();
         }
         if (out_.size() != 0) {
@@ -264,7 +270,7 @@ private:
         if (!can_send()) {
             return send_result::closed;
         }
-        bool behind = out_.size() >= high_water_mark;
+        bool behind = queued() >= high_water_mark;
         wants_drain_ = wants_drain_ || behind;
         return behind ? send_result::queued : send_result::ok;
     }
@@ -321,6 +327,7 @@ private:
     std::uint64_t sent_ = 0; // bytes of the stream that the system has taken
     std::deque<passed_descriptors> passed_;
     std::deque<std::unique_ptr<moved_value>> values_; // of the frames in out_
+    std::size_t weight_ = 0;                          // of values_
     std::deque<waiting_completion> completions_;
     bool blocked_ = false;
     bool broken_ = false; // writing failed; reading goes on to the end
@@ -427,7 +434,7 @@ inline channel::parsed channel::next(frame& into, errc& fault) {
     }
     if (into.header.kind >= frame_kind::message) {
         ++counters_.received;
-        counters_.bytes_received += into.header.length;
+        counters_.bytes_received += into.header.length + (into.value ? into.value->weight() : 0);
     }
     into.payload = bytes.subspan(frame_header_size, into.header.length);
     in_.consume_front(frame_header_size + into.header.length); // the bytes stay until in_ grows
@@ -554,6 +561,7 @@ inline void channel::flush_link() {
     std::size_t bytes = out_.size();
     std::swap(batch.bytes, out_);
     std::swap(batch.values, values_);
+    std::swap(batch.weight, weight_);
     for (auto& each : passed_) {
         batch.descriptors.push_back(std::move(each.list.owned));
     }
@@ -567,6 +575,7 @@ inline void channel::flush_link() {
     case thread_link::pushed::full:
         std::swap(batch.bytes, out_);
         std::swap(batch.values, values_);
+        std::swap(batch.weight, weight_);
         for (std::size_t i = 0; i != passed_.size(); ++i) {
             passed_[i].list.owned = std::move(batch.descriptors[i]);
         }
@@ -647,6 +656,7 @@ inline void channel::write_failed() noexcept {
     out_.clear();
     passed_.clear();
     values_.clear();
+    weight_ = 0;
     for (auto& each : std::exchange(completions_, {})) {
         complete(std::move(each.call), errc::channel_closed);
     }

@@ -2,7 +2,7 @@
 #ifndef CLUSTER_IPC_FRAME_HPP
 #define CLUSTER_IPC_FRAME_HPP
 
-#include "../detail/thread_link.hpp"
+#include "../detail/moved_value.hpp"
 #include "../error.hpp"
 #include "../unique_fd.hpp"
 
