@@ -8,7 +8,7 @@
 int main() {
     cluster::event_loop loop;
     bool fired = false;
-    auto soon = loop.after(std::chrono::milliseconds{1}, [&fired] { fired = true; });
+    loop.after(std::chrono::milliseconds{1}, [&fired] { fired = true; });
     loop.run();
     return fired ? 0 : 1;
 }
