@@ -1,3 +1,11 @@
+# cluster_unity_namespace(<variable> <source>): the namespace that cluster_unity puts it into.
+function(cluster_unity_namespace variable source)
+    cmake_path(ABSOLUTE_PATH source BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} OUTPUT_VARIABLE path)
+    cmake_path(RELATIVE_PATH path BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} OUTPUT_VARIABLE relative)
+    string(MAKE_C_IDENTIFIER "unity_${relative}" namespace)
+    set(${variable} ${namespace} PARENT_SCOPE)
+endfunction()
+
 # cluster_unity(<variable> <name> <number of files> <source>...): writes files that read several sources each, and sets
 # the variable to what is to be compiled instead of the sources. What all of them share, the headers and the templates
 # that they instantiate, is then paid for once per file and not once per source.
@@ -41,8 +49,7 @@ function(cluster_unity variable name count)
             endif()
             list(APPEND includes_${least} "${line}")
         endforeach()
-        cmake_path(RELATIVE_PATH path BASE_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR} OUTPUT_VARIABLE relative)
-        string(MAKE_C_IDENTIFIER "unity_${relative}" namespace)
+        cluster_unity_namespace(namespace ${path})
         string(APPEND bodies_${least} "namespace ${namespace} {\n#include \"${path}\"\n}\n")
         set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${path})
     endforeach()
