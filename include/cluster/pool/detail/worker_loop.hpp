@@ -10,8 +10,8 @@
 #include "pool_page.hpp"
 #include "task_registry.hpp"
 
-#include <atomic>
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
