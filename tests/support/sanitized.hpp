@@ -25,10 +25,10 @@
 
 namespace cluster_test {
 
-/// The first number, or the smaller one where a sanitizer makes everything many times as slow.
+/// The first one, or the other where a sanitizer makes everything many times as slow.
 template <typename T>
-constexpr T unless_sanitized(T normal, T smaller) {
-    return CLUSTER_TEST_SANITIZED ? smaller : normal;
+constexpr T unless_sanitized(T normal, T sanitized) {
+    return CLUSTER_TEST_SANITIZED ? sanitized : normal;
 }
 
 } // namespace cluster_test
