@@ -1,0 +1,5 @@
+# The serializers of other libraries.
+
+find_package(nlohmann_json 3.9 QUIET)
+cluster_adapter_test(nlohmann_json FOUND ${nlohmann_json_FOUND} LIBRARIES nlohmann_json::nlohmann_json
+    MAIN $<TARGET_OBJECTS:cluster_role_main> SOURCES nlohmann_json.cpp)
