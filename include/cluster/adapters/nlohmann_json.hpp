@@ -8,14 +8,12 @@
 #include "../byte_buffer.hpp"
 #include "../error.hpp"
 #include "../serialization/concept.hpp"
+#include "detail/guarded_decode.hpp"
 
 #include <nlohmann/json.hpp>
 
 #include <concepts>
 #include <cstddef>
-#include <cstring>
-#include <exception>
-#include <new>
 #include <ostream>
 #include <span>
 #include <streambuf>
@@ -162,7 +160,7 @@ private:
 
     template <typename T>
     static std::error_code convert(std::string_view text, T& value) {
-        try {
+        return detail::guarded_decode([&]() -> std::error_code {
             auto tree =
                 nlohmann::json::parse(text.data(), text.data() + text.size(), nullptr, false);
             if (tree.is_discarded()) {
@@ -173,12 +171,8 @@ private:
             } else {
                 nlohmann::adl_serializer<T>::from_json(std::as_const(tree), value);
             }
-        } catch (const std::bad_alloc&) {
-            throw;
-        } catch (const std::exception&) {
-            return errc::bad_payload;
-        }
-        return {};
+            return {};
+        });
     }
 };
 
