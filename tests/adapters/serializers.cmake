@@ -6,3 +6,6 @@ cluster_adapter_test(nlohmann_json FOUND ${nlohmann_json_FOUND} LIBRARIES nlohma
 
 find_path(CEREAL_INCLUDE_DIR cereal/cereal.hpp)
 cluster_adapter_test(cereal FOUND ${CEREAL_INCLUDE_DIR} MAIN $<TARGET_OBJECTS:cluster_role_main> SOURCES cereal.cpp)
+
+find_path(MSGPACK_INCLUDE_DIR msgpack.hpp)
+cluster_adapter_test(msgpack FOUND ${MSGPACK_INCLUDE_DIR} MAIN $<TARGET_OBJECTS:cluster_role_main> SOURCES msgpack.cpp)
