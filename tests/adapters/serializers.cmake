@@ -9,3 +9,14 @@ cluster_adapter_test(cereal FOUND ${CEREAL_INCLUDE_DIR} MAIN $<TARGET_OBJECTS:cl
 
 find_path(MSGPACK_INCLUDE_DIR msgpack.hpp)
 cluster_adapter_test(msgpack FOUND ${MSGPACK_INCLUDE_DIR} MAIN $<TARGET_OBJECTS:cluster_role_main> SOURCES msgpack.cpp)
+
+# What the schema compilers make is a library of its own: our warnings are not for it.
+find_package(Protobuf 3.4 QUIET)
+if(Protobuf_FOUND AND Protobuf_PROTOC_EXECUTABLE)
+    protobuf_generate_cpp(schema_sources schema_headers protobuf.proto protobuf_lite.proto)
+    add_library(adapter_protobuf_schema STATIC EXCLUDE_FROM_ALL ${schema_sources} ${schema_headers})
+    target_include_directories(adapter_protobuf_schema SYSTEM PUBLIC ${CMAKE_CURRENT_BINARY_DIR})
+    target_link_libraries(adapter_protobuf_schema PUBLIC protobuf::libprotobuf)
+endif()
+cluster_adapter_test(protobuf FOUND ${Protobuf_FOUND} LIBRARIES adapter_protobuf_schema
+    MAIN $<TARGET_OBJECTS:cluster_role_main> SOURCES protobuf.cpp)
