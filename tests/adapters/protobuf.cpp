@@ -4,7 +4,7 @@
 #include "serializer_test.hpp"
 
 #if __has_include(<google/protobuf/stubs/logging.h>)
-#include <google/protobuf/stubs/logging.h>
+#    include <google/protobuf/stubs/logging.h>
 #endif
 #include <protobuf.pb.h>
 #include <protobuf_lite.pb.h>

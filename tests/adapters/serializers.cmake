@@ -20,3 +20,16 @@ if(Protobuf_FOUND AND Protobuf_PROTOC_EXECUTABLE)
 endif()
 cluster_adapter_test(protobuf FOUND ${Protobuf_FOUND} LIBRARIES adapter_protobuf_schema
     MAIN $<TARGET_OBJECTS:cluster_role_main> SOURCES protobuf.cpp)
+
+find_path(FLATBUFFERS_INCLUDE_DIR flatbuffers/flatbuffers.h)
+find_program(FLATC flatc)
+if(FLATBUFFERS_INCLUDE_DIR AND FLATC)
+    set(flatbuffers_found ON)
+    set(schema ${CMAKE_CURRENT_SOURCE_DIR}/flatbuffers.fbs)
+    set(schema_header ${CMAKE_CURRENT_BINARY_DIR}/flatbuffers_generated.h)
+    add_custom_command(OUTPUT ${schema_header} COMMAND ${FLATC} --cpp -o ${CMAKE_CURRENT_BINARY_DIR} ${schema} DEPENDS ${schema})
+    add_library(adapter_flatbuffers_schema INTERFACE)
+    target_include_directories(adapter_flatbuffers_schema SYSTEM INTERFACE ${CMAKE_CURRENT_BINARY_DIR})
+endif()
+cluster_adapter_test(flatbuffers FOUND ${flatbuffers_found} LIBRARIES adapter_flatbuffers_schema
+    MAIN $<TARGET_OBJECTS:cluster_role_main> SOURCES flatbuffers.cpp ${schema_header})
