@@ -167,6 +167,8 @@ static_assert(cluster::serializes<serializer, std::vector<part>>);
 static_assert(!cluster::encodes<serializer, stranger>);
 static_assert(!cluster::decodes<serializer, stranger>);
 static_assert(!cluster::decodes<serializer, const part>);
+static_assert(!cluster::encodes<serializer, std::vector<stranger>>);
+static_assert(!cluster::decodes<serializer, std::map<int, std::unique_ptr<stranger>>>);
 
 } // namespace cereal_test
 

@@ -93,6 +93,7 @@ static_assert(cluster::serializes<nlohmann_json, nlohmann::json>);
 static_assert(cluster::serializes<nlohmann_json, std::vector<std::map<int, part>>>);
 static_assert(cluster::encodes<nlohmann_json, std::string_view>);
 static_assert(!cluster::decodes<nlohmann_json, std::string_view>);
+static_assert(!cluster::decodes<nlohmann_json, std::vector<std::string_view>>);
 static_assert(cluster::decodes<nlohmann_json, picky> && !cluster::encodes<nlohmann_json, picky>);
 static_assert(!cluster::encodes<nlohmann_json, stranger>);
 static_assert(!cluster::decodes<nlohmann_json, stranger>);

@@ -10,6 +10,7 @@
 #include "../error.hpp"
 #include "../serialization/concept.hpp"
 #include "detail/guarded_decode.hpp"
+#include "detail/with_parts.hpp"
 
 #include <cereal/cereal.hpp>
 
@@ -225,6 +226,18 @@ CEREAL_SETUP_ARCHIVE_TRAITS(cluster::detail::cereal_archive::input,
 
 namespace cluster {
 inline namespace v0 {
+namespace detail::cereal_archive {
+
+// What is empty needs no functions: AllowEmptyClassElision.
+template <typename T>
+using can_save = std::bool_constant<::cereal::traits::is_output_serializable<T, output>::value ||
+                                    std::is_empty_v<T>>;
+template <typename T>
+using can_load = std::bool_constant<::cereal::traits::is_input_serializable<T, input>::value ||
+                                    std::is_empty_v<T>>;
+
+} // namespace detail::cereal_archive
+
 namespace adapters {
 
 /// The `serializer` for types that have cereal's functions: `serialize`, or `save` and `load`.
@@ -239,12 +252,10 @@ struct cereal {
     static constexpr std::string_view name = "cereal";
 
     template <typename T>
-    static constexpr bool can_encode =
-        ::cereal::traits::is_output_serializable<T, detail::cereal_archive::output>::value;
+    static constexpr bool can_encode = detail::with_parts<detail::cereal_archive::can_save, T>();
     template <typename T>
     static constexpr bool can_decode =
-        !std::is_const_v<T> &&
-        ::cereal::traits::is_input_serializable<T, detail::cereal_archive::input>::value;
+        !std::is_const_v<T> && detail::with_parts<detail::cereal_archive::can_load, T>();
 
     /// Appends the encoding of `value`.
     /// \throws std::bad_alloc, `cereal::Exception` for too deep nesting and objects of derived

@@ -9,6 +9,7 @@
 #include "../error.hpp"
 #include "../serialization/concept.hpp"
 #include "detail/guarded_decode.hpp"
+#include "detail/with_parts.hpp"
 
 #include <nlohmann/json.hpp>
 
@@ -34,11 +35,10 @@ concept nlohmann_json_encodes =
 
 // Of a string_view the library would make one that looks into the text that is thrown away.
 template <typename T>
-concept nlohmann_json_decodes =
-    !std::is_const_v<T> && !std::same_as<T, std::string_view> &&
-    (std::same_as<T, nlohmann::json> || requires(const nlohmann::json& from, T& value) {
-        nlohmann::adl_serializer<T>::from_json(from, value);
-    });
+        struct nlohmann_json_decodes : std::bool_constant < !std::is_const_v<T> &&
+    !std::is_same_v<T, std::string_view> && requires(const nlohmann::json& from, T& value) {
+    nlohmann::adl_serializer<T>::from_json(from, value);
+} > {};
 
 // Lets the library write its text where it is sent from.
 class byte_buffer_sink final : public std::streambuf {
@@ -104,7 +104,8 @@ struct nlohmann_json {
     template <typename T>
     static constexpr bool can_encode = detail::nlohmann_json_encodes<T>;
     template <typename T>
-    static constexpr bool can_decode = detail::nlohmann_json_decodes<T>;
+    static constexpr bool can_decode =
+        std::is_same_v<T, nlohmann::json> || detail::with_parts<detail::nlohmann_json_decodes, T>();
 
     /// Appends `value` as JSON without spaces.
     /// \throws std::bad_alloc, what a `to_json` throws, and `nlohmann::json::type_error` for a
