@@ -339,6 +339,11 @@ def pools(program):
         lines[1] == "crashed: killed by SIGABRT (core dumped)" and len(lines) == 5), lines
 
 
+def own_serializer(program):
+    assert program.wait(PATIENCE) == 0
+    assert program.stdout.read() == "order 7: two coffees, served\n"
+
+
 CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, None),
           "03_restart_strategies": (restart_strategies, None),
           "04_zero_downtime": (zero_downtime, 8000),
@@ -346,7 +351,7 @@ CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, Non
           "06_backends_thread": (backends, None),
           "05_scheduling": (scheduling, 8000), "http_server": (http_server, None),
           "sticky_chat": (sticky_chat, 8000), "07_pools": (pools, None), "08_shared_memory": (shared_memory, None),
-          "shared_metrics": (shared_metrics, None),
+          "shared_metrics": (shared_metrics, None), "own_serializer": (own_serializer, None),
           "09_handles": (handles, 9000), "10_child_process": (child_process, None), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
 
 
