@@ -1,0 +1,34 @@
+# Event loops and servers of other libraries.
+find_package(PkgConfig)
+
+find_path(ASIO_INCLUDE_DIR asio.hpp)
+find_path(BOOST_INCLUDE_DIR boost/beast.hpp)
+add_library(adapter_asio_options INTERFACE)
+# Clang has had coroutines for longer than these releases of Asio know.
+target_compile_definitions(
+    adapter_asio_options
+    INTERFACE $<$<CXX_COMPILER_ID:Clang>:ASIO_HAS_CO_AWAIT ASIO_HAS_STD_COROUTINE BOOST_ASIO_HAS_CO_AWAIT
+              BOOST_ASIO_HAS_STD_COROUTINE>
+)
+foreach(name IN ITEMS asio boost_asio)
+    set(include_dir ${ASIO_INCLUDE_DIR})
+    if(name STREQUAL "boost_asio")
+        set(include_dir ${BOOST_INCLUDE_DIR})
+    endif()
+    set(libraries adapter_asio_options)
+    cluster_adapter_test(${name} FOUND "${include_dir}" LIBRARIES ${libraries} SOURCES ${name}.cpp)
+    cluster_adapter_example(${name} FOUND "${include_dir}" LIBRARIES ${libraries})
+endforeach()
+
+# The numbered example, with its fixed port.
+find_package(Python3 COMPONENTS Interpreter)
+if(ASIO_INCLUDE_DIR AND NOT CLUSTER_BUILD_EXAMPLES AND Python3_FOUND)
+    add_executable(adapter_example_11_asio ${PROJECT_SOURCE_DIR}/examples/11_asio.cpp)
+    target_link_libraries(adapter_example_11_asio PRIVATE cluster::cluster cluster_warnings adapter_asio_options)
+    add_dependencies(adapter_suites adapter_example_11_asio)
+    add_test(NAME adapter.example.11_asio COMMAND Python3::Interpreter ${PROJECT_SOURCE_DIR}/tests/examples/usage.py
+                                                  11_asio $<TARGET_FILE:adapter_example_11_asio>)
+    set_tests_properties(
+        adapter.example.11_asio PROPERTIES TIMEOUT 120 LABELS adapter SKIP_RETURN_CODE 77 RESOURCE_LOCK fixed_ports
+    )
+endif()
