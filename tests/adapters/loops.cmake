@@ -32,3 +32,17 @@ if(ASIO_INCLUDE_DIR AND NOT CLUSTER_BUILD_EXAMPLES AND Python3_FOUND)
         adapter.example.11_asio PROPERTIES TIMEOUT 120 LABELS adapter SKIP_RETURN_CODE 77 RESOURCE_LOCK fixed_ports
     )
 endif()
+
+# cluster_loop_adapter(<name> <pkg-config module>): the test and the example of an adapter for it.
+function(cluster_loop_adapter name module)
+    if(PkgConfig_FOUND)
+        pkg_check_modules(ADAPTER_${name} QUIET IMPORTED_TARGET ${module})
+    endif()
+    set(library "")
+    if(ADAPTER_${name}_FOUND)
+        set(library PkgConfig::ADAPTER_${name})
+    endif()
+    cluster_adapter_test(${name} FOUND "${ADAPTER_${name}_FOUND}" LIBRARIES ${library} SOURCES ${name}.cpp)
+    cluster_adapter_example(${name} FOUND "${ADAPTER_${name}_FOUND}" LIBRARIES ${library})
+endfunction()
+cluster_loop_adapter(libuv libuv)
