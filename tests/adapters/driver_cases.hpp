@@ -153,6 +153,12 @@ TEST_CASE("a driver may go at any time; its role runs on by itself") {
         other.run();
         CHECK(order == "o");
     }
+    SUBCASE("from the last handler of its role") {
+        host other;
+        auto driver = other.drive(loop);
+        loop.after(1ms, [&] { driver.reset(); });
+        other.run();
+    }
     SUBCASE("while it waits") {
         host other;
         auto driver = other.drive(loop);

@@ -54,20 +54,22 @@ protected:
     /// \returns whether a stop() is what is left: the other loop shall end, and the role's run()
     /// then returns the code at once.
     bool turn() {
-        if (loop_.poll() || !loop_.was_stopped()) {
+        event_loop& loop = loop_; // a handler may be the end of the driver, not of its role
+        if (loop.poll() || !loop.was_stopped()) {
             return false;
         }
-        loop_.stop(loop_.exit_code());
+        loop.stop(loop.exit_code());
         return true;
     }
 
     /// The same for a loop through which nothing may be thrown: what a handler throws ends the other
     /// loop, too, and leaves from the role's run(), or the next turn.
     bool turn_without_throwing() noexcept {
+        event_loop& loop = loop_;
         try {
             return turn();
         } catch (...) {
-            loop_.defer([thrown = std::current_exception()] { std::rethrow_exception(thrown); });
+            loop.defer([thrown = std::current_exception()] { std::rethrow_exception(thrown); });
             return true;
         }
     }
