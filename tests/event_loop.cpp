@@ -396,7 +396,11 @@ TEST_SUITE("event_loop") {
         loop.ref();
         std::thread other{[&] { loop.stop(5); }};
         CHECK(loop.run() == 5);
+        CHECK(loop.was_stopped());
         other.join();
+        loop.unref();
+        CHECK(loop.run() == 0);
+        CHECK_FALSE(loop.was_stopped());
     }
 
     TEST_CASE("poll runs what is ready inside another loop and says when nothing is left") {

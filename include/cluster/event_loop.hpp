@@ -141,6 +141,7 @@ public:
         while (!stopped && turn(true)) {
             stopped = take_stop();
         }
+        was_stopped_ = stopped;
         return stopped ? exit_code_.load() : 0;
     }
 
@@ -151,7 +152,7 @@ public:
         was_stopped_ = take_stop() || (turn(false) && take_stop());
         return !was_stopped_ && (alive() || has_posted());
     }
-    /// Whether it was stop() for which poll() returned false last.
+    /// Whether it was for stop() that run() or poll() returned last.
     [[nodiscard]] bool was_stopped() const noexcept { return was_stopped_; }
 
     /// Makes run() return `code` after the handler that runs now. Thread-safe.
