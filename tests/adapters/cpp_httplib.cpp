@@ -2,6 +2,7 @@
 #include <cluster/adapters/cpp_httplib.hpp> // first and alone: proves the header is self-contained
 
 #include "../support/raw_socket.hpp"
+#include "lone_role.hpp"
 
 #include <doctest/doctest.h>
 
@@ -16,21 +17,6 @@
 namespace {
 
 using namespace std::chrono_literals;
-
-// As much of a worker as the adapter looks at.
-struct role {
-    template <typename F>
-    cluster::subscription on(decltype(cluster::event::disconnect), F&& handler) {
-        return disconnected.add(std::forward<F>(handler), false);
-    }
-    cluster::event_loop& loop() { return turning; }
-    void disconnect() {
-        turning.post([this] { disconnected.emit(); });
-    }
-
-    cluster::event_loop turning;
-    cluster::detail::emitter<> disconnected;
-};
 
 struct fixture {
     fixture() {
@@ -62,7 +48,7 @@ struct fixture {
     sockaddr_in at{};
     cluster::listener listener;
     cluster::unique_fd kept;
-    role worker;
+    lone_role worker;
     cluster::adapters::httplib_server server;
 };
 
@@ -89,6 +75,7 @@ TEST_SUITE("adapters/cpp_httplib") {
         std::thread client{[&] {
             CHECK(get("/") == "hello");
             server.stop();
+            worker.disconnect();
         }};
         server.serve(worker, std::move(listener));
         client.join();
@@ -102,7 +89,6 @@ TEST_SUITE("adapters/cpp_httplib") {
         }};
         server.serve(worker, std::move(listener));
         client.join();
-        worker.turning.ref();
         CHECK(worker.turning.run() == 7);
         CHECK(still_listens());
     }
@@ -136,7 +122,7 @@ TEST_SUITE("adapters/cpp_httplib") {
     }
 
     TEST_CASE_FIXTURE(fixture, "a server that waits uses next to no CPU") {
-        worker.turning.after(1s, [&] { server.drain(); });
+        worker.turning.after(1s, [&] { worker.disconnect(); });
         std::clock_t before = std::clock();
         server.serve(worker, std::move(listener));
         CHECK(std::clock() - before < CLOCKS_PER_SEC / 2);

@@ -48,3 +48,33 @@ endfunction()
 cluster_loop_adapter(libuv libuv)
 cluster_loop_adapter(libevent libevent)
 cluster_loop_adapter(cpp_httplib cpp-httplib)
+
+# gRPC, with the code that it makes of examples/adapters/hello.proto.
+find_program(PROTOC protoc)
+find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin)
+set(found "")
+if(PkgConfig_FOUND AND PROTOC AND GRPC_CPP_PLUGIN)
+    pkg_check_modules(ADAPTER_grpc QUIET IMPORTED_TARGET grpc++ protobuf)
+    set(found ${ADAPTER_grpc_FOUND})
+endif()
+if(found)
+    set(made ${CMAKE_CURRENT_BINARY_DIR}/grpc)
+    file(MAKE_DIRECTORY ${made})
+    set(sources ${made}/hello.pb.cc ${made}/hello.grpc.pb.cc)
+    set(proto_dir ${PROJECT_SOURCE_DIR}/examples/adapters)
+    add_custom_command(
+        OUTPUT ${sources}
+        COMMAND ${PROTOC} -I ${proto_dir} --cpp_out=${made} --grpc_out=${made}
+                --plugin=protoc-gen-grpc=${GRPC_CPP_PLUGIN} ${proto_dir}/hello.proto
+        DEPENDS ${proto_dir}/hello.proto
+    )
+    add_library(adapter_grpc_hello STATIC ${sources})
+    target_compile_features(adapter_grpc_hello PUBLIC cxx_std_20)
+    target_include_directories(adapter_grpc_hello SYSTEM PUBLIC ${made})
+    target_link_libraries(adapter_grpc_hello PUBLIC PkgConfig::ADAPTER_grpc)
+    add_executable(adapter_grpc_client grpc_client.cpp)
+    target_link_libraries(adapter_grpc_client PRIVATE adapter_grpc_hello cluster_warnings)
+    add_dependencies(adapter_suites adapter_grpc_client)
+endif()
+cluster_adapter_test(grpc FOUND "${found}" LIBRARIES adapter_grpc_hello SOURCES grpc.cpp)
+cluster_adapter_example(grpc FOUND "${found}" LIBRARIES adapter_grpc_hello)
