@@ -311,6 +311,42 @@ def child_process(program):
     assert any(re.fullmatch(r"exit code 0: [1-9][0-9]+ bytes", line) for line in lines), output
 
 
+def echoes(port, text):
+    """Whether the answer came; a worker may be killed meanwhile."""
+    try:
+        with connect(port) as connection:
+            connection.sendall(text)
+            answer = b""
+            while len(answer) < len(text):
+                chunk = connection.recv(65536)
+                if not chunk:
+                    return False
+                answer += chunk
+            assert answer == text, answer[:100]
+            return True
+    except ConnectionResetError:
+        return False
+
+
+def asio(program):
+    for i in range(20):
+        assert echoes(8000, b"hello %d" % i)
+    assert echoes(8000, os.urandom(200_000))
+    for _ in range(3):
+        victim = children(program.pid)[0]
+        os.kill(victim, signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE
+        while victim in children(program.pid) or len(children(program.pid)) < 2 or not echoes(8000, b"still there"):
+            assert time.monotonic() < deadline, "no replacement"
+    workers = children(program.pid)
+    program.kill()
+    program.wait(PATIENCE)
+    deadline = time.monotonic() + PATIENCE
+    while any(os.path.exists(f"/proc/{each}") for each in workers):
+        assert time.monotonic() < deadline, "a worker outlives its primary"
+        time.sleep(0.01)
+
+
 def udp_echo(program):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(0.1)
@@ -352,7 +388,8 @@ CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, Non
           "05_scheduling": (scheduling, 8000), "http_server": (http_server, None),
           "sticky_chat": (sticky_chat, 8000), "07_pools": (pools, None), "08_shared_memory": (shared_memory, None),
           "shared_metrics": (shared_metrics, None), "own_serializer": (own_serializer, None),
-          "09_handles": (handles, 9000), "10_child_process": (child_process, None), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
+          "09_handles": (handles, 9000), "10_child_process": (child_process, None),
+          "11_asio": (asio, 8000), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
 
 
 def main():
