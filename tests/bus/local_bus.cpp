@@ -21,12 +21,12 @@ namespace {
 using cluster::local_bus;
 using cluster_test::bytes_of;
 using cluster_test::dispatch_until;
-using cluster_test::text_of;
+using cluster_test::string_of;
 
 struct listener {
     explicit listener(local_bus& bus, std::string_view subject = "news")
         : subscription{bus.subscribe(subject, [this](const cluster::bus_message& arrived) {
-              heard.push_back(std::string{arrived.from} + ':' + text_of(arrived.payload));
+              heard.push_back(std::string{arrived.from} + ':' + string_of(arrived.payload));
           })} {}
     std::vector<std::string> heard;
     cluster::bus_subscription subscription;
@@ -121,7 +121,7 @@ TEST_CASE("what a handler throws leaves dispatch and the next message comes with
     local_bus b{hub};
     std::vector<std::string> heard;
     auto one = b.subscribe("news", [&](const cluster::bus_message& arrived) {
-        heard.push_back(text_of(arrived.payload));
+        heard.push_back(string_of(arrived.payload));
         if (heard.size() == 1) {
             throw std::runtime_error{"no"};
         }
@@ -192,7 +192,7 @@ TEST_CASE("nodes in threads of their own hear all that the others publish in ord
         subscriptions.push_back(
             buses[i].subscribe("x", [&in_order, &next, i](const cluster::bus_message& arrived) {
                 auto from = static_cast<std::size_t>(arrived.from[1] - '0');
-                in_order[i] += text_of(arrived.payload) == std::to_string(next[i][from]++) ? 1 : 0;
+                in_order[i] += string_of(arrived.payload) == std::to_string(next[i][from]++) ? 1 : 0;
             }));
     }
     for (std::size_t i = 0; i != nodes; ++i) {

@@ -82,6 +82,9 @@ public:
     std::size_t dispatch() {
         delivered_ = 0;
         loop_.poll();
+        if (scheduled_) { // what that has brought
+            loop_.poll();
+        }
         return delivered_;
     }
 
