@@ -2,6 +2,7 @@
 #include <cluster/adapters/redis_bus.hpp>
 
 #include "../support/bus_test.hpp"
+#include "support/bus_log.hpp"
 #include "support/foreign_server.hpp"
 
 #include <cluster.hpp>
@@ -28,9 +29,12 @@ namespace {
 using namespace std::chrono_literals;
 using cluster::redis_bus;
 using cluster::redis_stream_bus;
+using cluster_test::all_connected;
 using cluster_test::bytes_of;
 using cluster_test::dispatch_until;
+using cluster_test::node_of;
 using cluster_test::string_of;
+using cluster_test::words;
 
 /// A redis-server in a scratch folder, on a UNIX socket.
 class redis_server {
@@ -97,55 +101,6 @@ private:
     cluster_test::temporary_directory scratch_;
     std::unique_ptr<cluster_test::foreign_server> server_;
 };
-
-/// A bus with what has happened to it.
-template <typename Bus>
-struct node_of {
-    node_of(cluster::redis_options options, std::string_view subject = "news")
-        : bus{std::move(options)},
-          subscription{bus.subscribe(subject, [this](const cluster::bus_message& arrived) {
-              this->heard.push_back(std::string{arrived.from} + ':' + string_of(arrived.payload));
-          })} {
-        bus.on_event([this](const cluster::bus_event& happened) {
-            switch (happened.what) {
-            case cluster::bus_change::connected:
-                ++connected;
-                break;
-            case cluster::bus_change::disconnected:
-                ++disconnected;
-                why = happened.why;
-                text = happened.text;
-                break;
-            case cluster::bus_change::lost:
-                (happened.node.empty() ? own_lost : lost) += happened.count;
-                text = happened.text;
-                break;
-            case cluster::bus_change::bad_message:
-                ++bad;
-                why = happened.why;
-                break;
-            }
-        });
-    }
-    Bus bus;
-    std::vector<std::string> heard;
-    int connected = 0;
-    int disconnected = 0;
-    int bad = 0;
-    std::uint64_t lost = 0;
-    std::uint64_t own_lost = 0;
-    std::error_code why;
-    std::string text;
-    cluster::bus_subscription subscription;
-};
-
-template <typename Bus>
-bool all_connected(node_of<Bus>& a, node_of<Bus>& b, int times = 1) {
-    return dispatch_until(
-        [&] { return a.connected == times && b.connected == times; }, a.bus, b.bus);
-}
-
-using words = std::vector<std::string>;
 
 } // namespace
 
@@ -356,7 +311,7 @@ TEST_CASE_TEMPLATE("redis: hostile payloads cost themselves and no more",
             server.cli({"PUBLISH", "cluster:all:news", each});
             ++sent;
         }
-        server.cli({"PUBLISH", "cluster:to:b:news", each});
+        server.cli({"PUBLISH", "cluster:to:1:b:news", each});
         ++sent;
     }
     a.bus.publish("news", bytes_of("still here"));

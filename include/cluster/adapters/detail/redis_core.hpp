@@ -41,7 +41,7 @@ public:
           options_{std::move(options)},
           streams_on_{streams},
           all_{options_.prefix + ":all:"},
-          direct_{options_.prefix + ":to:" + node() + ':'},
+          direct_{direct_to(node())},
           probe_{options_.prefix + ":probe:" + node() + ':' + std::to_string(numbers_.instance())},
           commands_{loop(), on_closed()},
           listener_{loop(), on_closed()},
@@ -82,8 +82,7 @@ public:
         made.stream = streams_on_ && to == nullptr;
         made.channel = made.stream     ? streams_.key_of(subject)
                        : to == nullptr ? all_ + std::string{subject}
-                                       : options_.prefix + ":to:" + std::string{*to} + ':' +
-                                             std::string{subject};
+                                       : direct_to(*to) + std::string{subject};
         auto number = numbers_.next(made.channel);
         encode_envelope({node(), numbers_.instance(), number, bytes}, made.bytes);
         if (queued_ + made.weight() > options_.queue) {
@@ -107,6 +106,11 @@ private:
         byte_buffer bytes;
         [[nodiscard]] std::size_t weight() const noexcept { return bytes.size() + channel.size(); }
     };
+
+    // With the length, since a name may have colons.
+    [[nodiscard]] std::string direct_to(std::string_view who) const {
+        return options_.prefix + ":to:" + std::to_string(who.size()) + ':' + std::string{who} + ':';
+    }
 
     redis_link::closed_handler on_closed() {
         return [this](std::error_code why, std::string_view text) { fail(why, text); };

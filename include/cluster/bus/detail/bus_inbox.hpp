@@ -60,6 +60,25 @@ public:
             throw std::system_error(std::make_error_code(std::errc::invalid_argument),
                                     "bus: the subject");
         }
+        return subscribe_topic(subject, std::move(handler));
+    }
+
+    void on_event(bus_event_handler handler) { events_ = std::move(handler); }
+
+    std::size_t dispatch() {
+        delivered_ = 0;
+        loop_.poll();
+        if (scheduled_) { // what that has brought
+            loop_.poll();
+        }
+        return delivered_;
+    }
+
+protected:
+    event_loop& loop() noexcept { return loop_; }
+
+    /// The same with a name that no user may give.
+    bus_subscription subscribe_topic(std::string_view subject, bus_handler handler) {
         auto* about = find(subject);
         bool first = about == nullptr;
         if (first) {
@@ -76,20 +95,6 @@ public:
         }
         return bus_subscription{std::move(added)};
     }
-
-    void on_event(bus_event_handler handler) { events_ = std::move(handler); }
-
-    std::size_t dispatch() {
-        delivered_ = 0;
-        loop_.poll();
-        if (scheduled_) { // what that has brought
-            loop_.poll();
-        }
-        return delivered_;
-    }
-
-protected:
-    event_loop& loop() noexcept { return loop_; }
 
     /// The first subscription of a subject has come, the last one has gone.
     virtual void on_subscribed(const std::string& /*subject*/) {}
