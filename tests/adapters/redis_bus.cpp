@@ -72,18 +72,18 @@ public:
     }
 
     /// What redis-cli would do. \returns the reply as text
-    std::string cli(const std::vector<std::string>& words) const {
+    std::string cli(const std::vector<std::string>& command) const {
         auto* context = redisConnectUnix(path().c_str());
         std::string result;
         if (context->err == 0) {
             std::vector<const char*> texts;
             std::vector<std::size_t> sizes;
-            for (const auto& each : words) {
+            for (const auto& each : command) {
                 texts.push_back(each.data());
                 sizes.push_back(each.size());
             }
             auto* reply = static_cast<redisReply*>(redisCommandArgv(
-                context, static_cast<int>(words.size()), texts.data(), sizes.data()));
+                context, static_cast<int>(command.size()), texts.data(), sizes.data()));
             if (reply != nullptr) {
                 result = reply->type == REDIS_REPLY_INTEGER
                              ? std::to_string(reply->integer)

@@ -15,6 +15,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -129,19 +130,17 @@ public:
             return {};
         }
         auto channel = (to == nullptr ? all() : direct_to(*to)) + std::string{subject};
-        out_.clear();
-        auto number = numbers_.next(channel);
-        encode_envelope({node(), numbers_.instance(), number, bytes}, out_);
-        auto waiting = natsConnection_Buffered(connection_);
-        if (waiting > 0 && static_cast<std::size_t>(waiting) + out_.size() > options_.queue) {
-            return errc::would_block;
+        outgoing made;
+        made.subject = channel;
+        encode_envelope({node(), numbers_.instance(), numbers_.next(channel), bytes}, made.bytes);
+        auto error = up_ && outbox_.empty() ? send(made) : std::error_code{errc::channel_closed};
+        if (error == errc::channel_closed) {
+            error = keep(std::move(made));
         }
-        auto status = natsConnection_Publish(
-            connection_, channel.c_str(), out_.data(), static_cast<int>(out_.size()));
-        if (status == NATS_OK) {
+        if (!error) {
             numbers_.taken(channel);
         }
-        return error_of(status);
+        return error;
     }
 
     bus_subscription
@@ -175,6 +174,50 @@ private:
     // With the length, since a name may have dots.
     [[nodiscard]] std::string direct_to(std::string_view who) const {
         return options_.prefix + ".to." + std::to_string(who.size()) + '.' + std::string{who} + '.';
+    }
+
+    // ---- what goes out: through cnats when it is connected, else it waits here ----
+
+    struct outgoing {
+        std::string subject;
+        byte_buffer bytes;
+        [[nodiscard]] std::size_t weight() const noexcept { return bytes.size() + subject.size(); }
+    };
+
+    std::error_code send(const outgoing& one) {
+        auto waiting = natsConnection_Buffered(connection_);
+        if (waiting > 0 && static_cast<std::size_t>(waiting) + one.weight() > options_.queue) {
+            return errc::would_block;
+        }
+        return error_of(natsConnection_Publish(connection_,
+                                               one.subject.c_str(),
+                                               one.bytes.data(),
+                                               static_cast<int>(one.bytes.size())));
+    }
+    std::error_code keep(outgoing one) {
+        if (queued_ + one.weight() > options_.queue) {
+            return errc::would_block;
+        }
+        queued_ += one.weight();
+        outbox_.push_back(std::move(one));
+        return {};
+    }
+    void flush() {
+        std::uint64_t lost = 0;
+        std::error_code why;
+        while (!outbox_.empty()) {
+            auto error = send(outbox_.front());
+            if (error == errc::channel_closed) {
+                break; // the next connection takes it
+            }
+            lost += error ? 1 : 0;
+            why = error ? error : why;
+            queued_ -= outbox_.front().weight();
+            outbox_.pop_front();
+        }
+        if (lost != 0) {
+            tell({.what = bus_change::lost, .why = why, .count = lost});
+        }
     }
 
     // ---- the connection, and cnats' threads ----
@@ -308,6 +351,7 @@ private:
     }
     void cut_off(std::error_code why, const std::string& text) {
         probe_.reset();
+        up_ = false;
         if (!std::exchange(told_, true)) {
             tell({.what = bus_change::disconnected, .why = why, .text = text});
         }
@@ -333,7 +377,9 @@ private:
         natsMsg_Destroy(none);
         if (answered) {
             probe_.reset();
+            up_ = true;
             tell({.what = bus_change::connected});
+            flush();
         }
         for (const auto& each : subscriptions_) {
             bool group = each.topic.find(group_mark) != std::string::npos;
@@ -407,10 +453,12 @@ private:
     void* link_ = nullptr;
     bus_numbers numbers_;
     bus_gaps gaps_;
-    byte_buffer out_;
+    std::deque<outgoing> outbox_;
+    std::size_t queued_ = 0; // bytes in it
     natsConnection* connection_ = nullptr;
     std::vector<subscribed> subscriptions_;
     owned_subscription probe_;
+    bool up_ = false;
     bool told_ = false; // that we are cut off
     os::io wanted_ = os::io::none;
     unique_fd socket_;

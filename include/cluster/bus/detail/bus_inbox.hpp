@@ -82,7 +82,7 @@ protected:
         auto* about = find(subject);
         bool first = about == nullptr;
         if (first) {
-            about = topics_.emplace_back(std::make_unique<topic>()).get();
+            about = topics_.emplace_back(std::make_unique<topic_entry>()).get();
             about->subject = subject;
         }
         auto added = about->handlers.add(
@@ -129,7 +129,7 @@ protected:
     }
 
 private:
-    struct topic {
+    struct topic_entry {
         std::string subject;
         emitter<const bus_message&> handlers;
     };
@@ -141,7 +141,7 @@ private:
         bus_event event;
     };
 
-    topic* find(std::string_view subject) noexcept {
+    topic_entry* find(std::string_view subject) noexcept {
         for (const auto& each : topics_) {
             if (each->subject == subject) {
                 return each.get();
@@ -203,7 +203,7 @@ private:
     std::string node_;
     event_loop loop_;
     int native_handle_ = -1;
-    std::vector<std::unique_ptr<topic>> topics_;
+    std::vector<std::unique_ptr<topic_entry>> topics_;
     bus_event_handler events_;
     std::deque<item> waiting_;
     std::size_t delivered_ = 0;
