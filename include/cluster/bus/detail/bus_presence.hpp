@@ -47,11 +47,11 @@ public:
     /// long as we did: what they have said may wait in our queue.
     std::vector<std::string>
     expire(time_point now, std::chrono::nanoseconds timeout, std::chrono::nanoseconds period) {
-        auto slept = now - std::exchange(looked_, now) - period;
+        auto since = now - std::exchange(looked_, now);
         std::vector<std::string> gone;
         for (auto each = nodes_.begin(); each != nodes_.end();) {
-            if (slept > period) {
-                each->second += slept;
+            if (since > 2 * period) {
+                each->second += since;
             }
             if (now - each->second > timeout) {
                 gone.push_back(each->first);
