@@ -278,7 +278,8 @@ private:
     message_handlers* shared_;
     request_table<Serializer> requests_;
     unclaimed_messages unclaimed_;
-    std::shared_ptr<channel*> path_ = std::make_shared<channel*>(&channel_of_messages_);
+    std::shared_ptr<channel_replies> path_ =
+        std::make_shared<channel_replies>(channel_of_messages_);
     lifetime alive_;
 };
 

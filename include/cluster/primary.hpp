@@ -2,6 +2,7 @@
 #ifndef CLUSTER_PRIMARY_HPP
 #define CLUSTER_PRIMARY_HPP
 
+#include "byte_buffer.hpp"
 #include "detail/broadcast_functions.hpp"
 #include "detail/loop_functions.hpp"
 #include "detail/primary_core.hpp"
@@ -29,6 +30,7 @@
 #include <cstdint>
 #include <iterator>
 #include <memory>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -189,20 +191,21 @@ public:
     template <typename Message>
     void broadcast(const Message& message) {
         using type = detail::message_type_of<Message>;
-        byte_buffer encoded;
+        byte_buffer encoded; // once for all
+        if constexpr (std::is_same_v<type, Message>) {
+            serializer_policy{}.encode(message, encoded);
+        } else {
+            serializer_policy{}.encode(type{message}, encoded);
+        }
+        broadcast_encoded(detail::message_id<type>(), encoded.span());
+    }
+    /// For the library: the same with what another cluster has encoded.
+    void broadcast_encoded(std::uint32_t type, std::span<const std::byte> payload) {
         for (auto& each : workers()) {
-            if (!each.is_connected()) {
-                continue;
+            if (each.is_connected()) {
+                each.channel_.send({0, detail::frame_kind::message, 0, type, 0},
+                                   [payload](byte_buffer& out) { out.append(payload); });
             }
-            if (encoded.empty()) { // once for all
-                if constexpr (std::is_same_v<type, Message>) {
-                    serializer_policy{}.encode(message, encoded);
-                } else {
-                    serializer_policy{}.encode(type{message}, encoded);
-                }
-            }
-            each.channel_.send({0, detail::frame_kind::message, 0, detail::message_id<type>(), 0},
-                               [&](byte_buffer& out) { out.append(encoded.span()); });
         }
     }
 

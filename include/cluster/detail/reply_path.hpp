@@ -2,7 +2,9 @@
 #ifndef CLUSTER_DETAIL_REPLY_PATH_HPP
 #define CLUSTER_DETAIL_REPLY_PATH_HPP
 
+#include "../byte_buffer.hpp"
 #include "../ipc/channel.hpp"
+#include "../ipc/frame.hpp"
 #include "type_name.hpp"
 
 #include <cstddef>
@@ -14,26 +16,56 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
-/// How to answer one request: the channel it came by, if that still exists.
+/// Where answers go.
+class reply_sink {
+public:
+    using encoder = void (*)(const void* value, byte_buffer& out);
+
+    /// `encode(value, out)` appends the answer's payload; called at most once, from within.
+    virtual void reply(const frame_header& header, const void* value, encoder encode) = 0;
+
+protected:
+    ~reply_sink() = default;
+};
+
+class channel_replies final : public reply_sink {
+public:
+    explicit channel_replies(channel& to) noexcept : to_{to} {}
+    void reply(const frame_header& header, const void* value, encoder encode) override {
+        to_.send(header, [value, encode](byte_buffer& out) { encode(value, out); });
+    }
+
+private:
+    channel& to_;
+};
+
+/// How to answer one request: the way it came, if that still exists.
 struct reply_path {
-    std::weak_ptr<channel*> to;
+    std::weak_ptr<reply_sink> to;
     std::uint32_t sequence = 0;
 };
 
 template <typename Serializer, typename T>
 void send_reply(const reply_path& path, const T& value) {
     if (auto to = path.to.lock()) {
-        (*to)->send({0, frame_kind::reply, 0, message_id<T>(), path.sequence},
-                    [&](byte_buffer& out) { Serializer{}.encode(value, out); });
+        to->reply({0, frame_kind::reply, 0, message_id<T>(), path.sequence},
+                  &value,
+                  [](const void* answer, byte_buffer& out) {
+                      Serializer{}.encode(*static_cast<const T*>(answer), out);
+                  });
     }
 }
 
 inline void send_failure(const reply_path& path, std::string_view text) {
     constexpr std::size_t longest = 1024;
+    text = text.substr(0, longest);
     if (auto to = path.to.lock()) {
-        (*to)->send({0, frame_kind::failure, 0, 0, path.sequence}, [&](byte_buffer& out) {
-            out.append(text.data(), text.size() < longest ? text.size() : longest);
-        });
+        to->reply({0, frame_kind::failure, 0, 0, path.sequence},
+                  &text,
+                  [](const void* why, byte_buffer& out) {
+                      const auto& said = *static_cast<const std::string_view*>(why);
+                      out.append(said.data(), said.size());
+                  });
     }
 }
 

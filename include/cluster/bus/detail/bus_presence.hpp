@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_BUS_DETAIL_BUS_PRESENCE_HPP
+#define CLUSTER_BUS_DETAIL_BUS_PRESENCE_HPP
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The other nodes whose heartbeats were heard of late.
+class bus_presence {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+    static constexpr std::size_t most_nodes = 4096;
+
+    /// \returns whether it is new; `full` when there is no room for it.
+    bool seen(std::string_view node, time_point now, bool& full) {
+        auto found = nodes_.find(node);
+        full = found == nodes_.end() && nodes_.size() >= most_nodes;
+        if (found != nodes_.end()) {
+            found->second = now;
+            return false;
+        }
+        if (!full) {
+            nodes_.emplace(node, now);
+        }
+        return !full;
+    }
+    bool gone(std::string_view node) {
+        auto found = nodes_.find(node);
+        if (found == nodes_.end()) {
+            return false;
+        }
+        nodes_.erase(found);
+        return true;
+    }
+
+    /// Takes out who was not heard since `timeout`. When it was us who slept, everybody gets as
+    /// long as we did: what they have said may wait in our queue.
+    std::vector<std::string>
+    expire(time_point now, std::chrono::nanoseconds timeout, std::chrono::nanoseconds period) {
+        auto since = now - std::exchange(looked_, now);
+        std::vector<std::string> gone;
+        for (auto each = nodes_.begin(); each != nodes_.end();) {
+            if (since > 2 * period) {
+                each->second += since;
+            }
+            if (now - each->second > timeout) {
+                gone.push_back(each->first);
+                each = nodes_.erase(each);
+            } else {
+                ++each;
+            }
+        }
+        return gone;
+    }
+
+    [[nodiscard]] std::vector<std::string> names() const {
+        std::vector<std::string> all;
+        all.reserve(nodes_.size());
+        for (const auto& each : nodes_) {
+            all.push_back(each.first);
+        }
+        return all;
+    }
+
+private:
+    std::map<std::string, time_point, std::less<>> nodes_;
+    time_point looked_ = std::chrono::steady_clock::now();
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_DETAIL_BUS_PRESENCE_HPP

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT
+#ifndef CLUSTER_BUS_LOCAL_BUS_HPP
+#define CLUSTER_BUS_LOCAL_BUS_HPP
+
+#include "../error.hpp"
+#include "bus_subscription.hpp"
+#include "concept.hpp"
+#include "detail/bus_inbox.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The mail of one node, which the threads of the others put in.
+struct local_mailbox {
+    struct letter {
+        std::string from;
+        std::string subject;
+        std::shared_ptr<const bus_bytes> payload;
+    };
+
+    std::string node;
+    std::size_t capacity = 0;
+    std::mutex mutex;
+    std::vector<letter> letters;
+    std::size_t size = 0;   // bytes that wait
+    std::uint64_t lost = 0; // no room for them
+    os::wakeup arrived;
+
+    void put(const letter& one) {
+        std::lock_guard lock{mutex};
+        auto weight = one.payload->size() + one.subject.size() + one.from.size();
+        if (size + weight > capacity) {
+            ++lost;
+        } else {
+            letters.push_back(one);
+            size += weight;
+        }
+        arrived.notify();
+    }
+};
+
+struct local_hub_state {
+    std::mutex mutex;
+    std::vector<std::shared_ptr<local_mailbox>> nodes;
+};
+
+} // namespace detail
+
+/// Where the local_bus of several nodes meet. A copy is the same hub. Thread-safe.
+class local_hub {
+public:
+    local_hub() : state_{std::make_shared<detail::local_hub_state>()} {}
+
+private:
+    friend class local_bus;
+    std::shared_ptr<detail::local_hub_state> state_;
+};
+
+struct local_bus_options {
+    std::string node{};                   ///< its name, no other's; empty: made up
+    std::size_t queue = 64 * 1024 * 1024; ///< bytes that wait for dispatch(); more is lost
+};
+
+/// The bus of nodes that are in one program, each in a thread of its own if wanted: the embedded
+/// default, for tests and for programs that have not grown yet. Each node's messages arrive in their
+/// order; a node whose queue is full loses what comes and is told (`bus_change::lost`).
+class local_bus {
+    class node_inbox final : public detail::bus_inbox {
+    public:
+        node_inbox(std::shared_ptr<detail::local_hub_state> hub, local_bus_options options)
+            : bus_inbox{std::move(options.node)}, hub_{std::move(hub)} {
+            mailbox_->node = node();
+            mailbox_->capacity = options.queue;
+            {
+                std::lock_guard lock{hub_->mutex};
+                for (const auto& each : hub_->nodes) {
+                    if (each->node == node()) {
+                        throw std::system_error(std::make_error_code(std::errc::address_in_use),
+                                                "local_bus: " + node());
+                    }
+                }
+                hub_->nodes.push_back(mailbox_);
+            }
+            watch_.start<&node_inbox::on_mail>(
+                loop(), mailbox_->arrived.descriptor(), detail::os::io::readable, *this);
+            tell({.what = bus_change::connected});
+        }
+        ~node_inbox() override {
+            std::lock_guard lock{hub_->mutex};
+            std::erase(hub_->nodes, mailbox_);
+        }
+
+        std::error_code publish(const std::string_view* to,
+                                std::string_view subject,
+                                std::span<const std::byte> p) {
+            if (!valid_bus_name(subject) || (to != nullptr && !valid_bus_name(*to))) {
+                return std::make_error_code(std::errc::invalid_argument);
+            }
+            if (p.size() > traits.max_payload) {
+                return errc::message_too_large;
+            }
+            detail::local_mailbox::letter one{
+                node(),
+                std::string{subject},
+                std::make_shared<const detail::bus_bytes>(p.begin(), p.end())};
+            std::lock_guard lock{hub_->mutex};
+            for (const auto& each : hub_->nodes) {
+                if (each != mailbox_ && (to == nullptr || each->node == *to)) {
+                    each->put(one);
+                }
+            }
+            return {};
+        }
+
+    private:
+        void on_mail(detail::os::io) {
+            mailbox_->arrived.clear();
+            std::vector<detail::local_mailbox::letter> letters;
+            std::uint64_t lost = 0;
+            {
+                std::lock_guard lock{mailbox_->mutex};
+                letters.swap(mailbox_->letters);
+                lost = std::exchange(mailbox_->lost, 0);
+                mailbox_->size = 0;
+            }
+            for (auto& each : letters) {
+                arrive(each.from, each.subject, std::move(each.payload));
+            }
+            if (lost != 0) {
+                tell({.what = bus_change::lost, .why = errc::would_block, .count = lost});
+            }
+        }
+
+        std::shared_ptr<detail::local_hub_state> hub_;
+        std::shared_ptr<detail::local_mailbox> mailbox_ = std::make_shared<detail::local_mailbox>();
+        detail::io_watch watch_;
+    };
+
+public:
+    using subscription = bus_subscription;
+    static constexpr bus_traits traits{.delivery = bus_delivery::at_most_once,
+                                       .ordered_per_publisher = true,
+                                       .replay = false,
+                                       .max_payload = 64 * 1024 * 1024};
+
+    /// \throws std::system_error: `std::errc::address_in_use` when a node of that name is there,
+    /// `std::errc::invalid_argument` when it is no name, see valid_bus_name().
+    explicit local_bus(const local_hub& hub, local_bus_options options = {})
+        : inbox_{std::make_unique<node_inbox>(hub.state_, std::move(options))} {}
+
+    /// What cluster/bus/concept.hpp says. subscribe() throws for a subject that is no name.
+    std::error_code publish(std::string_view subject, std::span<const std::byte> payload) {
+        return inbox_->publish(nullptr, subject, payload);
+    }
+    std::error_code publish_to(std::string_view node,
+                               std::string_view subject,
+                               std::span<const std::byte> payload) {
+        return inbox_->publish(&node, subject, payload);
+    }
+    subscription subscribe(std::string_view subject, bus_handler handler) {
+        return inbox_->subscribe(subject, std::move(handler));
+    }
+    void on_event(bus_event_handler handler) { inbox_->on_event(std::move(handler)); }
+    [[nodiscard]] std::string_view node() const noexcept { return inbox_->node(); }
+    [[nodiscard]] int native_handle() const noexcept { return inbox_->native_handle(); }
+    std::size_t dispatch() { return inbox_->dispatch(); }
+
+private:
+    std::unique_ptr<node_inbox> inbox_;
+};
+
+static_assert(message_bus<local_bus>);
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_LOCAL_BUS_HPP
