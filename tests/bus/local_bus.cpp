@@ -192,7 +192,8 @@ TEST_CASE("nodes in threads of their own hear all that the others publish in ord
         subscriptions.push_back(
             buses[i].subscribe("x", [&in_order, &next, i](const cluster::bus_message& arrived) {
                 auto from = static_cast<std::size_t>(arrived.from[1] - '0');
-                in_order[i] += string_of(arrived.payload) == std::to_string(next[i][from]++) ? 1 : 0;
+                in_order[i] +=
+                    string_of(arrived.payload) == std::to_string(next[i][from]++) ? 1 : 0;
             }));
     }
     for (std::size_t i = 0; i != nodes; ++i) {
