@@ -29,6 +29,7 @@
 #include <dirent.h>
 #include <exception>
 #include <fcntl.h>
+#include <functional>
 #include <future>
 #include <initializer_list>
 #include <iterator>
@@ -78,6 +79,7 @@
 #include <type_traits>
 #include <typeinfo>
 #include <unistd.h>
+#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -22303,26 +22305,56 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
-/// How to answer one request: the channel it came by, if that still exists.
+/// Where answers go.
+class reply_sink {
+public:
+    using encoder = void (*)(const void* value, byte_buffer& out);
+
+    /// `encode(value, out)` appends the answer's payload; called at most once, from within.
+    virtual void reply(const frame_header& header, const void* value, encoder encode) = 0;
+
+protected:
+    ~reply_sink() = default;
+};
+
+class channel_replies final : public reply_sink {
+public:
+    explicit channel_replies(channel& to) noexcept : to_{to} {}
+    void reply(const frame_header& header, const void* value, encoder encode) override {
+        to_.send(header, [value, encode](byte_buffer& out) { encode(value, out); });
+    }
+
+private:
+    channel& to_;
+};
+
+/// How to answer one request: the way it came, if that still exists.
 struct reply_path {
-    std::weak_ptr<channel*> to;
+    std::weak_ptr<reply_sink> to;
     std::uint32_t sequence = 0;
 };
 
 template <typename Serializer, typename T>
 void send_reply(const reply_path& path, const T& value) {
     if (auto to = path.to.lock()) {
-        (*to)->send({0, frame_kind::reply, 0, message_id<T>(), path.sequence},
-                    [&](byte_buffer& out) { Serializer{}.encode(value, out); });
+        to->reply({0, frame_kind::reply, 0, message_id<T>(), path.sequence},
+                  &value,
+                  [](const void* answer, byte_buffer& out) {
+                      Serializer{}.encode(*static_cast<const T*>(answer), out);
+                  });
     }
 }
 
 inline void send_failure(const reply_path& path, std::string_view text) {
     constexpr std::size_t longest = 1024;
+    text = text.substr(0, longest);
     if (auto to = path.to.lock()) {
-        (*to)->send({0, frame_kind::failure, 0, 0, path.sequence}, [&](byte_buffer& out) {
-            out.append(text.data(), text.size() < longest ? text.size() : longest);
-        });
+        to->reply({0, frame_kind::failure, 0, 0, path.sequence},
+                  &text,
+                  [](const void* why, byte_buffer& out) {
+                      const auto& said = *static_cast<const std::string_view*>(why);
+                      out.append(said.data(), said.size());
+                  });
     }
 }
 
@@ -23066,7 +23098,8 @@ private:
     message_handlers* shared_;
     request_table<Serializer> requests_;
     unclaimed_messages unclaimed_;
-    std::shared_ptr<channel*> path_ = std::make_shared<channel*>(&channel_of_messages_);
+    std::shared_ptr<channel_replies> path_ =
+        std::make_shared<channel_replies>(channel_of_messages_);
     lifetime alive_;
 };
 
@@ -23356,20 +23389,21 @@ public:
     template <typename Message>
     void broadcast(const Message& message) {
         using type = detail::message_type_of<Message>;
-        byte_buffer encoded;
+        byte_buffer encoded; // once for all
+        if constexpr (std::is_same_v<type, Message>) {
+            serializer_policy{}.encode(message, encoded);
+        } else {
+            serializer_policy{}.encode(type{message}, encoded);
+        }
+        broadcast_encoded(detail::message_id<type>(), encoded.span());
+    }
+    /// For the library: the same with what another cluster has encoded.
+    void broadcast_encoded(std::uint32_t type, std::span<const std::byte> payload) {
         for (auto& each : workers()) {
-            if (!each.is_connected()) {
-                continue;
+            if (each.is_connected()) {
+                each.channel_.send({0, detail::frame_kind::message, 0, type, 0},
+                                   [payload](byte_buffer& out) { out.append(payload); });
             }
-            if (encoded.empty()) { // once for all
-                if constexpr (std::is_same_v<type, Message>) {
-                    serializer_policy{}.encode(message, encoded);
-                } else {
-                    serializer_policy{}.encode(type{message}, encoded);
-                }
-            }
-            each.channel_.send({0, detail::frame_kind::message, 0, detail::message_id<type>(), 0},
-                               [&](byte_buffer& out) { out.append(encoded.span()); });
         }
     }
 
@@ -24848,6 +24882,1699 @@ private:
 } // namespace cluster
 
 #endif // CLUSTER_BASIC_CLUSTER_HPP
+// ---- cluster/bus/answers.hpp
+#ifndef CLUSTER_BUS_ANSWERS_HPP
+#define CLUSTER_BUS_ANSWERS_HPP
+
+namespace cluster {
+inline namespace v0 {
+
+/// How long request_all() waits, and for how many.
+struct request_all_options {
+    /// Answers, failures among them; 0: of every node that is known now, see nodes().
+    std::size_t expected = 0;
+    std::chrono::nanoseconds timeout = std::chrono::seconds{5};
+};
+
+template <typename Reply>
+struct bus_answer {
+    std::string node;
+    result<Reply> reply;
+};
+
+/// What the nodes have answered, in the order in which it came; at the deadline a known node that
+/// was silent stands there with `errc::request_timeout`.
+template <typename Reply>
+struct bus_answers {
+    std::vector<bus_answer<Reply>> answers{};
+    std::size_t expected = 0;
+    std::error_code error{}; ///< why nothing was asked at all
+
+    /// Whether as many values came as were expected.
+    [[nodiscard]] bool complete() const noexcept { return !error && values() >= expected; }
+    /// Answers that are values.
+    [[nodiscard]] std::size_t values() const noexcept {
+        return static_cast<std::size_t>(
+            std::count_if(answers.begin(), answers.end(), [](const auto& each) {
+                return each.reply.has_value();
+            }));
+    }
+};
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_ANSWERS_HPP
+// ---- cluster/bus/bus_bridge.hpp
+#ifndef CLUSTER_BUS_BUS_BRIDGE_HPP
+#define CLUSTER_BUS_BUS_BRIDGE_HPP
+
+// ---- cluster/bus/bus_node.hpp
+#ifndef CLUSTER_BUS_BUS_NODE_HPP
+#define CLUSTER_BUS_BUS_NODE_HPP
+
+// ---- cluster/bus/concept.hpp
+#ifndef CLUSTER_BUS_CONCEPT_HPP
+#define CLUSTER_BUS_CONCEPT_HPP
+
+/// \file
+/// The message bus: how clusters, each a node of the bus, reach each other.
+///
+/// `B` is the bus, `b` an lvalue of it, `c` a const one, `subject` and `node` are text that
+/// valid_bus_name() accepts, `payload` is bytes.
+///
+/// | expression                          | type              | must                             |
+/// |-------------------------------------|-------------------|----------------------------------|
+/// | `B::traits`                         | `bus_traits`      | be a constant, and true          |
+/// | `B::subscription`                   | type              | end the subscription when it goes|
+/// | `b.publish(subject, payload)`       | `std::error_code` | reach every *other* node that    |
+/// |                                     |                   | subscribes; never block          |
+/// | `b.publish_to(node, subject, pay…)` | `std::error_code` | reach that node only             |
+/// | `b.subscribe(subject, handler)`     | `B::subscription` | call `handler` from dispatch()   |
+/// | `b.on_event(handler)`               | ignored           | tell what becomes of the bus     |
+/// | `c.node()`                          | to `string_view`  | be this node's name on the bus   |
+/// | `c.native_handle()`                 | `int`             | be readable when dispatch() has  |
+/// |                                     |                   | something to do; never change    |
+/// | `b.dispatch()`                      | `std::size_t`     | run what is ready, never block;  |
+/// |                                     |                   | \returns messages delivered      |
+///
+/// An error of publish() is about this call: `errc::message_too_large`, `errc::would_block` (the
+/// queue of what cannot be sent now is full), `std::errc::invalid_argument` (no name). Without one
+/// the message is on its way, as far as `traits` promises. Whatever bytes come from the bus, they
+/// cost one message and a `bus_change::bad_message`. Handlers run in the thread that calls
+/// dispatch(), one after the other, and may subscribe, publish and end subscriptions; what they
+/// throw leaves dispatch(), and the next one goes on behind it. Everything else from one thread.
+///
+/// Models shipped: `local_bus`; cluster/adapters/redis_bus.hpp, cluster/adapters/nats_bus.hpp.
+
+namespace cluster {
+inline namespace v0 {
+
+enum class bus_delivery : std::uint8_t {
+    at_most_once,  ///< what is under way when a connection breaks is lost
+    at_least_once, ///< it is sent again
+};
+
+/// What a bus promises of publish(). publish_to() is at most once on every bus.
+struct bus_traits {
+    bus_delivery delivery = bus_delivery::at_most_once;
+    bool ordered_per_publisher = false;
+    /// A node that was cut off gets what was published meanwhile.
+    bool replay = false;
+    std::size_t max_payload = 0; ///< bytes
+};
+
+/// What a handler gets; good until it returns.
+struct bus_message {
+    std::string_view from; ///< the node
+    std::string_view subject;
+    std::span<const std::byte> payload;
+};
+using bus_handler = detail::move_only_function<void(const bus_message&)>;
+
+enum class bus_change : std::uint8_t {
+    connected,    ///< what is subscribed arrives from now on; also after a reconnect
+    disconnected, ///< `why`; the bus goes on trying
+    lost,         ///< `count` messages, of `node` or, with none, of our own
+    bad_message,  ///< something came that no bus of this library has sent, or `node` broke a rule
+};
+
+/// What becomes of a bus; good until the handler returns.
+struct bus_event {
+    bus_change what = bus_change::connected;
+    std::error_code why{};
+    std::string_view node{};
+    std::uint64_t count = 0;
+    std::string_view text{}; ///< what the other side said, if anything
+};
+using bus_event_handler = detail::move_only_function<void(const bus_event&)>;
+
+/// Satisfied by every type that meets the table at the top of this file.
+template <typename B>
+concept message_bus = std::movable<B> && requires(B& b,
+                                                  const B& c,
+                                                  std::string_view name,
+                                                  std::span<const std::byte> payload,
+                                                  bus_handler handler,
+                                                  bus_event_handler on_event) {
+    typename B::subscription;
+    { B::traits } -> std::convertible_to<bus_traits>;
+    { b.publish(name, payload) } -> std::same_as<std::error_code>;
+    { b.publish_to(name, name, payload) } -> std::same_as<std::error_code>;
+    {
+        b.subscribe(name, static_cast<bus_handler&&>(handler))
+    } -> std::same_as<typename B::subscription>;
+    b.on_event(static_cast<bus_event_handler&&>(on_event));
+    { c.node() } -> std::convertible_to<std::string_view>;
+    { c.native_handle() } -> std::same_as<int>;
+    { b.dispatch() } -> std::same_as<std::size_t>;
+};
+
+/// Whether every bus can take this as a subject or the name of a node: 1 to 128 characters that are
+/// printed, none of them blank, `*` or `>`, and no dot at an end or beside another.
+[[nodiscard]] constexpr bool valid_bus_name(std::string_view name) noexcept {
+    constexpr std::size_t longest = 128;
+    if (name.empty() || name.size() > longest) {
+        return false;
+    }
+    char before = '.';
+    for (const char each : name) {
+        if (each <= ' ' || each > '~' || each == '*' || each == '>' ||
+            (each == '.' && before == '.')) {
+            return false;
+        }
+        before = each;
+    }
+    return before != '.';
+}
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_CONCEPT_HPP
+// ---- cluster/bus/detail/bus_frame.hpp
+#ifndef CLUSTER_BUS_DETAIL_BUS_FRAME_HPP
+#define CLUSTER_BUS_DETAIL_BUS_FRAME_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// \file
+/// What nodes say to each other: 20 bytes, little endian, and a payload.
+///
+/// | offset | field      | meaning                                                |
+/// |--------|------------|--------------------------------------------------------|
+/// | 0      | version    | u8, 1                                                  |
+/// | 1      | kind       | u8, `bus_kind`                                         |
+/// | 2      | reserved   | u16, zero                                              |
+/// | 4      | serializer | u32, what its name hashes to                           |
+/// | 8      | type       | u32, of the message; of a failure its `errc`           |
+/// | 12     | id         | u64, of the request that it is or answers              |
+
+enum class bus_kind : std::uint8_t {
+    message = 1, // for the handlers of the node
+    broadcast,   // and for the workers of its cluster
+    request,
+    reply, // up to here the payload is of the serializer
+    failure,
+    beat,           // bus_beat
+    registry_claim, // bus_claims
+    registry_drop,  // bus_claims
+    registry_want,  // send me registry_state
+    registry_state, // bus_claims: all that the node claims
+};
+
+struct bus_header {
+    bus_kind kind = bus_kind::message;
+    std::uint32_t serializer = 0;
+    std::uint32_t type = 0;
+    std::uint64_t id = 0;
+};
+
+inline constexpr std::size_t bus_header_size = 20;
+inline constexpr std::uint8_t bus_version = 1;
+
+inline void encode_bus_header(const bus_header& header, byte_buffer& out) {
+    auto* at = out.extend(4);
+    at[0] = static_cast<std::byte>(bus_version);
+    at[1] = static_cast<std::byte>(header.kind);
+    at[2] = at[3] = std::byte{0};
+    out.append_le(header.serializer);
+    out.append_le(header.type);
+    out.append_le(header.id);
+}
+
+/// \returns false when the bytes are not from a node like us; else `bytes` is the payload.
+inline bool decode_bus_header(std::span<const std::byte>& bytes, bus_header& header) noexcept {
+    if (bytes.size() < bus_header_size || bytes[0] != static_cast<std::byte>(bus_version) ||
+        bytes[2] != std::byte{0} || bytes[3] != std::byte{0}) {
+        return false;
+    }
+    auto kind = static_cast<std::uint8_t>(bytes[1]);
+    if (kind == 0 || kind > static_cast<std::uint8_t>(bus_kind::registry_state)) {
+        return false;
+    }
+    header.kind = static_cast<bus_kind>(kind);
+    header.serializer = load_little_endian<std::uint32_t>(bytes.data() + 4);
+    header.type = load_little_endian<std::uint32_t>(bytes.data() + 8);
+    header.id = load_little_endian<std::uint64_t>(bytes.data() + 12);
+    bytes = bytes.subspan(bus_header_size);
+    return true;
+}
+
+/// Says that the node lives, and what it claims, so that whoever has missed something asks.
+struct bus_beat {
+    std::uint64_t claims = 0;
+    std::uint64_t digest = 0;
+    bool hello = false; // answer with your own, at once
+    bool bye = false;
+};
+
+struct bus_claim {
+    std::string key;
+    std::uint64_t stamp = 0; // microseconds since 1970, or more
+};
+struct bus_claims {
+    std::uint32_t part = 0; // of a state: 0, 1, ...
+    bool last = true;
+    std::vector<bus_claim> claims;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_DETAIL_BUS_FRAME_HPP
+// ---- cluster/bus/detail/bus_presence.hpp
+#ifndef CLUSTER_BUS_DETAIL_BUS_PRESENCE_HPP
+#define CLUSTER_BUS_DETAIL_BUS_PRESENCE_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The other nodes whose heartbeats were heard of late.
+class bus_presence {
+public:
+    using time_point = std::chrono::steady_clock::time_point;
+    static constexpr std::size_t most_nodes = 4096;
+
+    /// \returns whether it is new; `full` when there is no room for it.
+    bool seen(std::string_view node, time_point now, bool& full) {
+        auto found = nodes_.find(node);
+        full = found == nodes_.end() && nodes_.size() >= most_nodes;
+        if (found != nodes_.end()) {
+            found->second = now;
+            return false;
+        }
+        if (!full) {
+            nodes_.emplace(node, now);
+        }
+        return !full;
+    }
+    bool gone(std::string_view node) {
+        auto found = nodes_.find(node);
+        if (found == nodes_.end()) {
+            return false;
+        }
+        nodes_.erase(found);
+        return true;
+    }
+
+    /// Takes out who was not heard since `timeout`. When it was us who slept, everybody gets as
+    /// long as we did: what they have said may wait in our queue.
+    std::vector<std::string>
+    expire(time_point now, std::chrono::nanoseconds timeout, std::chrono::nanoseconds period) {
+        auto since = now - std::exchange(looked_, now);
+        std::vector<std::string> gone;
+        for (auto each = nodes_.begin(); each != nodes_.end();) {
+            if (since > 2 * period) {
+                each->second += since;
+            }
+            if (now - each->second > timeout) {
+                gone.push_back(each->first);
+                each = nodes_.erase(each);
+            } else {
+                ++each;
+            }
+        }
+        return gone;
+    }
+
+    [[nodiscard]] std::vector<std::string> names() const {
+        std::vector<std::string> all;
+        all.reserve(nodes_.size());
+        for (const auto& each : nodes_) {
+            all.push_back(each.first);
+        }
+        return all;
+    }
+
+private:
+    std::map<std::string, time_point, std::less<>> nodes_;
+    time_point looked_ = std::chrono::steady_clock::now();
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_DETAIL_BUS_PRESENCE_HPP
+// ---- cluster/bus/detail/bus_requests.hpp
+#ifndef CLUSTER_BUS_DETAIL_BUS_REQUESTS_HPP
+#define CLUSTER_BUS_DETAIL_BUS_REQUESTS_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Requests to one node or to many that wait for their answers.
+template <typename Serializer>
+class bus_requests {
+public:
+    explicit bus_requests(event_loop& loop) noexcept : loop_{loop} {}
+    bus_requests(bus_requests&&) = delete;
+    ~bus_requests() {
+        for (auto& each : waiting_) {
+            each.second->deadline.cancel();
+        }
+    }
+
+    /// `done(bus_answers<Reply>)` is called once. `asked`: who is known to be asked; `only` one of
+    /// them: nobody else may answer.
+    template <typename Reply, typename F>
+    std::uint64_t add(std::size_t expected,
+                      std::vector<std::string> asked,
+                      bool only,
+                      std::chrono::nanoseconds timeout,
+                      F&& done) {
+        auto id = next_++;
+        auto entry = std::make_unique<waiting<Reply, std::decay_t<F>>>(std::forward<F>(done));
+        entry->expected = expected;
+        entry->asked = std::move(asked);
+        entry->only = only;
+        entry->deadline = loop_.after(timeout, [this, id] { end(id, errc::request_timeout); });
+        waiting_.emplace(id, std::move(entry));
+        return id;
+    }
+
+    void on_reply(std::uint64_t id,
+                  std::string_view node,
+                  std::uint32_t type,
+                  std::span<const std::byte> payload) {
+        if (auto* entry = find(id, node)) {
+            entry->reply(node, type, payload);
+            finish(id, *entry);
+        }
+    }
+    void on_failure(std::uint64_t id, std::string_view node, errc why, std::string_view text) {
+        if (auto* entry = find(id, node)) {
+            entry->fail(node, make_error_code(why), text);
+            finish(id, *entry);
+        }
+    }
+    /// It could not be sent, or there is nobody to wait for: told later.
+    void give_up(std::uint64_t id, std::error_code why) {
+        if (auto entry = take(id)) {
+            loop_.defer([entry = std::move(entry), why] { entry->end(why); });
+        }
+    }
+
+private:
+    struct waiting_base {
+        virtual ~waiting_base() = default;
+        virtual void
+        reply(std::string_view node, std::uint32_t type, std::span<const std::byte> payload) = 0;
+        virtual void fail(std::string_view node, std::error_code why, std::string_view text) = 0;
+        virtual void end(std::error_code why) = 0;
+        std::size_t expected = 0;
+        std::vector<std::string> asked;
+        std::vector<std::string> answered;
+        bool only = false;
+        timer deadline;
+    };
+
+    template <typename Reply, typename F>
+    struct waiting final : waiting_base {
+        explicit waiting(F f) : done{std::move(f)} {}
+        void reply(std::string_view node,
+                   std::uint32_t type,
+                   std::span<const std::byte> payload) override {
+            Reply value{};
+            std::error_code error = errc::bad_payload;
+            if (type == message_id<Reply>()) {
+                error = Serializer{}.decode(payload, value);
+            }
+            auto reply = error ? result<Reply>{error} : result<Reply>{std::move(value)};
+            answers.answers.push_back({std::string{node}, std::move(reply)});
+        }
+        void fail(std::string_view node, std::error_code why, std::string_view text) override {
+            answers.answers.push_back({std::string{node}, result<Reply>{why, std::string{text}}});
+        }
+        void end(std::error_code why) override {
+            answers.expected = this->expected;
+            answers.error = why;
+            done(std::move(answers));
+        }
+        F done;
+        bus_answers<Reply> answers;
+    };
+
+    // A node answers once.
+    waiting_base* find(std::uint64_t id, std::string_view node) {
+        auto found = waiting_.find(id);
+        if (found == waiting_.end()) {
+            return nullptr; // late: nobody waits any more
+        }
+        auto& entry = *found->second;
+        auto has = [node](const auto& names) {
+            return std::find(names.begin(), names.end(), node) != names.end();
+        };
+        if (has(entry.answered) || (entry.only && !has(entry.asked))) {
+            return nullptr;
+        }
+        entry.answered.emplace_back(node);
+        return &entry;
+    }
+
+    void finish(std::uint64_t id, waiting_base& entry) {
+        if (entry.answered.size() >= entry.expected) {
+            take(id)->end({});
+        }
+    }
+
+    void end(std::uint64_t id, errc why) {
+        if (auto entry = take(id)) {
+            for (const auto& each : entry->asked) {
+                if (std::find(entry->answered.begin(), entry->answered.end(), each) ==
+                    entry->answered.end()) {
+                    entry->fail(each, make_error_code(why), {});
+                }
+            }
+            entry->end({});
+        }
+    }
+
+    std::unique_ptr<waiting_base> take(std::uint64_t id) {
+        auto found = waiting_.find(id);
+        if (found == waiting_.end()) {
+            return nullptr;
+        }
+        auto entry = std::move(found->second);
+        waiting_.erase(found);
+        entry->deadline.cancel();
+        return entry;
+    }
+
+    event_loop& loop_;
+    std::unordered_map<std::uint64_t, std::unique_ptr<waiting_base>> waiting_;
+    std::uint64_t next_ =
+        os::random_seed(); // an answer to a predecessor of the same name fits none
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_DETAIL_BUS_REQUESTS_HPP
+// ---- cluster/bus/sticky_registry.hpp
+#ifndef CLUSTER_BUS_STICKY_REGISTRY_HPP
+#define CLUSTER_BUS_STICKY_REGISTRY_HPP
+
+namespace cluster {
+inline namespace v0 {
+
+/// Who owns a session: a map from keys to nodes that every node has a copy of. What a bus_node
+/// calls registry().
+///
+/// The last claim of a key wins; of two at the same instant (or with clocks that differ) that of
+/// the node whose name is greater. It takes the time of the bus until others know: two nodes may
+/// believe that they own a key until their claims have met, so it says where something *is*, it is
+/// no lock. Copies that have missed something are mended at the next heartbeat. The claims of a node
+/// whose heartbeats stop are gone. The loop's thread; nothing blocks.
+class sticky_registry {
+public:
+    static constexpr std::size_t longest_key = 1024;
+    static constexpr std::size_t most_keys = 1'000'000;
+
+    sticky_registry(sticky_registry&&) = delete;
+
+    /// This node owns the key from now on.
+    /// \returns `std::errc::invalid_argument` (no key, or too long), `std::errc::no_space_on_device`
+    /// (a million keys), else what publish() said: the others get it with the next heartbeat then
+    std::error_code claim(std::string_view key) {
+        if (key.empty() || key.size() > longest_key) {
+            return std::make_error_code(std::errc::invalid_argument);
+        }
+        std::string name{key};
+        if (keys_.size() >= most_keys && !keys_.contains(name)) {
+            return std::make_error_code(std::errc::no_space_on_device);
+        }
+        detail::bus_claim made{std::move(name), next_stamp()};
+        put(made, self_);
+        return send_({}, detail::bus_kind::registry_claim, {0, true, {std::move(made)}});
+    }
+
+    /// Nobody owns the key from now on, if it is ours; else nothing happens.
+    std::error_code release(std::string_view key) {
+        auto found = keys_.find(std::string{key});
+        if (found == keys_.end() || found->second.owner != self_) {
+            return {};
+        }
+        detail::bus_claim dropped{found->first, found->second.stamp};
+        remove(found);
+        return send_({}, detail::bus_kind::registry_drop, {0, true, {std::move(dropped)}});
+    }
+
+    /// The node that owns the key, as far as is known here.
+    [[nodiscard]] std::optional<std::string> lookup(std::string_view key) const {
+        auto found = keys_.find(std::string{key});
+        return found == keys_.end() ? std::nullopt : std::optional{found->second.owner};
+    }
+    [[nodiscard]] std::size_t size() const noexcept { return keys_.size(); }
+
+    /// Calls `handler(std::string_view key, std::string_view node)` when a key gets another owner;
+    /// none has an empty name.
+    template <typename F>
+    subscription on_change(F&& handler) {
+        return changed_.add(std::forward<F>(handler));
+    }
+
+private:
+    template <typename Bus, typename Serializer>
+    friend class bus_node;
+
+    /// Sends to a node, to all when it is empty.
+    using sender = detail::move_only_function<std::error_code(
+        std::string_view node, detail::bus_kind kind, const detail::bus_claims& what)>;
+
+    struct entry {
+        std::string owner;
+        std::uint64_t stamp;
+    };
+    using key_map = std::unordered_map<std::string, entry>;
+    struct summary { // of what one node claims
+        std::uint64_t claims = 0;
+        std::uint64_t digest = 0;
+    };
+    struct incoming { // a state of which parts are missing
+        std::uint32_t next = 0;
+        std::vector<detail::bus_claim> claims;
+    };
+
+    sticky_registry(std::string self, sender send)
+        : self_{std::move(self)}, send_{std::move(send)} {}
+
+    static std::uint64_t now() noexcept {
+        auto since = std::chrono::system_clock::now().time_since_epoch();
+        return static_cast<std::uint64_t>(
+            std::chrono::duration_cast<std::chrono::microseconds>(since).count());
+    }
+    // Later than every claim that was heard of, whatever the clocks say.
+    std::uint64_t next_stamp() noexcept { return last_ = std::max(now(), last_ + 1); }
+
+    static std::uint64_t digest_of(std::string_view key, std::uint64_t stamp) noexcept {
+        std::uint64_t hash = 0xcbf29ce484222325U ^ stamp;
+        for (const char each : key) {
+            hash = (hash ^ static_cast<unsigned char>(each)) * 0x100000001b3U;
+        }
+        return hash ^ hash >> 29U;
+    }
+    void count(const std::string& owner, std::string_view key, std::uint64_t stamp, bool more) {
+        auto& of = summaries_[owner];
+        of.claims += more ? 1 : std::uint64_t(-1);
+        of.digest ^= digest_of(key, stamp);
+        if (of.claims == 0) {
+            summaries_.erase(owner);
+        }
+    }
+    [[nodiscard]] summary summary_of(const std::string& node) const {
+        auto found = summaries_.find(node);
+        return found == summaries_.end() ? summary{} : found->second;
+    }
+
+    void put(const detail::bus_claim& claim, const std::string& owner) {
+        auto [at, fresh] = keys_.try_emplace(claim.key);
+        bool other = fresh || at->second.owner != owner;
+        if (!fresh) {
+            count(at->second.owner, claim.key, at->second.stamp, false);
+        }
+        at->second = {owner, claim.stamp};
+        count(owner, claim.key, claim.stamp, true);
+        if (other) {
+            auto key = at->first; // a handler may claim or release
+            changed_.emit(key, owner);
+        }
+    }
+    void remove(key_map::iterator at) {
+        count(at->second.owner, at->first, at->second.stamp, false);
+        auto key = at->first;
+        keys_.erase(at);
+        changed_.emit(key, {});
+    }
+
+    /// \returns false when no node of ours says such a thing.
+    bool on_claims(const std::string& from, const detail::bus_claims& what) {
+        constexpr std::uint64_t an_hour = 3'600'000'000U;
+        auto latest = now() + an_hour; // else one wrong clock would own a key for ever
+        for (const auto& each : what.claims) {
+            if (each.key.empty() || each.key.size() > longest_key || each.stamp > latest) {
+                return false;
+            }
+        }
+        detail::bus_claims mine; // what the other has not heard of
+        for (const auto& each : what.claims) {
+            last_ = std::max(last_, each.stamp);
+            auto found = keys_.find(each.key);
+            if (found == keys_.end()
+                    ? keys_.size() < most_keys
+                    : std::pair{each.stamp, std::string_view{from}} >
+                          std::pair{found->second.stamp, std::string_view{found->second.owner}}) {
+                put(each, from);
+            } else if (found != keys_.end() && found->second.owner == self_) {
+                mine.claims.push_back({each.key, found->second.stamp});
+            }
+        }
+        if (!mine.claims.empty()) {
+            send_(from, detail::bus_kind::registry_claim, mine);
+        }
+        return true;
+    }
+
+    void on_drop(const std::string& from, const detail::bus_claims& what) {
+        for (const auto& each : what.claims) {
+            auto found = keys_.find(each.key);
+            if (found != keys_.end() && found->second.owner == from &&
+                found->second.stamp <= each.stamp) {
+                remove(found);
+            }
+        }
+    }
+
+    bool on_state(const std::string& from, detail::bus_claims what) {
+        auto& so_far = incoming_[from];
+        if (what.part != so_far.next && what.part != 0) {
+            incoming_.erase(from); // a part was lost: the next heartbeat asks again
+            return true;
+        }
+        if (what.part == 0) {
+            so_far = {};
+        }
+        if (so_far.claims.size() + what.claims.size() > most_keys) {
+            incoming_.erase(from);
+            return false;
+        }
+        ++so_far.next;
+        std::move(what.claims.begin(), what.claims.end(), std::back_inserter(so_far.claims));
+        if (!what.last) {
+            return true;
+        }
+        detail::bus_claims all{0, true, std::move(so_far.claims)};
+        incoming_.erase(from);
+        std::unordered_map<std::string_view, std::uint64_t> still;
+        for (const auto& each : all.claims) {
+            still.emplace(each.key, each.stamp);
+        }
+        remove_if([&](const std::string& key, const entry& of) {
+            return of.owner == from && !still.contains(key);
+        });
+        return on_claims(from, all);
+    }
+
+    void on_beat(const std::string& from, const detail::bus_beat& beat) {
+        auto known = summary_of(from);
+        if (known.claims != beat.claims || known.digest != beat.digest) {
+            send_(from, detail::bus_kind::registry_want, {});
+        }
+    }
+
+    void send_state(std::string_view to) {
+        constexpr std::size_t part_size = 32 * 1024;
+        detail::bus_claims part;
+        std::size_t bytes = 0;
+        for (const auto& [key, of] : keys_) {
+            if (of.owner != self_) {
+                continue;
+            }
+            part.claims.push_back({key, of.stamp});
+            bytes += key.size() + 16;
+            if (bytes >= part_size) {
+                part.last = false;
+                send_(to, detail::bus_kind::registry_state, part);
+                part = {part.part + 1, true, {}};
+                bytes = 0;
+            }
+        }
+        send_(to, detail::bus_kind::registry_state, part);
+    }
+
+    void on_gone(const std::string& node) {
+        incoming_.erase(node);
+        remove_if([&](const std::string&, const entry& of) { return of.owner == node; });
+    }
+
+    template <typename Condition>
+    void remove_if(Condition condition) {
+        std::vector<std::string> gone;
+        for (const auto& [key, of] : keys_) {
+            if (condition(key, of)) {
+                gone.push_back(key);
+            }
+        }
+        for (const auto& each : gone) {
+            auto found = keys_.find(each); // a handler may have changed it
+            if (found != keys_.end() && condition(found->first, found->second)) {
+                remove(found);
+            }
+        }
+    }
+
+    std::string self_;
+    sender send_;
+    key_map keys_;
+    std::unordered_map<std::string, summary> summaries_;
+    std::unordered_map<std::string, incoming> incoming_;
+    std::uint64_t last_ = 0;
+    detail::emitter<std::string_view, std::string_view> changed_;
+};
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_STICKY_REGISTRY_HPP
+
+namespace cluster {
+inline namespace v0 {
+
+struct bus_options {
+    std::string subject = "cluster"; ///< nodes with the same one belong together
+    std::chrono::nanoseconds heartbeat = std::chrono::seconds{5};
+    std::chrono::nanoseconds timeout = std::chrono::seconds{10}; ///< without one a node is gone
+};
+
+/// The sender of a message from the bus: what handlers may take as `auto& from`.
+class bus_peer {
+public:
+    explicit bus_peer(std::string_view node) noexcept : node_{node} {}
+    [[nodiscard]] std::string_view node() const noexcept { return node_; }
+
+private:
+    std::string_view node_;
+};
+
+/// Typed messages, requests and a registry over a bus, in an event loop: what bus_bridge is, without
+/// a cluster. Messages are types, as between a primary and its workers: a handler is called with
+/// those of the type that it takes. All nodes use the same serializer; programs of different
+/// compilers agree on types that have a `message_name`.
+///
+/// It does not keep its loop alive. Everything from the loop's thread; nothing blocks. What a handler
+/// throws leaves the loop's run(). Must not be destroyed by a handler of its own.
+template <typename Bus, typename Serializer = serialization::binary>
+class bus_node {
+    static_assert(message_bus<Bus>,
+                  "bus_node, bus_bridge: this type is no message bus; see the table in "
+                  "cluster/bus/concept.hpp.");
+
+public:
+    template <typename Reply>
+    using responder = basic_responder<Reply, Serializer>;
+
+    /// Takes part in the bus from now on. \throws std::system_error (`invalid_argument`: the
+    /// subject is no name), or what the bus throws
+    bus_node(event_loop& loop, Bus bus, bus_options options = {})
+        : loop_{loop},
+          options_{std::move(options)},
+          bus_{std::move(bus)},
+          registry_{std::string{bus_.node()},
+                    [this](std::string_view to, detail::bus_kind kind, const auto& what) {
+                        return this->send_wire(to, kind, what);
+                    }},
+          requests_{loop},
+          subscription_{bus_.subscribe(options_.subject,
+                                       [this](const bus_message& arrived) { receive(arrived); })} {
+        bus_.on_event([this](const bus_event& happened) { on_bus_event(happened); });
+        auto error = watch_.template start<&bus_node::on_ready>(
+            loop, bus_.native_handle(), detail::os::io::readable, *this);
+        if (error) {
+            throw std::system_error(error, "bus_node");
+        }
+        watch_.keep_alive(false);
+        beat_ = loop.every(options_.heartbeat, [this] { on_beat_time(); });
+        beat_.unref();
+        send_beat(everybody, true);
+    }
+    bus_node(bus_node&&) = delete;
+    bus_node& operator=(bus_node&&) = delete;
+    /// Says goodbye if that is possible; requests that wait are dropped.
+    ~bus_node() {
+        beat_.cancel();
+        replies_.reset();
+        try {
+            send_wire(everybody, detail::bus_kind::beat, detail::bus_beat{0, 0, false, true});
+        } catch (...) { // no memory: the others will find out
+        }
+    }
+
+    [[nodiscard]] std::string_view node() const noexcept { return bus_.node(); }
+    /// The others whose heartbeats were heard of late. It is no membership: two nodes may see
+    /// different ones.
+    [[nodiscard]] std::vector<std::string> nodes() const { return presence_.names(); }
+    [[nodiscard]] sticky_registry& registry() noexcept { return registry_; }
+    [[nodiscard]] Bus& bus() noexcept { return bus_; }
+
+    /// Sends to the handlers of all other nodes, or of one; errors as of the bus's publish().
+    template <typename Message>
+    std::error_code publish(const Message& message) {
+        return send(everybody, detail::bus_kind::message, 0, message);
+    }
+    template <typename Message>
+    std::error_code publish_to(std::string_view node, const Message& message) {
+        return send(checked(node), detail::bus_kind::message, 0, message);
+    }
+
+    /// Calls `handler` with messages of the type that it takes: `[](const job&)`, or with the
+    /// sender, a bus_peer, before it. What nobody handles is not for this node.
+    template <typename F>
+    subscription on_message(F&& handler) {
+        return table_.on_message(std::forward<F>(handler));
+    }
+    /// Answers requests of the type that `handler` takes with what it returns, or later by a
+    /// `responder<Reply>` as its last parameter. What it throws is the answer, too. One handler per
+    /// type: a later one replaces the earlier.
+    template <typename F>
+    void on_request(F&& handler) {
+        table_.on_request(std::forward<F>(handler));
+    }
+
+    /// Asks one node. `done(result<Reply>)` is called exactly once, later.
+    template <typename Reply, typename Message, typename F>
+        requires std::is_invocable_v<F&, result<Reply>>
+    void request(std::string_view node,
+                 const Message& message,
+                 std::chrono::nanoseconds timeout,
+                 F&& done) {
+        ask<Reply>(checked(node),
+                   message,
+                   1,
+                   {std::string{node}},
+                   timeout,
+                   [done = std::forward<F>(done)](bus_answers<Reply> got) mutable {
+                       done(got.answers.empty() ? result<Reply>{got.error}
+                                                : std::move(got.answers.front().reply));
+                   });
+    }
+
+    /// Asks all other nodes. `done(bus_answers<Reply>)` is called exactly once, later: when as many
+    /// have answered as are expected, or at the deadline with what there is.
+    template <typename Reply, typename Message, typename F>
+        requires std::is_invocable_v<F&, bus_answers<Reply>>
+    void request_all(const Message& message, const request_all_options& options, F&& done) {
+        auto known = nodes();
+        auto expected = options.expected != 0 ? options.expected : known.size();
+        ask<Reply>(
+            everybody, message, expected, std::move(known), options.timeout, std::forward<F>(done));
+    }
+    template <typename Reply, typename Message, typename F>
+        requires std::is_invocable_v<F&, bus_answers<Reply>>
+    void request_all(const Message& message, F&& done) {
+        request_all<Reply>(message, request_all_options{}, std::forward<F>(done));
+    }
+
+    /// Calls `handler(const bus_event&)`: connections, what was lost, what was no message.
+    template <typename F>
+    subscription on_event(F&& handler) {
+        return events_.add(std::forward<F>(handler));
+    }
+    /// Calls `handler(std::string_view node, bool here)` when a node is heard of and when it is gone.
+    template <typename F>
+    subscription on_node(F&& handler) {
+        return node_changes_.add(std::forward<F>(handler));
+    }
+
+protected:
+    static constexpr std::string_view everybody{};
+    /// A node that the user has named: none is not everybody, but one that no bus knows.
+    static std::string_view checked(std::string_view node) noexcept {
+        return node.empty() ? "*" : node;
+    }
+
+    template <typename Message>
+    std::error_code
+    send(std::string_view to, detail::bus_kind kind, std::uint64_t id, const Message& message) {
+        using type = detail::message_type_of<Message>;
+        static_assert(encodes<Serializer, type>,
+                      "bus: the serializer cannot encode this type; see "
+                      "cluster/serialization/concept.hpp for what it can.");
+        auto& out = start(kind, detail::message_id<type>(), id);
+        if constexpr (std::is_same_v<type, Message>) {
+            Serializer{}.encode(message, out);
+        } else {
+            Serializer{}.encode(type{message}, out);
+        }
+        return finish(to);
+    }
+
+    void tell_lost(std::error_code why) {
+        events_.emit({.what = bus_change::lost, .why = why, .count = 1});
+    }
+
+    /// For the bridge: a message for the workers of this cluster.
+    detail::move_only_function<void(std::uint32_t type, std::span<const std::byte> payload)>
+        on_broadcast_;
+
+private:
+    /// Answers to requests: one object for all, which knows whose request a number is.
+    struct replies final : detail::reply_sink {
+        struct asker {
+            std::string node;
+            std::uint64_t id;
+        };
+        explicit replies(bus_node& of) noexcept : self{of} {}
+        void reply(const detail::frame_header& header, const void* value, encoder encode) override {
+            auto found = open.find(header.sequence);
+            if (found == open.end()) {
+                return; // answered already
+            }
+            auto to = std::move(found->second);
+            open.erase(found);
+            bool failed = header.kind == detail::frame_kind::failure;
+            self.answer(to.node,
+                        failed ? detail::bus_kind::failure : detail::bus_kind::reply,
+                        failed ? static_cast<std::uint32_t>(errc::request_failed) : header.type,
+                        to.id,
+                        value,
+                        encode);
+        }
+        bus_node& self;
+        std::unordered_map<std::uint32_t, asker> open;
+        std::uint32_t next = 1;
+    };
+
+    using table = detail::message_table<bus_peer, Serializer>;
+
+    void on_ready(detail::os::io) { bus_.dispatch(); }
+
+    // What is sent is built in one buffer; a handler that sends while another message is built would
+    // be a serializer that sends.
+    byte_buffer& start(detail::bus_kind kind, std::uint32_t type, std::uint64_t id) {
+        out_.clear();
+        detail::encode_bus_header({kind, serializer_id, type, id}, out_);
+        return out_;
+    }
+    std::error_code finish(std::string_view to) {
+        return to.empty() ? bus_.publish(options_.subject, out_.span())
+                          : bus_.publish_to(to, options_.subject, out_.span());
+    }
+    template <typename Message>
+    std::error_code send_wire(std::string_view to, detail::bus_kind kind, const Message& message) {
+        detail::encode_wire(message, start(kind, 0, 0));
+        return finish(to);
+    }
+    void answer(std::string_view to,
+                detail::bus_kind kind,
+                std::uint32_t type,
+                std::uint64_t id,
+                const void* value,
+                detail::reply_sink::encoder encode) {
+        encode(value, start(kind, type, id));
+        if (auto error = finish(checked(to)); error == errc::message_too_large) {
+            start(detail::bus_kind::failure, static_cast<std::uint32_t>(error.value()), id);
+            finish(checked(to));
+        }
+    }
+
+    template <typename Reply, typename Message, typename F>
+    void ask(std::string_view to,
+             const Message& message,
+             std::size_t expected,
+             std::vector<std::string> asked,
+             std::chrono::nanoseconds timeout,
+             F&& done) {
+        static_assert(decodes<Serializer, Reply> && std::is_default_constructible_v<Reply>,
+                      "request: the serializer cannot decode the reply's type; see "
+                      "cluster/serialization/concept.hpp for what it can.");
+        bool only = !to.empty();
+        auto id = requests_.template add<Reply>(
+            expected, std::move(asked), only, timeout, std::forward<F>(done));
+        std::error_code error;
+        try {
+            error = send(to, detail::bus_kind::request, id, message);
+        } catch (...) {
+            requests_.give_up(id, errc::request_failed); // and the caller learns why
+            throw;
+        }
+        if (error || expected == 0) {
+            requests_.give_up(id, error);
+        }
+    }
+
+    void receive(const bus_message& arrived) {
+        auto payload = arrived.payload;
+        detail::bus_header header;
+        if (!detail::decode_bus_header(payload, header)) {
+            bad(arrived.from, errc::bad_frame);
+        } else if (header.serializer != serializer_id && header.kind <= detail::bus_kind::reply) {
+            bad(arrived.from, errc::protocol_mismatch);
+            if (header.kind == detail::bus_kind::request) {
+                fail(arrived.from, header.id, errc::protocol_mismatch);
+            }
+        } else if (auto error = take(arrived.from, header, payload)) {
+            bad(arrived.from, error);
+        }
+    }
+
+    std::error_code take(std::string_view from,
+                         const detail::bus_header& header,
+                         std::span<const std::byte> payload) {
+        using detail::bus_kind;
+        switch (header.kind) {
+        case bus_kind::message:
+            return deliver(from, header.type, payload);
+        case bus_kind::broadcast:
+            if (on_broadcast_) {
+                on_broadcast_(header.type, payload);
+            }
+            return deliver(from, header.type, payload);
+        case bus_kind::request:
+            return on_asked(from, header, payload);
+        case bus_kind::reply:
+            requests_.on_reply(header.id, from, header.type, payload);
+            return {};
+        case bus_kind::failure:
+            requests_.on_failure(header.id,
+                                 from,
+                                 failure_of(header.type),
+                                 {reinterpret_cast<const char*>(payload.data()), payload.size()});
+            return {};
+        case bus_kind::beat:
+            return on_beat(from, payload);
+        default:
+            return on_registry(from, header.kind, payload);
+        }
+    }
+
+    std::error_code
+    deliver(std::string_view from, std::uint32_t type, std::span<const std::byte> payload) {
+        if (!table_.handles(type, false)) {
+            return {};
+        }
+        bus_peer peer{from};
+        handle none;
+        return table_.deliver(peer, type, false, {payload, &none, {}, nullptr});
+    }
+
+    std::error_code on_asked(std::string_view from,
+                             const detail::bus_header& header,
+                             std::span<const std::byte> payload) {
+        if (!table_.handles(header.type, true)) {
+            fail(from, header.id, errc::no_handler);
+            return {};
+        }
+        auto number = replies_->next++;
+        replies_->open[number] = {std::string{from}, header.id};
+        bus_peer peer{from};
+        handle none;
+        return table_.deliver(
+            peer, header.type, true, {payload, &none, {replies_, number}, nullptr});
+    }
+
+    std::error_code on_beat(std::string_view from, std::span<const std::byte> payload) {
+        detail::bus_beat beat;
+        if (!detail::decode_wire(payload, beat)) {
+            return errc::bad_payload;
+        }
+        std::string node{from};
+        if (beat.bye) {
+            if (presence_.gone(node)) {
+                forget(node);
+            }
+            return {};
+        }
+        bool full = false;
+        bool fresh = presence_.seen(node, loop_.now(), full);
+        if (full) {
+            return std::make_error_code(std::errc::no_space_on_device);
+        }
+        if (beat.hello || fresh) {
+            send_beat(node, false);
+        }
+        registry_.on_beat(node, beat);
+        if (fresh) {
+            node_changes_.emit(node, true);
+        }
+        return {};
+    }
+
+    std::error_code
+    on_registry(std::string_view from, detail::bus_kind kind, std::span<const std::byte> payload) {
+        detail::bus_claims what;
+        if (!detail::decode_wire(payload, what)) {
+            return errc::bad_payload;
+        }
+        std::string node{from};
+        bool good = true;
+        if (kind == detail::bus_kind::registry_claim) {
+            good = registry_.on_claims(node, what);
+        } else if (kind == detail::bus_kind::registry_drop) {
+            registry_.on_drop(node, what);
+        } else if (kind == detail::bus_kind::registry_state) {
+            good = registry_.on_state(node, std::move(what));
+        } else {
+            registry_.send_state(node);
+        }
+        return good ? std::error_code{} : errc::bad_payload;
+    }
+
+    void send_beat(std::string_view to, bool hello) {
+        auto mine = registry_.summary_of(std::string{bus_.node()});
+        send_wire(
+            to, detail::bus_kind::beat, detail::bus_beat{mine.claims, mine.digest, hello, false});
+    }
+    void on_beat_time() {
+        send_beat(everybody, false);
+        for (const auto& each :
+             presence_.expire(loop_.now(), options_.timeout, options_.heartbeat)) {
+            forget(each);
+        }
+    }
+    void forget(const std::string& node) {
+        registry_.on_gone(node);
+        node_changes_.emit(node, false);
+    }
+
+    void fail(std::string_view to, std::uint64_t id, errc why) {
+        start(detail::bus_kind::failure, static_cast<std::uint32_t>(why), id);
+        finish(checked(to));
+    }
+    static errc failure_of(std::uint32_t said) noexcept {
+        for (auto each : {errc::no_handler, errc::protocol_mismatch, errc::message_too_large}) {
+            if (static_cast<std::uint32_t>(each) == said) {
+                return each;
+            }
+        }
+        return errc::request_failed;
+    }
+
+    void bad(std::string_view from, std::error_code why) {
+        events_.emit({.what = bus_change::bad_message, .why = why, .node = from, .count = 1});
+    }
+    void on_bus_event(const bus_event& happened) {
+        if (happened.what == bus_change::connected) {
+            send_beat(everybody, true);
+        }
+        events_.emit(happened);
+    }
+
+    static constexpr std::uint32_t serializer_id = detail::fnv1a(Serializer::name);
+
+    event_loop& loop_;
+    bus_options options_;
+    Bus bus_;
+    byte_buffer out_;
+    sticky_registry registry_;
+    table table_;
+    detail::bus_requests<Serializer> requests_;
+    detail::bus_presence presence_;
+    detail::emitter<const bus_event&> events_;
+    detail::emitter<std::string_view, bool> node_changes_;
+    std::shared_ptr<replies> replies_ = std::make_shared<replies>(*this);
+    detail::io_watch watch_;
+    timer beat_;
+    typename Bus::subscription subscription_;
+};
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_BUS_NODE_HPP
+
+namespace cluster {
+inline namespace v0 {
+
+/// Connects a cluster to a bus: made in the primary, whose loop and serializer it uses.
+///
+///     cluster::bus_bridge bridge{primary, std::move(bus)};
+///     bridge.broadcast(news{"..."});   // to the workers of all other clusters: self.on_message
+///     bridge.relay<chat_line>();       // what a worker sends to its primary, too
+///
+/// Everything of bus_node besides: messages and requests to the primaries of other clusters, and the
+/// registry. It must end before the primary's loop (or be of connect_bus()), and does not keep run()
+/// from returning.
+template <typename Cluster, typename Bus>
+class bus_bridge : public bus_node<Bus, typename Cluster::serializer_type> {
+    using base = bus_node<Bus, typename Cluster::serializer_type>;
+
+public:
+    explicit bus_bridge(basic_primary<Cluster>& primary, Bus bus, bus_options options = {})
+        : base{primary.loop(), std::move(bus), std::move(options)}, primary_{primary} {
+        this->on_broadcast_ = [this](std::uint32_t type, std::span<const std::byte> payload) {
+            primary_.broadcast_encoded(type, payload);
+        };
+    }
+    ~bus_bridge() {
+        for (auto& each : relays_) {
+            each.cancel();
+        }
+    }
+
+    /// Sends to the workers of all other clusters, or of one, as their primary.broadcast() would;
+    /// and to the handlers of their bridges. Errors as of the bus's publish(). A worker that cannot
+    /// decode it has an event::error, and that is all.
+    template <typename Message>
+    std::error_code broadcast(const Message& message) {
+        return this->send(base::everybody, detail::bus_kind::broadcast, 0, message);
+    }
+    template <typename Message>
+    std::error_code broadcast_to(std::string_view node, const Message& message) {
+        return this->send(base::checked(node), detail::bus_kind::broadcast, 0, message);
+    }
+
+    /// Broadcasts whatever messages of this type this cluster's workers send to their primary. Ends
+    /// with the bridge. What the bus does not take is told by on_event (`bus_change::lost`).
+    template <typename Message>
+    void relay() {
+        relays_.push_back(primary_.on_message([this](const Message& message) {
+            if (auto error = broadcast(message)) {
+                this->tell_lost(error);
+            }
+        }));
+    }
+
+private:
+    basic_primary<Cluster>& primary_;
+    std::vector<subscription> relays_;
+};
+
+/// Makes a bridge that lives as long as the primary's loop: for a primary's main function that returns
+/// before the loop runs.
+template <typename Cluster, typename Bus>
+bus_bridge<Cluster, Bus>&
+connect_bus(basic_primary<Cluster>& primary, Bus bus, bus_options options = {}) {
+    struct part final : detail::loop_part {
+        part(basic_primary<Cluster>& of, Bus by, bus_options with)
+            : bridge{of, std::move(by), std::move(with)} {}
+        bus_bridge<Cluster, Bus> bridge;
+    };
+    auto made = std::make_unique<part>(primary, std::move(bus), std::move(options));
+    auto& owned = *made.release();
+    primary.loop().adopt(owned);
+    return owned.bridge;
+}
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_BUS_BRIDGE_HPP
+// ---- cluster/bus/bus_subscription.hpp
+#ifndef CLUSTER_BUS_BUS_SUBSCRIPTION_HPP
+#define CLUSTER_BUS_BUS_SUBSCRIPTION_HPP
+
+namespace cluster {
+inline namespace v0 {
+
+/// A subscription to a subject of a bus, which ends with this object, also from inside its handler
+/// and after the bus is gone. Move-only. The bus's thread.
+class [[nodiscard("the subscription ends with it")]] bus_subscription {
+public:
+    bus_subscription() noexcept = default;
+    explicit bus_subscription(subscription one) noexcept : one_{std::move(one)} {}
+    bus_subscription(bus_subscription&& other) noexcept : one_{std::exchange(other.one_, {})} {}
+    bus_subscription& operator=(bus_subscription&& other) noexcept {
+        if (this != &other) {
+            one_.cancel();
+            one_ = std::exchange(other.one_, {});
+        }
+        return *this;
+    }
+    ~bus_subscription() { one_.cancel(); }
+
+    void cancel() noexcept { one_.cancel(); }
+    [[nodiscard]] bool active() const noexcept { return one_.active(); }
+
+private:
+    subscription one_;
+};
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_BUS_SUBSCRIPTION_HPP
+// ---- cluster/bus/local_bus.hpp
+#ifndef CLUSTER_BUS_LOCAL_BUS_HPP
+#define CLUSTER_BUS_LOCAL_BUS_HPP
+
+// ---- cluster/bus/detail/bus_inbox.hpp
+#ifndef CLUSTER_BUS_DETAIL_BUS_INBOX_HPP
+#define CLUSTER_BUS_DETAIL_BUS_INBOX_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// A name for a node that was given none, unlike any other's.
+inline std::string random_bus_node() {
+    std::string name = "node-";
+    auto seed = os::random_seed();
+    for (int i = 0; i != 16; ++i, seed >>= 4U) {
+        name += "0123456789abcdef"[seed & 15U];
+    }
+    return name;
+}
+
+using bus_bytes = std::vector<std::byte>;
+
+/// This node's side of a bus: who subscribes here, and what has arrived for them. It has a loop of
+/// its own, whose descriptor is the bus's one descriptor, for the connections and timers of a bus.
+/// Nothing is delivered from within the functions that put it here, so these may be called by
+/// foreign code that no exception may pass.
+class bus_inbox {
+public:
+    explicit bus_inbox(std::string node)
+        : node_{node.empty() ? random_bus_node() : std::move(node)} {
+        if (!valid_bus_name(node_)) {
+            throw std::system_error(std::make_error_code(std::errc::invalid_argument),
+                                    "bus: the name of the node");
+        }
+        native_handle_ = loop_.native_handle();
+    }
+    bus_inbox(bus_inbox&&) = delete;
+    bus_inbox& operator=(bus_inbox&&) = delete;
+    virtual ~bus_inbox() = default;
+
+    [[nodiscard]] const std::string& node() const noexcept { return node_; }
+    [[nodiscard]] int native_handle() const noexcept { return native_handle_; }
+
+    bus_subscription subscribe(std::string_view subject, bus_handler handler) {
+        if (!valid_bus_name(subject)) {
+            throw std::system_error(std::make_error_code(std::errc::invalid_argument),
+                                    "bus: the subject");
+        }
+        return subscribe_topic(subject, std::move(handler));
+    }
+
+    void on_event(bus_event_handler handler) { events_ = std::move(handler); }
+
+    std::size_t dispatch() {
+        delivered_ = 0;
+        loop_.poll();
+        if (scheduled_) { // what that has brought
+            loop_.poll();
+        }
+        return delivered_;
+    }
+
+protected:
+    event_loop& loop() noexcept { return loop_; }
+
+    /// The same with a name that no user may give.
+    bus_subscription subscribe_topic(std::string_view subject, bus_handler handler) {
+        auto* about = find(subject);
+        bool first = about == nullptr;
+        if (first) {
+            about = topics_.emplace_back(std::make_unique<topic_entry>()).get();
+            about->subject = subject;
+        }
+        auto added = about->handlers.add(
+            std::move(handler),
+            false,
+            [](void* self) noexcept { static_cast<bus_inbox*>(self)->drop_unused(); },
+            this);
+        if (first) {
+            on_subscribed(about->subject);
+        }
+        return bus_subscription{std::move(added)};
+    }
+
+    /// The first subscription of a subject has come, the last one has gone.
+    virtual void on_subscribed(const std::string& /*subject*/) {}
+    virtual void on_unsubscribed(const std::string& /*subject*/) noexcept {}
+
+    template <typename F>
+    void for_each_subject(F f) {
+        for (const auto& each : topics_) {
+            f(each->subject);
+        }
+    }
+
+    void arrive(std::string_view from,
+                std::string_view subject,
+                std::shared_ptr<const bus_bytes> payload) {
+        item arrived;
+        arrived.from = from;
+        arrived.subject = subject;
+        arrived.payload = std::move(payload);
+        push(std::move(arrived));
+    }
+    void arrive(std::string_view from, std::string_view subject, std::span<const std::byte> bytes) {
+        arrive(from, subject, std::make_shared<const bus_bytes>(bytes.begin(), bytes.end()));
+    }
+
+    void tell(const bus_event& happened) {
+        item told;
+        told.from = happened.node;
+        told.subject = happened.text;
+        told.event = happened;
+        push(std::move(told));
+    }
+
+private:
+    struct topic_entry {
+        std::string subject;
+        emitter<const bus_message&> handlers;
+    };
+
+    struct item {
+        std::string from;
+        std::string subject;                      // an event's text
+        std::shared_ptr<const bus_bytes> payload; // null: an event
+        bus_event event;
+    };
+
+    topic_entry* find(std::string_view subject) noexcept {
+        for (const auto& each : topics_) {
+            if (each->subject == subject) {
+                return each.get();
+            }
+        }
+        return nullptr;
+    }
+
+    // A topic whose handlers are being called lives until they return.
+    void drop_unused() noexcept {
+        for (std::size_t i = 0; i != topics_.size();) {
+            if (topics_[i]->handlers.empty() && !topics_[i]->handlers.walking()) {
+                auto gone = std::move(topics_[i]);
+                topics_.erase(topics_.begin() + static_cast<std::ptrdiff_t>(i));
+                on_unsubscribed(gone->subject);
+            } else {
+                ++i;
+            }
+        }
+    }
+
+    void push(item one) {
+        waiting_.push_back(std::move(one));
+        schedule();
+    }
+    void schedule() {
+        if (!std::exchange(scheduled_, true)) {
+            loop_.defer([this] { deliver(); });
+        }
+    }
+
+    void deliver() {
+        struct guard { // a handler that throws leaves the rest for the next turn
+            bus_inbox& self;
+            ~guard() {
+                self.scheduled_ = false;
+                if (!self.waiting_.empty()) {
+                    self.schedule();
+                }
+                self.drop_unused();
+            }
+        } on_exit{*this};
+        for (auto left = waiting_.size(); left != 0; --left) {
+            auto one = std::move(waiting_.front());
+            waiting_.pop_front();
+            if (one.payload == nullptr) {
+                one.event.node = one.from;
+                one.event.text = one.subject;
+                if (events_) {
+                    events_(one.event);
+                }
+            } else if (auto* about = find(one.subject)) {
+                ++delivered_;
+                about->handlers.emit({one.from, one.subject, *one.payload});
+            }
+        }
+    }
+
+    std::string node_;
+    event_loop loop_;
+    int native_handle_ = -1;
+    std::vector<std::unique_ptr<topic_entry>> topics_;
+    bus_event_handler events_;
+    std::deque<item> waiting_;
+    std::size_t delivered_ = 0;
+    bool scheduled_ = false;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_DETAIL_BUS_INBOX_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The mail of one node, which the threads of the others put in.
+struct local_mailbox {
+    struct letter {
+        std::string from;
+        std::string subject;
+        std::shared_ptr<const bus_bytes> payload;
+    };
+
+    std::string node;
+    std::size_t capacity = 0;
+    std::mutex mutex;
+    std::vector<letter> letters;
+    std::size_t size = 0;   // bytes that wait
+    std::uint64_t lost = 0; // no room for them
+    os::wakeup arrived;
+
+    void put(const letter& one) {
+        std::lock_guard lock{mutex};
+        auto weight = one.payload->size() + one.subject.size() + one.from.size();
+        if (size + weight > capacity) {
+            ++lost;
+        } else {
+            letters.push_back(one);
+            size += weight;
+        }
+        arrived.notify();
+    }
+};
+
+struct local_hub_state {
+    std::mutex mutex;
+    std::vector<std::shared_ptr<local_mailbox>> nodes;
+};
+
+} // namespace detail
+
+/// Where the local_bus of several nodes meet. A copy is the same hub. Thread-safe.
+class local_hub {
+public:
+    local_hub() : state_{std::make_shared<detail::local_hub_state>()} {}
+
+private:
+    friend class local_bus;
+    std::shared_ptr<detail::local_hub_state> state_;
+};
+
+struct local_bus_options {
+    std::string node{};                   ///< its name, no other's; empty: made up
+    std::size_t queue = 64 * 1024 * 1024; ///< bytes that wait for dispatch(); more is lost
+};
+
+/// The bus of nodes that are in one program, each in a thread of its own if wanted: the embedded
+/// default, for tests and for programs that have not grown yet. Each node's messages arrive in their
+/// order; a node whose queue is full loses what comes and is told (`bus_change::lost`).
+class local_bus {
+    class node_inbox final : public detail::bus_inbox {
+    public:
+        node_inbox(std::shared_ptr<detail::local_hub_state> hub, local_bus_options options)
+            : bus_inbox{std::move(options.node)}, hub_{std::move(hub)} {
+            mailbox_->node = node();
+            mailbox_->capacity = options.queue;
+            {
+                std::lock_guard lock{hub_->mutex};
+                for (const auto& each : hub_->nodes) {
+                    if (each->node == node()) {
+                        throw std::system_error(std::make_error_code(std::errc::address_in_use),
+                                                "local_bus: " + node());
+                    }
+                }
+                hub_->nodes.push_back(mailbox_);
+            }
+            watch_.start<&node_inbox::on_mail>(
+                loop(), mailbox_->arrived.descriptor(), detail::os::io::readable, *this);
+            tell({.what = bus_change::connected});
+        }
+        ~node_inbox() override {
+            std::lock_guard lock{hub_->mutex};
+            std::erase(hub_->nodes, mailbox_);
+        }
+
+        std::error_code publish(const std::string_view* to,
+                                std::string_view subject,
+                                std::span<const std::byte> p) {
+            if (!valid_bus_name(subject) || (to != nullptr && !valid_bus_name(*to))) {
+                return std::make_error_code(std::errc::invalid_argument);
+            }
+            if (p.size() > traits.max_payload) {
+                return errc::message_too_large;
+            }
+            detail::local_mailbox::letter one{
+                node(),
+                std::string{subject},
+                std::make_shared<const detail::bus_bytes>(p.begin(), p.end())};
+            std::lock_guard lock{hub_->mutex};
+            for (const auto& each : hub_->nodes) {
+                if (each != mailbox_ && (to == nullptr || each->node == *to)) {
+                    each->put(one);
+                }
+            }
+            return {};
+        }
+
+    private:
+        void on_mail(detail::os::io) {
+            mailbox_->arrived.clear();
+            std::vector<detail::local_mailbox::letter> letters;
+            std::uint64_t lost = 0;
+            {
+                std::lock_guard lock{mailbox_->mutex};
+                letters.swap(mailbox_->letters);
+                lost = std::exchange(mailbox_->lost, 0);
+                mailbox_->size = 0;
+            }
+            for (auto& each : letters) {
+                arrive(each.from, each.subject, std::move(each.payload));
+            }
+            if (lost != 0) {
+                tell({.what = bus_change::lost, .why = errc::would_block, .count = lost});
+            }
+        }
+
+        std::shared_ptr<detail::local_hub_state> hub_;
+        std::shared_ptr<detail::local_mailbox> mailbox_ = std::make_shared<detail::local_mailbox>();
+        detail::io_watch watch_;
+    };
+
+public:
+    using subscription = bus_subscription;
+    static constexpr bus_traits traits{.delivery = bus_delivery::at_most_once,
+                                       .ordered_per_publisher = true,
+                                       .replay = false,
+                                       .max_payload = 64 * 1024 * 1024};
+
+    /// \throws std::system_error: `std::errc::address_in_use` when a node of that name is there,
+    /// `std::errc::invalid_argument` when it is no name, see valid_bus_name().
+    explicit local_bus(const local_hub& hub, local_bus_options options = {})
+        : inbox_{std::make_unique<node_inbox>(hub.state_, std::move(options))} {}
+
+    /// What cluster/bus/concept.hpp says. subscribe() throws for a subject that is no name.
+    std::error_code publish(std::string_view subject, std::span<const std::byte> payload) {
+        return inbox_->publish(nullptr, subject, payload);
+    }
+    std::error_code publish_to(std::string_view node,
+                               std::string_view subject,
+                               std::span<const std::byte> payload) {
+        return inbox_->publish(&node, subject, payload);
+    }
+    subscription subscribe(std::string_view subject, bus_handler handler) {
+        return inbox_->subscribe(subject, std::move(handler));
+    }
+    void on_event(bus_event_handler handler) { inbox_->on_event(std::move(handler)); }
+    [[nodiscard]] std::string_view node() const noexcept { return inbox_->node(); }
+    [[nodiscard]] int native_handle() const noexcept { return inbox_->native_handle(); }
+    std::size_t dispatch() { return inbox_->dispatch(); }
+
+private:
+    std::unique_ptr<node_inbox> inbox_;
+};
+
+static_assert(message_bus<local_bus>);
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_LOCAL_BUS_HPP
 // ---- cluster/capabilities.hpp
 #ifndef CLUSTER_CAPABILITIES_HPP
 #define CLUSTER_CAPABILITIES_HPP
