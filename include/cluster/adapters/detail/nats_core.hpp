@@ -210,7 +210,7 @@ private:
             if (error == errc::channel_closed || error == errc::would_block) {
                 break; // the next connection takes it, or this one when it has written some
             }
-            lost += error ? 1 : 0;
+            lost += error ? 1U : 0U;
             why = error ? error : why;
             queued_ -= outbox_.front().weight();
             outbox_.pop_front();
