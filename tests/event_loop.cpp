@@ -396,7 +396,11 @@ TEST_SUITE("event_loop") {
         loop.ref();
         std::thread other{[&] { loop.stop(5); }};
         CHECK(loop.run() == 5);
+        CHECK(loop.was_stopped());
         other.join();
+        loop.unref();
+        CHECK(loop.run() == 0);
+        CHECK_FALSE(loop.was_stopped());
     }
 
     TEST_CASE("poll runs what is ready inside another loop and says when nothing is left") {
@@ -413,10 +417,16 @@ TEST_SUITE("event_loop") {
         }
         CHECK(order == "td");
         CHECK(rounds < 10);
+        CHECK_FALSE(loop.was_stopped());
         loop.after(1h, [] {});
         loop.stop();
         CHECK_FALSE(loop.poll());
+        CHECK(loop.was_stopped());
         CHECK(loop.poll());
+        CHECK_FALSE(loop.was_stopped());
+        loop.defer([&] { loop.stop(); });
+        CHECK_FALSE(loop.poll());
+        CHECK(loop.was_stopped());
     }
 
     TEST_CASE("the loop's descriptor tells of timers, deferred tasks, calls and descriptors") {
@@ -444,6 +454,48 @@ TEST_SUITE("event_loop") {
         CHECK_THROWS_AS(loop.poll(), oops);
         CHECK(raw::readable(handle)); // there is more
         REQUIRE(raw::comes_to_rest(loop));
+    }
+
+    TEST_CASE("another loop is told whenever there begins or ends to be something to wait for") {
+        struct : cluster::detail::loop_driver {
+            inline void on_liveness(bool alive) noexcept override { told += alive ? '+' : '-'; }
+            std::string told;
+        } driver;
+        event_loop loop;
+        int handle = loop.native_handle();
+        loop.set_driver(&driver);
+        CHECK(driver.told == "-"); // there is nothing when it begins
+        auto timer = loop.after(1h, [] {});
+        CHECK(driver.told == "-+");
+        timer.unref();
+        timer.ref();
+        CHECK(driver.told == "-+-+");
+        loop.ref();
+        timer.cancel();
+        loop.unref();
+        CHECK(driver.told == "-+-+-");
+        {
+            auto pair = raw::unix_pair();
+            reader one{loop, pair.ours.get()};
+            CHECK(driver.told == "-+-+-+");
+            one.watch.keep_alive(false);
+            CHECK(driver.told == "-+-+-+-");
+            one.watch.keep_alive(true);
+        }
+        CHECK(driver.told == "-+-+-+-+-");
+        driver.told.clear();
+        loop.defer([&] { // what ends within the turn in which it began is not told
+            timer = loop.after(1h, [] {});
+            timer.cancel();
+        });
+        CHECK(driver.told == "+");
+        CHECK(raw::readable(handle));
+        CHECK_FALSE(loop.poll());
+        CHECK(driver.told == "+-");
+        loop.set_driver(nullptr);
+        loop.ref();
+        loop.unref();
+        CHECK(driver.told == "+-");
     }
 
     TEST_CASE("poll runs what is ready but keeps no loop alive") {

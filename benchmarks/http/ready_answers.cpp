@@ -71,15 +71,14 @@ void answer(cluster::stream& to, const answers& ready, std::string_view data) {
 
 template <typename Self>
 void run_worker(Self& self) {
-    self.listen({.host = "127.0.0.1", .port = 0},
-                [&self, ready = answers{self.id()}](cluster::connection client) {
-                    auto& peer = self.attach(std::move(client));
-                    peer.on_data([&peer, &ready](cluster::stream::bytes data) {
-                        answer(peer,
-                               ready,
-                               {reinterpret_cast<const char*>(data.data()), data.size()});
-                    });
-                });
+    self.listen(
+        {.host = "127.0.0.1", .port = 0},
+        [&self, ready = answers{self.id()}](cluster::connection client) {
+            auto& peer = self.attach(std::move(client));
+            peer.on_data([&peer, &ready](cluster::stream::bytes data) {
+                answer(peer, ready, {reinterpret_cast<const char*>(data.data()), data.size()});
+            });
+        });
 }
 
 template <typename Primary>
@@ -91,7 +90,8 @@ void run_primary(Primary& primary, unsigned workers) {
                        std::fflush(stdout);
                    }
                });
-    primary.on_signal(SIGTERM, [&primary] { primary.shutdown({.deadline = std::chrono::seconds{2}}); });
+    primary.on_signal(SIGTERM,
+                      [&primary] { primary.shutdown({.deadline = std::chrono::seconds{2}}); });
     primary.fork(workers);
 }
 

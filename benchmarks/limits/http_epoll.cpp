@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 // The limit for an HTTP server of several processes: system calls and nothing else.
 //
-//   http_epoll [--port N] [--workers N] [--accept reuseport|fdpass|shared|single]
+//   http_epoll [--port N] [--workers N] [--accept reuseport|fdpass|acked|shared|single]
 //
 //   reuseport  every worker accepts from its own SO_REUSEPORT listener (default)
-//   fdpass     the primary accepts and passes the connections round robin, 32 per SCM_RIGHTS
-//   message shared     every worker waits for one listener with EPOLLEXCLUSIVE single     one
-//   worker only
+//   fdpass     the primary accepts and passes the connections round robin, 32 per message
+//   acked      the same, and the primary keeps each until the worker says that it has it: what
+//              nothing can be lost with when a worker dies
+//   shared     every worker waits for one listener with EPOLLEXCLUSIVE
+//   single     one worker only
 //
 // It knows just enough HTTP to be compared honestly: it looks for the end of each request's head,
 // answers pipelined requests in one send and honours `Connection: close`. Bodies are not read.
@@ -17,6 +19,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -101,7 +104,7 @@ struct descriptor_message {
         return message;
     }
 
-    // Blocks while the worker's queue is full; the descriptors are closed here in any case.
+    // Blocks while the worker's queue is full.
     void send(int channel) {
         msghdr message = header();
         message.msg_controllen = CMSG_SPACE(sizeof(int) * count);
@@ -116,10 +119,6 @@ struct descriptor_message {
                 break;
             }
         }
-        for (std::size_t i = 0; i < count; ++i) {
-            ::close(fds[i]);
-        }
-        count = 0;
     }
 
     void receive(int channel) {
@@ -192,8 +191,9 @@ public:
         control(EPOLL_CTL_ADD, fd, exclusive ? EPOLLIN | EPOLLEXCLUSIVE : std::uint32_t{EPOLLIN});
     }
 
-    void receive_from(int channel) {
+    void receive_from(int channel, bool acknowledges) {
         channel_ = channel;
+        acknowledges_ = acknowledges;
         control(EPOLL_CTL_ADD, channel, EPOLLIN);
     }
 
@@ -256,6 +256,10 @@ private:
         message_.receive(channel_);
         for (std::size_t i = 0; i < message_.count; ++i) {
             step(message_.fds[i]);
+        }
+        if (acknowledges_ && message_.count != 0) {
+            const auto count = static_cast<unsigned char>(message_.count);
+            ::send(channel_, &count, 1, MSG_NOSIGNAL);
         }
     }
 
@@ -334,6 +338,7 @@ private:
     int epoll_;
     int listener_ = -1;
     int channel_ = -1;
+    bool acknowledges_ = false;
     std::string keep_alive_;
     std::string close_;
     std::string answers_;
@@ -342,7 +347,7 @@ private:
     descriptor_message message_;
 };
 
-enum class accept_mode { reuseport, fdpass, shared, single };
+enum class accept_mode { reuseport, fdpass, acked, shared, single };
 
 struct options {
     std::uint16_t port = 0;
@@ -363,6 +368,8 @@ options parse(int argc, char** argv) {
             result.mode = accept_mode::reuseport;
         } else if (name == "--accept" && value == "fdpass") {
             result.mode = accept_mode::fdpass;
+        } else if (name == "--accept" && value == "acked") {
+            result.mode = accept_mode::acked;
         } else if (name == "--accept" && value == "shared") {
             result.mode = accept_mode::shared;
         } else if (name == "--accept" && value == "single") {
@@ -370,7 +377,7 @@ options parse(int argc, char** argv) {
         } else {
             std::fprintf(stderr,
                          "usage: http_epoll [--port N] [--workers N] "
-                         "[--accept reuseport|fdpass|shared|single]\n");
+                         "[--accept reuseport|fdpass|acked|shared|single]\n");
             std::exit(2);
         }
     }
@@ -382,11 +389,30 @@ options parse(int argc, char** argv) {
 
 struct child {
     pid_t pid = -1;
-    int channel = -1;                // fdpass only
-    descriptor_message pending = {}; // fdpass only
+    int channel = -1; // these are for connections that are passed
+    descriptor_message pending = {};
+    std::deque<int> kept = {};
+
+    // What is kept is closed when it is acknowledged, else at once.
+    void pass(bool keeps) {
+        pending.send(channel);
+        for (std::size_t i = 0; i < pending.count; ++i) {
+            keeps ? kept.push_back(pending.fds[i]) : static_cast<void>(::close(pending.fds[i]));
+        }
+        pending.count = 0;
+    }
+    void take_acknowledgements() {
+        unsigned char count = 0;
+        while (::recv(channel, &count, 1, MSG_DONTWAIT) == 1) {
+            for (; count != 0 && !kept.empty(); --count) {
+                ::close(kept.front());
+                kept.pop_front();
+            }
+        }
+    }
 };
 
-void hand_out(int listener, std::vector<child>& children, std::size_t& next) {
+void hand_out(int listener, std::vector<child>& children, std::size_t& next, bool keeps) {
     for (std::size_t i = 0; i < batch_size * children.size(); ++i) {
         const int fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
@@ -399,34 +425,50 @@ void hand_out(int listener, std::vector<child>& children, std::size_t& next) {
         next = next + 1 == children.size() ? 0 : next + 1;
         to.pending.fds[to.pending.count++] = fd;
         if (to.pending.count == batch_size) {
-            to.pending.send(to.channel);
+            to.pass(keeps);
         }
     }
     for (child& to : children) {
         if (to.pending.count > 0) {
-            to.pending.send(to.channel);
+            to.pass(keeps);
         }
     }
 }
 
 // Runs until SIGTERM or SIGINT (returns 0) or until a worker has died (returns 1).
-int run_primary(int signals, int listener, std::vector<child>& children) {
+int run_primary(int signals, int listener, std::vector<child>& children, bool keeps) {
     const int epoll = checked(::epoll_create1(EPOLL_CLOEXEC), "epoll");
-    epoll_event event{};
-    event.events = EPOLLIN;
-    event.data.fd = signals;
-    checked(::epoll_ctl(epoll, EPOLL_CTL_ADD, signals, &event), "epoll_ctl");
+    const auto watch = [epoll](int fd) {
+        epoll_event event{};
+        event.events = EPOLLIN;
+        event.data.fd = fd;
+        checked(::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), "epoll_ctl");
+    };
+    watch(signals);
     if (listener >= 0) {
-        event.data.fd = listener;
-        checked(::epoll_ctl(epoll, EPOLL_CTL_ADD, listener, &event), "epoll_ctl");
+        watch(listener);
+    }
+    for (const child& each : children) {
+        if (keeps) {
+            watch(each.channel);
+        }
     }
     std::size_t next = 0;
     for (;;) {
-        std::array<epoll_event, 2> events{};
-        const int ready = ::epoll_wait(epoll, events.data(), 2, -1);
+        std::array<epoll_event, 16> events{};
+        const int ready = ::epoll_wait(epoll, events.data(), static_cast<int>(events.size()), -1);
         for (int i = 0; i < ready; ++i) {
-            if (events[static_cast<std::size_t>(i)].data.fd == listener) {
-                hand_out(listener, children, next);
+            const int fd = events[static_cast<std::size_t>(i)].data.fd;
+            if (fd == listener) {
+                hand_out(listener, children, next, keeps);
+                continue;
+            }
+            if (fd != signals) {
+                for (child& each : children) {
+                    if (each.channel == fd) {
+                        each.take_acknowledgements();
+                    }
+                }
                 continue;
             }
             signalfd_siginfo info{};
@@ -451,6 +493,8 @@ int main(int argc, char** argv) {
     ::sigprocmask(SIG_BLOCK, &handled, &before);
 
     const bool per_worker = chosen.mode == accept_mode::reuseport;
+    const bool keeps = chosen.mode == accept_mode::acked;
+    const bool passes = chosen.mode == accept_mode::fdpass || keeps;
     std::vector<int> listeners{make_listener(chosen.port, per_worker)};
     const std::uint16_t port = port_of(listeners[0]);
     while (per_worker && listeners.size() < chosen.workers) {
@@ -460,7 +504,7 @@ int main(int argc, char** argv) {
     std::vector<child> children(chosen.workers);
     for (unsigned i = 0; i < chosen.workers; ++i) {
         std::array<int, 2> pair{-1, -1};
-        if (chosen.mode == accept_mode::fdpass) {
+        if (passes) {
             checked(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair.data()),
                     "socketpair");
         }
@@ -473,7 +517,7 @@ int main(int argc, char** argv) {
             }
             ::sigprocmask(SIG_SETMASK, &before, nullptr);
             for (std::size_t k = 0; k < listeners.size(); ++k) {
-                if (chosen.mode == accept_mode::fdpass || (per_worker && k != i)) {
+                if (passes || (per_worker && k != i)) {
                     ::close(listeners[k]);
                 }
             }
@@ -482,8 +526,8 @@ int main(int argc, char** argv) {
             }
             ::close(pair[1]);
             worker self{i + 1};
-            if (chosen.mode == accept_mode::fdpass) {
-                self.receive_from(pair[0]);
+            if (passes) {
+                self.receive_from(pair[0], keeps);
             } else {
                 self.listen_on(listeners[per_worker ? i : 0], chosen.mode == accept_mode::shared);
             }
@@ -494,7 +538,7 @@ int main(int argc, char** argv) {
         children[i].channel = pair[1];
     }
     int listener = -1;
-    if (chosen.mode == accept_mode::fdpass) {
+    if (passes) {
         listener = listeners[0];
     } else {
         for (const int fd : listeners) {
@@ -505,7 +549,7 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
 
     const int signals = checked(::signalfd(-1, &handled, SFD_CLOEXEC | SFD_NONBLOCK), "signalfd");
-    const int result = run_primary(signals, listener, children);
+    const int result = run_primary(signals, listener, children, keeps);
     for (const child& each : children) {
         ::kill(each.pid, SIGTERM);
     }

@@ -76,6 +76,16 @@ public:
     virtual ~loop_part() = default;
 };
 
+/// Another loop that turns ours, for whom ours is a part of what there is to wait for.
+class loop_driver {
+public:
+    /// Whether anything is left to wait for, whenever that changes. In the loop's thread.
+    virtual void on_liveness(bool alive) noexcept = 0;
+
+protected:
+    ~loop_driver() = default;
+};
+
 } // namespace detail
 
 /// A timer that after() or every() has started. Dropping it changes nothing. Same thread as the
@@ -131,13 +141,19 @@ public:
         while (!stopped && turn(true)) {
             stopped = take_stop();
         }
+        was_stopped_ = stopped;
         return stopped ? exit_code_.load() : 0;
     }
 
     /// Runs what is ready and returns at once. For a loop inside another one: call it whenever
     /// native_handle() is readable.
     /// \returns whether anything is left to wait for; false after stop().
-    bool poll() { return !take_stop() && turn(false) && !take_stop() && (alive() || has_posted()); }
+    bool poll() {
+        was_stopped_ = take_stop() || (turn(false) && take_stop());
+        return !was_stopped_ && (alive() || has_posted());
+    }
+    /// Whether it was for stop() that run() or poll() returned last.
+    [[nodiscard]] bool was_stopped() const noexcept { return was_stopped_; }
 
     /// Makes run() return `code` after the handler that runs now. Thread-safe.
     void stop(int code = 0) noexcept {
@@ -148,6 +164,15 @@ public:
 
     /// The code that stop() was given last; 0 without one.
     [[nodiscard]] int exit_code() const noexcept { return exit_code_; }
+
+    /// Tells another loop, from now on, whether this one has anything to wait for; now, too, when it
+    /// has nothing. Null: nobody. For the library's own parts.
+    void set_driver(detail::loop_driver* driver) {
+        CLUSTER_ASSERT(driver == nullptr || driver_ == nullptr, "a loop has one driver");
+        driver_ = driver;
+        told_alive_ = true;
+        tell_liveness();
+    }
 
     /// One descriptor that is readable whenever poll() has something to do; the loop keeps it.
     /// Thread-safe after its first call, which is the loop's thread's.
@@ -234,8 +259,14 @@ public:
     }
 
     /// Counts as something to wait for until the matching unref().
-    void ref() noexcept { ++alive_; }
-    void unref() noexcept { --alive_; }
+    void ref() noexcept {
+        ++alive_;
+        tell_liveness();
+    }
+    void unref() noexcept {
+        --alive_;
+        tell_liveness();
+    }
 
     /// Runs the hook at the end of this turn; for the library's own parts.
     void at_turn_end(detail::turn_hook& hook) noexcept {
@@ -446,9 +477,17 @@ private:
 
     // Only for a loop inside another one: run() itself passes the time to the poller.
     void arm_outer_timer() noexcept {
-        if (outer_timer_) {
+        if (outer_timer_ && !turning_) { // else at the end of the turn
             bool now = has_immediate_work() || stopped_.load();
             outer_timer_->arm(now ? detail::time_point{} : timers_.next());
+            tell_liveness();
+        }
+    }
+
+    void tell_liveness() noexcept {
+        if (driver_ != nullptr && !turning_ && alive() != told_alive_) {
+            told_alive_ = !told_alive_;
+            driver_->on_liveness(told_alive_);
         }
     }
 
@@ -467,6 +506,9 @@ private:
     std::size_t running_at_ = 0;
     std::chrono::steady_clock::time_point now_{};
     bool turning_ = false;
+    bool was_stopped_ = false;
+    detail::loop_driver* driver_ = nullptr;
+    bool told_alive_ = true;
     std::unique_ptr<std::byte[]> scratch_;
     detail::os::signal_inbox inbox_;
     std::unique_ptr<detail::emitter<>> signals_[detail::os::signal_hub::max_signal];
@@ -480,16 +522,19 @@ private:
 inline void timer::cancel() noexcept {
     if (loop_ != nullptr) {
         loop_->timers_.cancel(key_);
+        loop_->tell_liveness();
     }
 }
 inline void timer::unref() noexcept {
     if (loop_ != nullptr) {
         loop_->timers_.keep_alive(key_, false);
+        loop_->tell_liveness();
     }
 }
 inline void timer::ref() noexcept {
     if (loop_ != nullptr) {
         loop_->timers_.keep_alive(key_, true);
+        loop_->tell_liveness();
     }
 }
 inline bool timer::active() const noexcept {
@@ -522,7 +567,9 @@ io_watch::start(event_loop& loop, int fd, os::io what, void* owner, function han
     what_ = what;
     owner_ = owner;
     handle_ = handle;
-    loop.alive_ += keeps_alive_ ? 1 : 0;
+    if (keeps_alive_) {
+        loop.ref();
+    }
     return {};
 }
 
@@ -538,7 +585,9 @@ inline void io_watch::stop() noexcept {
     if (loop_ != nullptr) {
         loop_->poller_.remove(fd_);
         loop_->watches_[static_cast<std::size_t>(fd_)].watch = nullptr;
-        loop_->alive_ -= keeps_alive_ ? 1 : 0;
+        if (keeps_alive_) {
+            loop_->unref();
+        }
         loop_ = nullptr;
     }
 }
@@ -547,7 +596,7 @@ inline void io_watch::keep_alive(bool on) noexcept {
     if (keeps_alive_ != on) {
         keeps_alive_ = on;
         if (loop_ != nullptr) {
-            loop_->alive_ += on ? 1 : static_cast<std::size_t>(-1);
+            on ? loop_->ref() : loop_->unref();
         }
     }
 }

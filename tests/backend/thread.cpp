@@ -405,7 +405,7 @@ TEST_CASE("a thread that does not read holds its primary up at the marks and los
     std::size_t got = 0;
     bool drained = false;
     std::string text(60'000, 'x');
-    run_threads<cluster::compose<cluster::backend::serializing_thread>>(
+    run_threads<threads<>>(
         [&](auto& primary) {
             auto& worker = primary.fork();
             worker.on(cluster::event::drain, [&] {

@@ -311,6 +311,42 @@ def child_process(program):
     assert any(re.fullmatch(r"exit code 0: [1-9][0-9]+ bytes", line) for line in lines), output
 
 
+def echoes(port, text):
+    """Whether the answer came; a worker may be killed meanwhile."""
+    try:
+        with connect(port) as connection:
+            connection.sendall(text)
+            answer = b""
+            while len(answer) < len(text):
+                chunk = connection.recv(65536)
+                if not chunk:
+                    return False
+                answer += chunk
+            assert answer == text, answer[:100]
+            return True
+    except ConnectionResetError:
+        return False
+
+
+def asio(program):
+    for i in range(20):
+        assert echoes(8000, b"hello %d" % i)
+    assert echoes(8000, os.urandom(200_000))
+    for _ in range(3):
+        victim = children(program.pid)[0]
+        os.kill(victim, signal.SIGKILL)
+        deadline = time.monotonic() + PATIENCE
+        while victim in children(program.pid) or len(children(program.pid)) < 2 or not echoes(8000, b"still there"):
+            assert time.monotonic() < deadline, "no replacement"
+    workers = children(program.pid)
+    program.kill()
+    program.wait(PATIENCE)
+    deadline = time.monotonic() + PATIENCE
+    while any(os.path.exists(f"/proc/{each}") for each in workers):
+        assert time.monotonic() < deadline, "a worker outlives its primary"
+        time.sleep(0.01)
+
+
 def udp_echo(program):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
         client.settimeout(0.1)
@@ -339,6 +375,11 @@ def pools(program):
         lines[1] == "crashed: killed by SIGABRT (core dumped)" and len(lines) == 5), lines
 
 
+def own_serializer(program):
+    assert program.wait(PATIENCE) == 0
+    assert program.stdout.read() == "order 7: two coffees, served\n"
+
+
 CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, None),
           "03_restart_strategies": (restart_strategies, None),
           "04_zero_downtime": (zero_downtime, 8000),
@@ -346,8 +387,9 @@ CHECKS = {"01_http_cluster": (http_cluster, 8000), "02_messages": (messages, Non
           "06_backends_thread": (backends, None),
           "05_scheduling": (scheduling, 8000), "http_server": (http_server, None),
           "sticky_chat": (sticky_chat, 8000), "07_pools": (pools, None), "08_shared_memory": (shared_memory, None),
-          "shared_metrics": (shared_metrics, None),
-          "09_handles": (handles, 9000), "10_child_process": (child_process, None), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
+          "shared_metrics": (shared_metrics, None), "own_serializer": (own_serializer, None),
+          "09_handles": (handles, 9000), "10_child_process": (child_process, None),
+          "11_asio": (asio, 8000), "12_if_else": (if_else, 8000), "udp_echo": (udp_echo, None)}
 
 
 def main():

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Faults 10, 31 and 32: deaths in a row, and calls at every moment.
 #include "../fixtures/scenario.hpp"
+#include "../support/every_backend.hpp"
 
 #include <cstdint>
 #include <map>
@@ -36,14 +37,13 @@ using flapping = cluster::restart::
 } // namespace
 
 // `restart_suspended` is event::give_up; the place is not tried again.
-TEST_CASE("fault_10_a_worker_that_dies_soon_after_it_is_ready_waits_longer_each_time") {
+CLUSTER_CASE("fault_10_a_worker_that_dies_soon_after_it_is_ready_waits_longer_each_time") {
     std::vector<std::chrono::milliseconds> pauses, waited;
     std::chrono::steady_clock::time_point died;
     std::size_t ready = 0, exits = 0, gave_up = 0;
     auto began = std::chrono::steady_clock::now();
     auto cpu_before = cpu_time();
-    run_case<cluster::compose<flapping>>(
-        "fault_10_a_worker_that_dies_soon_after_it_is_ready_waits_longer_each_time",
+    run_on<Backend, flapping>(
         [&](auto& primary) {
             primary.on(cluster::event::listening, [&] { ++ready; });
             primary.on(cluster::event::exit, [&](auto&, const cluster::exit_status& status) {
@@ -70,7 +70,7 @@ TEST_CASE("fault_10_a_worker_that_dies_soon_after_it_is_ready_waits_longer_each_
         },
         [](auto& self) {
             self.listen({.host = "127.0.0.1"}, [](cluster::connection) {});
-            self.after(20ms, [] { ::_exit(7); });
+            self.after(20ms, [&self] { exit_worker(self, 7); });
         });
     auto lasted = std::chrono::steady_clock::now() - began;
     CHECK((cpu_time() - cpu_before) * 4 < lasted); // it sleeps between the deaths

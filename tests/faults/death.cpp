@@ -37,7 +37,7 @@ std::size_t listening_workers(Primary& primary) {
 
 TEST_CASE("fault_01_a_killed_idle_worker_is_told_once_and_replaced") {
     constexpr std::size_t places = 4;
-    const std::uint32_t kills = sized(300U, 1000U);
+    const std::uint32_t kills = sized(unless_sanitized(300U, 80U), 1000U);
     std::map<std::uint32_t, std::vector<std::string>> events;
     std::size_t killed = 0, restarts = 0, baseline = 0;
     bool back_to_baseline = false;

@@ -143,7 +143,7 @@ packet next_packet(int fd) {
     std::vector<std::byte> room(1 << 20);
     os::received_descriptors passed;
     auto got = os::receive_with_descriptors(fd, room, passed);
-    return {std::string(reinterpret_cast<const char*>(room.data()), got.bytes), passed.count};
+    return {std::string(reinterpret_cast<const char*>(room.data()), got.bytes), passed.count()};
 }
 
 ino_t identity(int fd) {

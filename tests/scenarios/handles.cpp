@@ -35,53 +35,66 @@ std::string read_text(int fd) {
 
 } // namespace
 
-TEST_CASE("scenario 24: a connection that a frozen worker never took is answered by another") {
+// A process is frozen by a signal and killed by another; a thread hangs, and is given up for it.
+CLUSTER_CASE("scenario 24: a connection that a frozen worker never took is answered by another") {
     constexpr std::size_t clients = 6;
     std::vector<std::string> answers;
-    bool killed = false;
+    bool ended = false;
     std::size_t baseline = 0;
-    std::size_t answered_before_the_kill = 0;
-    run_case<cluster::process_cluster>(
-        "scenario 24: a connection that a frozen worker never took is answered by another",
+    std::size_t answered_before_the_end = 0;
+    side_sockets<Backend> beside;
+    run_on<Backend>(
         [&](auto& primary) {
-            auto finish = [&] {
-                scenario::when(
-                    primary,
-                    [&] { return killed && scenario::open_descriptors() == baseline; },
-                    [&] { primary.disconnect(); });
-            };
-            auto freeze = [&, finish](auto& frozen, const cluster::address& at) {
-                frozen.kill(SIGSTOP);
-                auto connect = [&, at, finish] {
-                    for (std::size_t i = 0; i != clients; ++i) {
-                        scenario::ask(primary, at, "?", [&, finish](const std::string& answer) {
-                            answers.push_back(answer);
-                            if (answers.size() == clients / 2) {
-                                answered_before_the_kill = answers.size();
+            if constexpr (!Backend::separate_memory) {
+                primary.supervise({.stalled_after = 200ms, .replaced_after = 600ms});
+            }
+            auto connect = [&](const cluster::address& at) {
+                for (std::size_t i = 0; i != clients; ++i) {
+                    scenario::ask(primary, at, "?", [&](const std::string& answer) {
+                        answers.push_back(answer);
+                        if (answers.size() == clients / 2) {
+                            answered_before_the_end = answers.size();
+                            if constexpr (Backend::separate_memory) {
                                 primary.workers().find(2)->kill(SIGKILL);
-                            } else if (answers.size() == clients) {
-                                finish();
                             }
-                        });
-                    }
-                };
-                auto stopped = [&frozen] { return scenario::process_state(frozen.pid()) == 'T'; };
-                scenario::when(primary, stopped, connect);
+                        }
+                    });
+                }
+                auto answered = [&] { return ended && answers.size() == clients; };
+                auto nothing_left = [&] { return scenario::open_descriptors() == baseline; };
+                scenario::when(primary, answered, [&, nothing_left] {
+                    beside.write('!'); // a thread that was given up has to come to its end
+                    scenario::when(primary, nothing_left, [&] { primary.disconnect(); });
+                });
             };
             primary.on(cluster::event::listening,
-                       [&, freeze](auto& worker, const cluster::address& at) {
+                       [&, connect](auto& worker, const cluster::address& at) {
                            if (worker.id() == 1) {
                                baseline = scenario::open_descriptors();
-                               primary.fork();
+                               primary.fork(beside.for_worker());
+                           } else if constexpr (Backend::separate_memory) {
+                               worker.kill(SIGSTOP);
+                               auto stopped = [&worker] {
+                                   return scenario::process_state(worker.pid()) == 'T';
+                               };
+                               scenario::when(primary, stopped, [connect, at] { connect(at); });
                            } else {
-                               freeze(worker, at);
+                               // It reads this before the connections, and sleeps in the handler.
+                               worker.send(close_server{});
+                               connect(at);
                            }
                        });
-            primary.on(cluster::event::exit, [&](auto& worker) { killed |= worker.id() == 2; });
+            primary.on(cluster::event::exit, [&](auto& worker) { ended |= worker.id() == 2; });
             primary.fork();
         },
-        [](auto& self) { self.listen({.host = "127.0.0.1"}, scenario::answer_with_id(self)); });
-    CHECK(answered_before_the_kill == clients / 2); // the healthy worker's own half
+        [](auto& self) {
+            self.listen({.host = "127.0.0.1"}, scenario::answer_with_id(self));
+            self.on_message([&self](const close_server&) {
+                char byte = 0;
+                expect_in_worker(::read(self.template data<int>(), &byte, 1) == 1, 3);
+            });
+        });
+    CHECK(answered_before_the_end == clients / 2); // the healthy worker's own half
     CHECK(answers == std::vector<std::string>(clients, "1"));
 }
 
@@ -135,50 +148,46 @@ CLUSTER_CASE("scenario 26: a connection on its way to a closed server goes to an
     CHECK(answers == std::vector<std::string>(clients, "1"));
 }
 
-TEST_CASE(
+CLUSTER_CASE(
     "scenario 26: a connection on its way to the only server is refused when that is closed") {
     constexpr std::size_t clients = 3;
     std::vector<std::string> answers;
     std::size_t baseline = 0;
     bool closed = false;
-    run_case<cluster::process_cluster>(
-        "scenario 26: a connection on its way to the only server is refused when that is closed",
+    side_sockets<Backend> beside;
+    run_on<Backend>(
         [&](auto& primary) {
-            auto& worker = primary.fork();
+            auto& worker = primary.fork(beside.for_worker());
             worker.on_message([&](const close_server&) { closed = true; });
             worker.on(cluster::event::listening, [&](const cluster::address& at) {
-                worker.kill(SIGSTOP);
-                auto finish = [&] {
-                    scenario::when(
-                        primary,
-                        // one less: the listening socket is closed
-                        [&] { return closed && scenario::open_descriptors() == baseline - 1; },
-                        [&] { primary.disconnect(); });
+                baseline = scenario::open_descriptors();
+                // It reads this before the connections, and sleeps in the handler.
+                worker.send(close_server{});
+                for (std::size_t i = 0; i != clients; ++i) {
+                    scenario::ask(primary, at, "?", [&](const std::string& answer) {
+                        answers.push_back(answer);
+                    });
+                }
+                // Two descriptors of each connection here, the client's and the accepted one.
+                auto accepted = [&] {
+                    return scenario::open_descriptors() == baseline + 2 * clients;
                 };
-                auto go = [&, at, finish] {
-                    baseline = scenario::open_descriptors();
-                    worker.send(close_server{});
-                    for (std::size_t i = 0; i != clients; ++i) {
-                        scenario::ask(primary, at, "?", [&, finish](const std::string& answer) {
-                            answers.push_back(answer);
-                            if (answers.size() == clients) {
-                                finish();
-                            }
-                        });
-                    }
-                    // Two descriptors of each connection here, the client's and the accepted one.
-                    auto accepted = [&] {
-                        return scenario::open_descriptors() == baseline + 2 * clients;
-                    };
-                    scenario::when(primary, accepted, [&] { worker.kill(SIGCONT); });
+                // One less: the listening socket is closed.
+                auto over = [&] {
+                    return closed && answers.size() == clients &&
+                           scenario::open_descriptors() == baseline - 1;
                 };
-                auto stopped = [&worker] { return scenario::process_state(worker.pid()) == 'T'; };
-                scenario::when(primary, stopped, go);
+                scenario::when(primary, accepted, [&, over] {
+                    beside.write('!');
+                    scenario::when(primary, over, [&] { primary.disconnect(); });
+                });
             });
         },
         [](auto& self) {
             auto& server = self.listen({.host = "127.0.0.1"}, scenario::answer_with_id(self));
             self.on_message([&self, &server](const close_server& message) {
+                char byte = 0;
+                expect_in_worker(::read(self.template data<int>(), &byte, 1) == 1, 3);
                 server.close();
                 self.send(message);
             });

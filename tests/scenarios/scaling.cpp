@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // More workers and fewer, none at all, planned replacements, and what the statistics and ps(1) show.
 #include "../fixtures/scenario.hpp"
+#include "../support/every_backend.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -210,12 +211,11 @@ struct paused {
 };
 
 // Clients that come while the cluster is scaled to nothing.
-template <typename Scheduling>
-void pause_and_go_on(const char* name) {
+template <typename Backend, typename Scheduling>
+void pause_and_go_on() {
     paused seen;
     cluster::address at;
-    seen.code = run_case<cluster::compose<Scheduling>>(
-        name,
+    seen.code = run_on<Backend, Scheduling>(
         [&](auto& primary) {
             primary.on(cluster::event::listening,
                        [&](auto&, const cluster::address& where) { at = where; });
@@ -239,19 +239,18 @@ void pause_and_go_on(const char* name) {
 }
 
 // Clients that come when the last worker has died, and the program starts another one.
-template <typename Scheduling>
-void hold_for_the_next(const char* name) {
+template <typename Backend, typename Scheduling>
+void hold_for_the_next() {
     paused seen;
     cluster::address at;
-    seen.code = run_case<cluster::compose<Scheduling, cluster::restart::never>>(
-        name,
+    seen.code = run_on<Backend, Scheduling, cluster::restart::never>(
         [&](auto& primary) {
             primary.supervise({.hold_when_empty = true});
             primary.on(cluster::event::listening,
                        [&](auto&, const cluster::address& where) { at = where; });
             primary.on(cluster::event::exit, [&, first = true](auto& worker) mutable {
                 if (std::exchange(first, false)) {
-                    CHECK(worker.status().signal() == SIGKILL);
+                    CHECK(worker.status() == after_kill<Backend>());
                     seen.ask(primary, at);
                     primary.after(100ms, [&] {
                         seen.early = seen.answers.size();
@@ -260,7 +259,7 @@ void hold_for_the_next(const char* name) {
                 }
             });
             primary.fork();
-            primary.when_ready([&] { primary.workers().find(1)->kill(SIGKILL); });
+            primary.when_ready([&] { primary.workers().find(1)->kill(); });
         },
         [](auto& self) { self.listen({.host = "127.0.0.1"}, scenario::answer_with_id(self)); });
     seen.check("2");
@@ -268,37 +267,30 @@ void hold_for_the_next(const char* name) {
 
 } // namespace
 
-TEST_CASE("clients wait while a cluster is scaled to nothing: round_robin") {
-    pause_and_go_on<cluster::scheduling::round_robin>(
-        "clients wait while a cluster is scaled to nothing: round_robin");
+CLUSTER_CASE("clients wait while a cluster is scaled to nothing: round_robin") {
+    pause_and_go_on<Backend, cluster::scheduling::round_robin>();
 }
-TEST_CASE("clients wait while a cluster is scaled to nothing: shared_socket") {
-    pause_and_go_on<cluster::scheduling::shared_socket>(
-        "clients wait while a cluster is scaled to nothing: shared_socket");
+CLUSTER_CASE("clients wait while a cluster is scaled to nothing: shared_socket") {
+    pause_and_go_on<Backend, cluster::scheduling::shared_socket>();
 }
-TEST_CASE("clients wait while a cluster is scaled to nothing: reuse_port") {
-    pause_and_go_on<cluster::scheduling::reuse_port>(
-        "clients wait while a cluster is scaled to nothing: reuse_port");
+CLUSTER_CASE("clients wait while a cluster is scaled to nothing: reuse_port") {
+    pause_and_go_on<Backend, cluster::scheduling::reuse_port>();
 }
 
-TEST_CASE("clients of the last worker wait for the next if told so: round_robin") {
-    hold_for_the_next<cluster::scheduling::round_robin>(
-        "clients of the last worker wait for the next if told so: round_robin");
+CLUSTER_CASE("clients of the last worker wait for the next if told so: round_robin") {
+    hold_for_the_next<Backend, cluster::scheduling::round_robin>();
 }
-TEST_CASE("clients of the last worker wait for the next if told so: shared_socket") {
-    hold_for_the_next<cluster::scheduling::shared_socket>(
-        "clients of the last worker wait for the next if told so: shared_socket");
+CLUSTER_CASE("clients of the last worker wait for the next if told so: shared_socket") {
+    hold_for_the_next<Backend, cluster::scheduling::shared_socket>();
 }
-TEST_CASE("clients of the last worker wait for the next if told so: reuse_port") {
-    hold_for_the_next<cluster::scheduling::reuse_port>(
-        "clients of the last worker wait for the next if told so: reuse_port");
+CLUSTER_CASE("clients of the last worker wait for the next if told so: reuse_port") {
+    hold_for_the_next<Backend, cluster::scheduling::reuse_port>();
 }
 
-TEST_CASE("a worker that is forked in the exit handler of the last one serves who waits") {
+CLUSTER_CASE("a worker that is forked in the exit handler of the last one serves who waits") {
     paused seen;
     cluster::address at;
-    seen.code = run_case<cluster::process_cluster>(
-        "a worker that is forked in the exit handler of the last one serves who waits",
+    seen.code = run_on<Backend>(
         [&](auto& primary) {
             primary.supervise({.hold_when_empty = true});
             primary.on(cluster::event::listening,
@@ -310,17 +302,16 @@ TEST_CASE("a worker that is forked in the exit handler of the last one serves wh
                 }
             });
             primary.fork();
-            primary.when_ready([&] { primary.workers().find(1)->kill(SIGKILL); });
+            primary.when_ready([&] { primary.workers().find(1)->kill(); });
         },
         [](auto& self) { self.listen({.host = "127.0.0.1"}, scenario::answer_with_id(self)); });
     seen.check("2");
 }
 
-TEST_CASE("nobody waits for a worker longer than hold_timeout") {
+CLUSTER_CASE("nobody waits for a worker longer than hold_timeout") {
     std::string waited = "nothing yet";
     bool refused = false, held = false;
-    run_case<cluster::process_cluster>(
-        "nobody waits for a worker longer than hold_timeout",
+    run_on<Backend>(
         [&](auto& primary) {
             primary.supervise({.hold_when_empty = true, .hold_timeout = 400ms});
             primary.on(cluster::event::listening, [&](auto&, const cluster::address& where) {
@@ -337,7 +328,7 @@ TEST_CASE("nobody waits for a worker longer than hold_timeout") {
                 });
             });
             primary.fork();
-            primary.when_ready([&] { primary.workers().find(1)->kill(SIGKILL); });
+            primary.when_ready([&] { primary.workers().find(1)->kill(); });
         },
         [](auto& self) { self.listen({.host = "127.0.0.1"}, scenario::answer_with_id(self)); });
     CHECK(held);

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <thread>
 #include <type_traits>
 #include <vector>
 
@@ -242,6 +243,46 @@ TEST_CASE("scenario 45: two clusters in one program do not know of each other") 
     loop.after(patience(), [&] { late = true, loop.stop(); }).unref();
     loop.run();
     CHECK_FALSE(late);
+    CHECK(of_one == std::vector<std::string>{"online 1", "first 1", "exit 1 exit code 0"});
+    CHECK(of_two == std::vector<std::string>{"online 1", "second 1", "exit 1 exit code 0"});
+}
+
+TEST_CASE("scenario 45: two clusters in one program do not know of each other on threads") {
+    using first_cluster = cluster::thread_cluster;
+    using second_cluster = cluster::compose<cluster::backend::thread,
+                                            cluster::scheduling::shared_socket,
+                                            cluster::restart::always>;
+    std::vector<std::string> of_one, of_two;
+    auto start = [](std::vector<std::string>& events, std::string kind) {
+        return [&events, kind](auto& primary) {
+            primary.on(cluster::event::online, [&events](auto& worker) {
+                events.push_back("online " + std::to_string(worker.id()));
+            });
+            primary.on(cluster::event::exit,
+                       [&events](auto& worker, const cluster::exit_status& status) {
+                           events.push_back("exit " + std::to_string(worker.id()) + ' ' +
+                                            status.to_string());
+                       });
+            primary.on_message([&events](auto& from, const note& message) {
+                events.push_back(message.text + ' ' + std::to_string(from.id()));
+                from.disconnect();
+            });
+            primary.setup({.name = kind});
+            CHECK(primary.fork().id() == 1);
+            CHECK(primary.settings().name == kind);
+            CHECK(primary.workers().size() == 1);
+        };
+    };
+    auto greet = [](std::string text) { return [text](auto& self) { self.send(note{text}); }; };
+    std::thread other{[&] {
+        second_cluster second{program::argc, program::argv};
+        second.run(start(of_two, "kind two"), greet("second"));
+    }};
+    {
+        first_cluster first{program::argc, program::argv};
+        first.run(start(of_one, "kind one"), greet("first"));
+    }
+    other.join();
     CHECK(of_one == std::vector<std::string>{"online 1", "first 1", "exit 1 exit code 0"});
     CHECK(of_two == std::vector<std::string>{"online 1", "second 1", "exit 1 exit code 0"});
 }

@@ -10,6 +10,7 @@
 
 #include "full_size.hpp"
 #include "program.hpp"
+#include "sanitized.hpp"
 
 #include <cluster.hpp>
 
@@ -25,7 +26,8 @@ namespace cluster_test {
 /// How long a case may take before it is a failure: generous, nothing depends on it being short.
 inline std::chrono::seconds patience() {
     const char* factor = std::getenv("CLUSTER_TEST_PATIENCE");
-    return std::chrono::seconds{sized(60, 600)} * (factor == nullptr ? 1 : std::atoi(factor));
+    return std::chrono::seconds{sized(unless_sanitized(60, 100), 600)} *
+           (factor == nullptr ? 1 : std::atoi(factor));
 }
 
 /// Runs one cluster. In a worker it does not return.

@@ -23,4 +23,14 @@
 #    define CLUSTER_TEST_THREAD_SANITIZED 0
 #endif
 
+namespace cluster_test {
+
+/// The first one, or the other where a sanitizer makes everything many times as slow.
+template <typename T>
+constexpr T unless_sanitized(T normal, T sanitized) {
+    return CLUSTER_TEST_SANITIZED ? sanitized : normal;
+}
+
+} // namespace cluster_test
+
 #endif // CLUSTER_TESTS_SUPPORT_SANITIZED_HPP

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -245,8 +244,9 @@ inline void primary_core::set_recycle_limits(worker_core& one) {
     double part = std::clamp(wanted.jitter, 0.0, 1.0);
     double factor =
         1.0 - part * static_cast<double>(random_source{}.below(1U << 31U)) / (1U << 31U);
-    auto shortened = [factor](auto limit) {
-        return static_cast<decltype(limit)>(std::ceil(static_cast<double>(limit) * factor));
+    auto shortened = [factor](auto limit) { // never to 0, which is no limit
+        auto less = static_cast<decltype(limit)>(static_cast<double>(limit) * factor);
+        return limit != 0 && less == 0 ? decltype(limit){1} : less;
     };
     one.max_requests_ = shortened(wanted.max_requests);
     one.max_memory_ = shortened(wanted.max_memory);

@@ -9,9 +9,11 @@
 #include "../unique_fd.hpp"
 #include "os.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstddef>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,29 +38,38 @@ inline std::vector<std::string> argument_list(int argc, const char* const* argv)
 }
 
 /// A cluster's number in its program: the lowest that no living one has, so that a worker, which
-/// makes its clusters in the same order, finds its own.
+/// makes its clusters in the same order, finds its own. Thread-safe.
 class cluster_number {
 public:
     cluster_number() {
-        while (in_use().size() <= value_ || in_use()[value_]) {
-            if (in_use().size() <= value_) {
-                in_use().resize(value_ + 1);
-                break;
-            }
-            ++value_;
+        auto& all = in_use();
+        std::lock_guard lock{all.mutex};
+        auto free = std::find(all.taken.begin(), all.taken.end(), false);
+        value_ = static_cast<unsigned>(free - all.taken.begin());
+        if (free == all.taken.end()) {
+            all.taken.push_back(true);
+        } else {
+            *free = true;
         }
-        in_use()[value_] = true;
     }
-    ~cluster_number() { in_use()[value_] = false; }
+    ~cluster_number() {
+        auto& all = in_use();
+        std::lock_guard lock{all.mutex};
+        all.taken[value_] = false;
+    }
     cluster_number(cluster_number&&) = delete;
     cluster_number& operator=(cluster_number&&) = delete;
 
     [[nodiscard]] unsigned value() const noexcept { return value_; }
 
 private:
-    static std::vector<bool>& in_use() {
-        static std::vector<bool> numbers;
-        return numbers;
+    struct numbers {
+        std::mutex mutex;
+        std::vector<bool> taken;
+    };
+    static numbers& in_use() {
+        static numbers all;
+        return all;
     }
     unsigned value_ = 0;
 };

@@ -141,8 +141,8 @@ private:
             if (got.error != 0 || got.bytes == 0) {
                 return false;
             }
-            for (std::size_t i = 0; i != came.count; ++i) {
-                descriptors.push_back(std::move(came.held[i]));
+            for (auto& each : came.take()) {
+                descriptors.push_back(std::move(each));
             }
             into = into.subspan(got.bytes);
         }

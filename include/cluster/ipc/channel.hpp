@@ -18,7 +18,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
-#include <iterator>
 #include <memory>
 #include <span>
 #include <system_error>
@@ -240,6 +239,11 @@ public:
     void close() noexcept;
 
 private:
+    // What is read at once: much from a peer that has much to say, little from the others, whose
+    // buffers stay.
+    static constexpr std::size_t small_step = 4 * 1024;
+    static constexpr std::size_t big_step = 64 * 1024;
+
     struct passed_descriptors {
         std::uint64_t offset; // of the frame's first byte in the stream
         descriptor_list list;
@@ -335,6 +339,7 @@ private:
     bool wants_drain_ = false;
 
     byte_buffer in_;
+    std::size_t step_ = small_step;
     std::deque<arrived_batch> arrived_;
     std::deque<std::unique_ptr<moved_value>> arrived_values_;
     std::deque<stored_frame> kept_; // by wait(), to be delivered before in_
@@ -394,16 +399,14 @@ inline os::transfer channel::receive() {
     if (link_) {
         return receive_from_link();
     }
-    constexpr std::size_t step = 64 * 1024;
     std::size_t size = in_.size();
-    std::span<std::byte> room{in_.extend(step), step};
+    std::span<std::byte> room{in_.extend(step_), step_};
     os::received_descriptors descriptors;
     auto got = os::receive_with_descriptors(socket_.get(), room, descriptors);
     in_.truncate(size + got.bytes);
-    if (got.error == 0 && (descriptors.count != 0 || descriptors.truncated)) {
-        auto first = std::make_move_iterator(descriptors.held.begin());
-        arrived_.push_back({{first, first + static_cast<std::ptrdiff_t>(descriptors.count)},
-                            descriptors.truncated});
+    step_ = got.bytes == step_ ? big_step : small_step;
+    if (got.error == 0 && (descriptors.count() != 0 || descriptors.truncated)) {
+        arrived_.push_back({descriptors.take(), descriptors.truncated});
     }
     return got;
 }
@@ -496,7 +499,7 @@ inline void channel::dispatch() {
             close();
             owner_.on_violation(fault == errc{} ? errc::bad_frame : fault);
         } else if (in_.empty()) {
-            in_.shrink(0);
+            in_.shrink(small_step);
         }
         return;
     }

@@ -3,7 +3,6 @@
 #define CLUSTER_ADAPTERS_DETAIL_NATS_CORE_HPP
 
 #include "../../bus/concept.hpp"
-#include "../../bus/detail/bus_envelope.hpp"
 #include "../../bus/detail/bus_inbox.hpp"
 #include "../../byte_buffer.hpp"
 #include "../../detail/os.hpp"
@@ -11,6 +10,7 @@
 #include "../../event_loop.hpp"
 #include "../../unique_fd.hpp"
 #include "../nats_options.hpp"
+#include "bus_envelope.hpp"
 
 #include <chrono>
 #include <cstddef>

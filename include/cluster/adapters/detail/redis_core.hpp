@@ -3,13 +3,13 @@
 #define CLUSTER_ADAPTERS_DETAIL_REDIS_CORE_HPP
 
 #include "../../bus/concept.hpp"
-#include "../../bus/detail/bus_envelope.hpp"
 #include "../../bus/detail/bus_inbox.hpp"
 #include "../../byte_buffer.hpp"
 #include "../../detail/lifetime.hpp"
 #include "../../error.hpp"
 #include "../../event_loop.hpp"
 #include "../redis_options.hpp"
+#include "bus_envelope.hpp"
 #include "redis_link.hpp"
 #include "redis_streams.hpp"
 

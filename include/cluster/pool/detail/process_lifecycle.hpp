@@ -116,7 +116,9 @@ private:
         }
         const bool served =
             worker.page().ready.load() != 0 && (worker.tasks != 0 || !worker.in_flight.empty());
-        if (!served && worker.state != stage::quitting && worker.state != stage::retiring) {
+        const bool dismissed = worker.state == stage::quitting || worker.state == stage::retiring ||
+                               (worker.state == stage::killed && worker.why == reason::none);
+        if (!served && !dismissed) {
             on_boot_failure(status, now);
         }
         std::vector<task_pointer> unbegun; // the newest first

@@ -125,6 +125,7 @@ private:
             }
             crew_.look_again_at(now + std::chrono::seconds{1});
         }
+        retire = retire && worker.tasks != 0; // limits that no start can meet still let tasks pass
         if (retire) {
             ++crew_.stats.recycled;
         } else if (worker.in_flight.empty() && crew_.live > crew_.least) {

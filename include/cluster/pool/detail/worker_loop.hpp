@@ -11,6 +11,7 @@
 #include "task_registry.hpp"
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -192,8 +193,8 @@ private:
 /// \throws std::system_error when the descriptor is not a pool's page: better no worker than a
 /// second primary
 inline void serve_if_pool_worker() {
-    static bool looked = false;
-    if (std::exchange(looked, true)) {
+    static std::atomic<bool> looked{false};
+    if (looked.exchange(true)) {
         return;
     }
     if (!os::take_variable(std::string{pool_variable})) {

@@ -25,7 +25,9 @@ template <typename T>
 /// that it does not know.
 template <typename T>
 [[nodiscard]] std::size_t weight_behind(const T& value) {
-    const auto sum = [](const auto&... part) { return (std::size_t{} + ... + weight_behind(part)); };
+    const auto sum = [](const auto&... part) {
+        return (std::size_t{} + ... + weight_behind(part));
+    };
     if constexpr (fixed_size<T>() != varying || is<T, kind::custom, kind::none>) {
         return 0;
     } else if constexpr (is<T, kind::tuple>) {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <mutex>
 #include <string_view>
 
 #include <sys/mman.h>
@@ -102,13 +103,15 @@ private:
     std::size_t shown_ = 0; ///< how much of it the kernel shows
 };
 
-/// Sets what ps(1) shows as the command line, cut to 4095 bytes. One thread at a time; before
-/// others start, unless the process is root's: with several threads a first title needs the
+/// Sets what ps(1) shows as the command line, cut to 4095 bytes. Thread-safe, but to be called before
+/// other threads start, unless the process is root's: with several threads a first title needs the
 /// capability CAP_SYS_RESOURCE, and a later one without it is cut to the length of the first.
 ///
 /// Best effort: without the permission (a sandbox, a kernel that cannot) nothing changes.
 inline void set_process_title(std::string_view title) noexcept {
     static title_memory memory;
+    static std::mutex one_at_a_time;
+    std::lock_guard lock{one_at_a_time};
     memory.show(title);
 }
 

@@ -13,6 +13,7 @@
 #include <span>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -311,12 +312,37 @@ inline transfer send_with_descriptors(int fd,
     return to_transfer(retry([&] { return ::sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL); }));
 }
 
-/// Descriptors that came with one message; `truncated` when some were lost on the way (no free
-/// descriptor number, a security module).
-struct received_descriptors {
-    std::array<unique_fd, max_descriptors> held;
-    std::size_t count = 0;
+/// Descriptors that came with one message: its own until they are taken. Costs nothing where none
+/// have come.
+class received_descriptors {
+public:
+    received_descriptors() noexcept {} // the numbers stay as they are
+    received_descriptors(received_descriptors&&) = delete;
+    received_descriptors& operator=(received_descriptors&&) = delete;
+    ~received_descriptors() {
+        while (count_ != 0) {
+            close_descriptor(numbers_[--count_]);
+        }
+    }
+
+    void add(int number) noexcept { // beyond the table: closed at once
+        count_ != max_descriptors ? void(numbers_[count_++] = number) : close_descriptor(number);
+    }
+    [[nodiscard]] std::size_t count() const noexcept { return count_; }
+    [[nodiscard]] std::vector<unique_fd> take() {
+        std::vector<unique_fd> result(count_);
+        for (auto each = result.rbegin(); each != result.rend(); ++each) {
+            each->reset(numbers_[--count_]);
+        }
+        return result;
+    }
+
+    /// Some were lost on the way: no free descriptor number, a security module.
     bool truncated = false;
+
+private:
+    std::array<int, max_descriptors> numbers_;
+    std::size_t count_ = 0;
 };
 
 /// Receives bytes and descriptors. Reading stops behind the first message that carries any.
@@ -345,10 +371,7 @@ inline transfer receive_with_descriptors(int fd,
         for (std::size_t i = 0; i != count; ++i) {
             int number = -1;
             std::memcpy(&number, CMSG_DATA(header) + i * sizeof number, sizeof number);
-            unique_fd owned{number}; // beyond the table: closed at once
-            if (descriptors.count != max_descriptors) {
-                descriptors.held[descriptors.count++] = std::move(owned);
-            }
+            descriptors.add(number);
         }
     }
     return result;

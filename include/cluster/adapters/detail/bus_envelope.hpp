@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-#ifndef CLUSTER_BUS_DETAIL_BUS_ENVELOPE_HPP
-#define CLUSTER_BUS_DETAIL_BUS_ENVELOPE_HPP
+#ifndef CLUSTER_ADAPTERS_DETAIL_BUS_ENVELOPE_HPP
+#define CLUSTER_ADAPTERS_DETAIL_BUS_ENVELOPE_HPP
 
+#include "../../bus/concept.hpp"
 #include "../../byte_buffer.hpp"
 #include "../../detail/os.hpp"
-#include "../concept.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -121,4 +121,4 @@ private:
 } // namespace v0
 } // namespace cluster
 
-#endif // CLUSTER_BUS_DETAIL_BUS_ENVELOPE_HPP
+#endif // CLUSTER_ADAPTERS_DETAIL_BUS_ENVELOPE_HPP
