@@ -207,10 +207,10 @@ private:
         std::error_code why;
         while (!outbox_.empty()) {
             auto error = send(outbox_.front());
-            if (error == errc::channel_closed) {
-                break; // the next connection takes it
+            if (error == errc::channel_closed || error == errc::would_block) {
+                break; // the next connection takes it, or this one when it has written some
             }
-            lost += error ? 1 : 0;
+            lost += error ? 1U : 0U;
             why = error ? error : why;
             queued_ -= outbox_.front().weight();
             outbox_.pop_front();
@@ -331,6 +331,9 @@ private:
             natsConnection_ProcessWriteEvent(connection_);
         }
         drain();
+        if (up_ && !outbox_.empty()) {
+            flush();
+        }
     }
 
     // There is a connection, and the server is told of all subscriptions. When it says that nobody
