@@ -125,6 +125,9 @@ TEST_CASE("a request to all is answered by every node that is known") {
     CHECK(got->values() == 1);
     CHECK_FALSE(got->complete());
     REQUIRE(got->answers.size() == 2);
+    if (got->answers[0].node == "c") { // they come as they come
+        std::swap(got->answers[0], got->answers[1]);
+    }
     CHECK(got->answers[0].node == "b");
     CHECK(got->answers[0].reply.value_or(0) == 2);
     CHECK(got->answers[1].node == "c");
