@@ -291,6 +291,10 @@ def if_else(program):
             assert answer.startswith(b"hello from "), answer
     victim = children(program.pid)[0]
     os.kill(victim, signal.SIGKILL)
+    deadline = time.monotonic() + PATIENCE
+    while victim in children(program.pid):  # until then it may take a client with it
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
     with connect(8000) as connection:
         assert read_all(connection).startswith(b"hello from ")
     workers = children(program.pid)
