@@ -91,14 +91,6 @@ std::error_code read(std::string_view text, T& value) {
     return decode<serializer>(std::as_bytes(std::span{text}), value);
 }
 
-std::string repeated(std::string_view text, std::size_t times) {
-    std::string all;
-    for (std::size_t i = 0; i != times; ++i) {
-        all += text;
-    }
-    return all;
-}
-
 static_assert(cluster::serializer<serializer>);
 static_assert(cluster::serializes<serializer, message>);
 static_assert(cluster::serializes<serializer, std::string>);

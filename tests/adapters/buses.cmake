@@ -1,30 +1,24 @@
 # redis_bus and nats_bus, against real servers that the tests start.
-find_path(HIREDIS_INCLUDE hiredis/async.h)
-find_library(HIREDIS_LIBRARY hiredis)
-find_program(REDIS_SERVER redis-server)
-set(found OFF)
-if(HIREDIS_INCLUDE AND HIREDIS_LIBRARY AND REDIS_SERVER)
-    set(found ON)
-endif()
-cluster_adapter_test(redis_bus FOUND ${found} LIBRARIES ${HIREDIS_LIBRARY} MAIN $<TARGET_OBJECTS:cluster_role_main>
-    SOURCES redis_bus.cpp redis_cluster.cpp
-)
-if(found)
-    target_include_directories(adapter_redis_bus SYSTEM PRIVATE ${HIREDIS_INCLUDE})
-    target_compile_definitions(adapter_redis_bus PRIVATE REDIS_SERVER="${REDIS_SERVER}")
-endif()
 
-find_path(CNATS_INCLUDE nats/nats.h)
-find_library(CNATS_LIBRARY nats)
-find_program(NATS_SERVER nats-server PATHS /usr/sbin)
-set(found OFF)
-if(CNATS_INCLUDE AND CNATS_LIBRARY AND NATS_SERVER)
-    set(found ON)
-endif()
-cluster_adapter_test(nats_bus FOUND ${found} LIBRARIES ${CNATS_LIBRARY} MAIN $<TARGET_OBJECTS:cluster_role_main>
-    SOURCES nats_bus.cpp nats_cluster.cpp
-)
-if(found)
-    target_include_directories(adapter_nats_bus SYSTEM PRIVATE ${CNATS_INCLUDE})
-    target_compile_definitions(adapter_nats_bus PRIVATE NATS_SERVER="${NATS_SERVER}")
-endif()
+# cluster_bus_test(<redis or nats> <header> <library> <server>): adapter_<name>_bus, which finds the server by the macro
+# <NAME>_SERVER.
+function(cluster_bus_test name header library server)
+    string(TOUPPER ${name} upper)
+    find_path(${upper}_INCLUDE ${header})
+    find_library(${upper}_LIBRARY ${library})
+    find_program(${upper}_SERVER ${server} PATHS /usr/sbin)
+    set(found OFF)
+    if(${upper}_INCLUDE AND ${upper}_LIBRARY AND ${upper}_SERVER)
+        set(found ON)
+    endif()
+    cluster_adapter_test(${name}_bus FOUND ${found} LIBRARIES ${${upper}_LIBRARY}
+        MAIN $<TARGET_OBJECTS:cluster_role_main> SOURCES ${name}_bus.cpp ${name}_cluster.cpp
+    )
+    if(found)
+        target_include_directories(adapter_${name}_bus SYSTEM PRIVATE ${${upper}_INCLUDE})
+        target_compile_definitions(adapter_${name}_bus PRIVATE ${upper}_SERVER="${${upper}_SERVER}")
+    endif()
+endfunction()
+
+cluster_bus_test(redis hiredis/async.h hiredis redis-server)
+cluster_bus_test(nats nats/nats.h nats nats-server)

@@ -37,6 +37,14 @@ inline std::vector<std::byte> bytes_of(std::string_view text) {
     return {bytes.begin(), bytes.end()};
 }
 
+inline std::string repeated(std::string_view text, std::size_t times) {
+    std::string all;
+    for (std::size_t i = 0; i != times; ++i) {
+        all += text;
+    }
+    return all;
+}
+
 /// Decodes from memory of exactly that size and of no particular alignment: a sanitizer sees every
 /// read beside it.
 template <typename S, typename T>

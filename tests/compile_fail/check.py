@@ -2,11 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Programs that must not compile, each with the sentence that its user must see.
 
-    check.py compile FOLDER SOURCE... -- COMPILER [FLAG...]    all of them in one go; exits with 0
-    check.py judge FOLDER SOURCE                               was it refused with its sentence?
+    check.py compile FOLDER UNIT COMPILER [FLAG...]    all of them in one go, by the file of cluster_unity()
+    check.py judge FOLDER SOURCE                       was it refused with its sentence?
 
-Every source stands in a namespace of its own, behind what they all include: reading that is most of what
-they cost. The first line of each is: // expect: <regular expression>
+The first line of each is: // expect: <regular expression>
 """
 
 import pathlib
@@ -15,20 +14,8 @@ import subprocess
 import sys
 
 
-def unit_of(sources):
-    """One translation unit of all the programs."""
-    includes, bodies = [], []
-    for source in sources:
-        text = source.read_text()
-        includes += re.findall(r"^#include .*$", text, re.MULTILINE)
-        bodies.append(f'namespace {source.stem} {{\n#include "{source}"\n}}')
-    return "\n".join(["#pragma GCC diagnostic ignored \"-Wmain\"", *sorted(set(includes)), *bodies]) + "\n"
-
-
-def compile_all(folder, sources, command):
+def compile_all(folder, unit, command):
     folder.mkdir(parents=True, exist_ok=True)
-    unit = folder / "all.cpp"
-    unit.write_text(unit_of(sources))
     done = subprocess.run([*command, str(unit)], capture_output=True, text=True)
     (folder / "output.txt").write_text(done.stderr)
     if done.returncode == 0:
@@ -76,9 +63,7 @@ def judge(folder, source):
 def main(arguments):
     if arguments[0] == "judge":
         return judge(pathlib.Path(arguments[1]), pathlib.Path(arguments[2]))
-    end = arguments.index("--")
-    sources = [pathlib.Path(each) for each in arguments[2:end]]
-    return compile_all(pathlib.Path(arguments[1]), sources, arguments[end + 1:])
+    return compile_all(pathlib.Path(arguments[1]), pathlib.Path(arguments[2]), arguments[3:])
 
 
 if __name__ == "__main__":

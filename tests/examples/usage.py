@@ -60,6 +60,20 @@ def children(pid):
         return [int(each) for each in listing.read().split()]
 
 
+def wait_until(condition, complaint):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, complaint
+        time.sleep(0.01)
+
+
+def kill_with_its_workers(program):
+    workers = children(program.pid)
+    program.kill()
+    program.wait(PATIENCE)
+    wait_until(lambda: not any(os.path.exists(f"/proc/{each}") for each in workers), "a worker outlives its primary")
+
+
 def http_cluster(program):
     for _ in range(20):
         answer = get(8000)
@@ -291,19 +305,11 @@ def if_else(program):
             assert answer.startswith(b"hello from "), answer
     victim = children(program.pid)[0]
     os.kill(victim, signal.SIGKILL)
-    deadline = time.monotonic() + PATIENCE
-    while victim in children(program.pid):  # until then it may take a client with it
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    # Until then it may take a client with it.
+    wait_until(lambda: victim not in children(program.pid), "the killed worker lives on")
     with connect(8000) as connection:
         assert read_all(connection).startswith(b"hello from ")
-    workers = children(program.pid)
-    program.kill()
-    program.wait(PATIENCE)
-    deadline = time.monotonic() + PATIENCE
-    while any(os.path.exists(f"/proc/{each}") for each in workers):
-        assert time.monotonic() < deadline, "a worker outlives its primary"
-        time.sleep(0.01)
+    kill_with_its_workers(program)
 
 
 def child_process(program):
@@ -342,13 +348,7 @@ def asio(program):
         deadline = time.monotonic() + PATIENCE
         while victim in children(program.pid) or len(children(program.pid)) < 2 or not echoes(8000, b"still there"):
             assert time.monotonic() < deadline, "no replacement"
-    workers = children(program.pid)
-    program.kill()
-    program.wait(PATIENCE)
-    deadline = time.monotonic() + PATIENCE
-    while any(os.path.exists(f"/proc/{each}") for each in workers):
-        assert time.monotonic() < deadline, "a worker outlives its primary"
-        time.sleep(0.01)
+    kill_with_its_workers(program)
 
 
 def udp_echo(program):
