@@ -1,6 +1,17 @@
 // SPDX-License-Identifier: MIT
 // What holds for every strategy, alone and in every order of nesting.
-#include <cluster.hpp>
+#include <cluster/error.hpp>
+#include <cluster/exit_status.hpp>
+#include <cluster/literals.hpp>
+#include <cluster/restart/always.hpp>
+#include <cluster/restart/backoff.hpp>
+#include <cluster/restart/concept.hpp>
+#include <cluster/restart/limit.hpp>
+#include <cluster/restart/never.hpp>
+#include <cluster/restart/on_failure.hpp>
+#include <cluster/restart/one_for_all.hpp>
+#include <cluster/restart/one_for_one.hpp>
+#include <cluster/restart/rest_for_one.hpp>
 
 #include <doctest/doctest.h>
 
