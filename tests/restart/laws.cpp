@@ -84,16 +84,10 @@ std::vector<exit_report> every_death() {
 } // namespace
 
 TEST_SUITE("restart/laws") {
-    TEST_CASE_TEMPLATE(
-        "it is a strategy that a cluster can be composed of", Policy, CLUSTER_TEST_STRATEGIES) {
-        static_assert(cluster::restart_strategy<Policy>);
-        using composed = cluster::compose<cluster::scheduling::reuse_port, Policy>;
-        static_assert(std::is_same_v<typename composed::restart_type, Policy>);
-    }
-
     TEST_CASE_TEMPLATE("only a restart has a delay, never a negative one, and affects others",
                        Policy,
                        CLUSTER_TEST_STRATEGIES) {
+        static_assert(cluster::restart_strategy<Policy>);
         Policy policy;
         for (const auto& report : every_death()) {
             auto decision = policy.decide(report);
