@@ -283,7 +283,7 @@ public:
 private:
     void tell_service_manager() {
         std::error_code error;
-        primary_.notify_service_manager(cluster::service_notifier::from_environment(error));
+        primary_.notify_service_manager(error);
         if (error) {
             reject("NOTIFY_SOCKET or WATCHDOG_USEC: " + error.message());
         }

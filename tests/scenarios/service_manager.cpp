@@ -170,9 +170,9 @@ CLUSTER_CASE_ON(processes_and_forks, "a worker does not hear of the service mana
                 const char* text = std::getenv(name);
                 return std::string{text == nullptr ? "none" : text};
             };
-            auto said = (self.id() == 1 ? "one: " : "two: ") + value("WATCHDOG_USEC");
+            auto seen = (self.id() == 1 ? "one: " : "two: ") + value("WATCHDOG_USEC");
             cluster::service_notifier::from_environment().notify("READY=1");
-            self.send(said);
+            self.send(seen);
         });
     ::unsetenv("WATCHDOG_USEC");
     std::sort(said.begin(), said.end());
@@ -190,6 +190,10 @@ TEST_CASE("a service manager whose address makes no sense is an error and no wor
                 primary.notify_service_manager(),
                 "NOTIFY_SOCKET=somewhere: Address family not supported by protocol",
                 std::system_error);
+            ::setenv("NOTIFY_SOCKET", "somewhere", 1);
+            std::error_code error;
+            CHECK_FALSE(primary.notify_service_manager(error));
+            CHECK(error == std::errc::address_family_not_supported);
             told = true;
         },
         [](auto&) {});
