@@ -120,6 +120,7 @@ using cluster::serializer;
 using cluster::serializes;
 using cluster::serve_pool_worker;
 using cluster::server;
+using cluster::service_notifier;
 using cluster::shareable;
 using cluster::shared_array;
 using cluster::shared_counter;
