@@ -15,6 +15,8 @@ Directly above each fenced block of C++ stands where it is from:
 What the compiler says is quoted as a link, [`sentence`](../../tests/compile_fail/program.cpp): the sentence is a header's,
 word for word, and the one that the program expects. Every such program, and every sentence about a policy, is quoted.
 
+What a policy must have stands in a table in its concept.hpp; its page has the same expressions.
+
 A claim names its test by a link, [name of the case](../../tests/scenarios/file.cpp).
 """
 import argparse
@@ -27,6 +29,8 @@ import textwrap
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PAGES = [ROOT / 'README.md', *sorted((ROOT / '.github/docs').glob('*.md'))]
 REFUSED = ROOT / 'tests/compile_fail'
+CONCEPTS = {'scheduling': 'scheduling', 'serializers': 'serialization', 'restart': 'restart', 'backends': 'backend',
+            'buses': 'bus'}
 # Whose sentences must all be quoted: the policies', and of what they are made.
 POLICIES = re.compile(r'(scheduling|serialization|restart|backend|bus)/|compose\.hpp$')
 
@@ -168,6 +172,15 @@ def quotes(faults):
             faults.tell(header, f'stands on no page with its program in tests/compile_fail: {sentence}')
 
 
+def concepts(faults):
+    for page, folder in CONCEPTS.items():
+        header = ROOT / 'include/cluster' / folder / 'concept.hpp'
+        shown = re.findall(r'^\| `([^`]+)`', (ROOT / f'.github/docs/{page}.md').read_text(encoding='utf-8'), re.MULTILINE)
+        for expression in re.findall(r'^/// \| `([^`]+)`', header.read_text(encoding='utf-8'), re.MULTILINE):
+            if not any(each.startswith(expression.partition('pay…')[0]) for each in shown):
+                faults.tell(header, f'{page}.md does not have `{expression}` in its table')
+
+
 # --- Links ------------------------------------------------------------------------------------------------------------
 
 
@@ -243,6 +256,7 @@ def main():
     else:
         snippets(not arguments.check, faults)
         quotes(faults)
+        concepts(faults)
     return 1 if faults.told else 0
 
 
