@@ -61,3 +61,35 @@ function(cluster_unity variable name count)
     endforeach()
     set(${variable} ${files} PARENT_SCOPE)
 endfunction()
+
+# cluster_unity_programs(<variable> <name> <number of files> <source>...): programs, each of which has the code of all,
+# so that the library is compiled a few times and not once for each. Makes the object library <name>_together, and sets
+# the variable to the file to compile in place of each source: for most their main(), in a file of the same name that
+# wants the library's objects, which its property CLUSTER_TOGETHER says.
+function(cluster_unity_programs variable name count)
+    set(together "")
+    set(mains "")
+    foreach(source IN LISTS ARGN)
+        get_source_file_property(alone ${source} SKIP_UNITY_BUILD_INCLUSION)
+        if(alone)
+            list(APPEND mains ${source})
+            continue()
+        endif()
+        list(APPEND together ${source})
+        cluster_unity_namespace(namespace ${source})
+        cmake_path(GET source STEM stem)
+        set(main ${CMAKE_CURRENT_BINARY_DIR}/${name}/${stem}.cpp)
+        file(CONFIGURE OUTPUT ${main} @ONLY CONTENT "namespace @namespace@ {
+int main(int argc, char** argv);
+}
+int main(int argc, char** argv) {
+    return @namespace@::main(argc, argv);
+}
+")
+        set_source_files_properties(${main} PROPERTIES CLUSTER_TOGETHER ON)
+        list(APPEND mains ${main})
+    endforeach()
+    cluster_unity(units ${name} ${count} ${together})
+    add_library(${name}_together OBJECT ${units})
+    set(${variable} ${mains} PARENT_SCOPE)
+endfunction()

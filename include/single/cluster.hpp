@@ -11426,6 +11426,11 @@ struct frame {
     std::vector<unique_fd> descriptors;
     bool truncated = false;               // fewer descriptors than sent: some were lost on the way
     std::unique_ptr<moved_value> value{}; // of kind `moved`
+
+    /// Bytes of what a user has sent with it, encoded or moved.
+    [[nodiscard]] std::size_t content_size() const noexcept {
+        return payload.size() + (value ? value->weight() : 0);
+    }
 };
 
 } // namespace detail
@@ -12763,11 +12768,11 @@ inline channel::parsed channel::next(frame& into, errc& fault) {
         into.value = std::move(arrived_values_.front());
         arrived_values_.pop_front();
     }
+    into.payload = bytes.subspan(frame_header_size, into.header.length);
     if (into.header.kind >= frame_kind::message) {
         ++counters_.received;
-        counters_.bytes_received += into.header.length + (into.value ? into.value->weight() : 0);
+        counters_.bytes_received += into.content_size();
     }
-    into.payload = bytes.subspan(frame_header_size, into.header.length);
     in_.consume_front(frame_header_size + into.header.length); // the bytes stay until in_ grows
     return parsed::frame;
 }
@@ -22751,7 +22756,7 @@ public:
 
     /// \returns whether it is kept; beyond the bounds it is dropped.
     bool keep(frame& arrived, handle&& descriptor) {
-        std::size_t size = arrived.payload.size() + (arrived.value ? arrived.value->weight() : 0);
+        auto size = arrived.content_size();
         if (entries_.size() == most || bytes_ + size > most_bytes) {
             return false;
         }
@@ -26204,6 +26209,70 @@ private:
 #ifndef CLUSTER_BUS_LOCAL_BUS_HPP
 #define CLUSTER_BUS_LOCAL_BUS_HPP
 
+// ---- cluster/bus/detail/bus_handle.hpp
+#ifndef CLUSTER_BUS_DETAIL_BUS_HANDLE_HPP
+#define CLUSTER_BUS_DETAIL_BUS_HANDLE_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The public side of each bus of this library: what cluster/bus/concept.hpp asks for, in front of
+/// the inbox that does it. `Inbox` is a bus_inbox with a `max_payload` and
+/// `send(to, subject, payload)`, to whose `to` null means all others; what it gets is checked here.
+template <typename Inbox>
+class bus_handle {
+public:
+    using subscription = bus_subscription;
+
+    /// What cluster/bus/concept.hpp says. subscribe() throws for a subject that is no name.
+    std::error_code publish(std::string_view subject, std::span<const std::byte> payload) {
+        auto error = refused(subject, payload);
+        return error ? error : inbox_->send(nullptr, subject, payload);
+    }
+    std::error_code publish_to(std::string_view node,
+                               std::string_view subject,
+                               std::span<const std::byte> payload) {
+        if (!valid_bus_name(node)) {
+            return std::make_error_code(std::errc::invalid_argument);
+        }
+        auto error = refused(subject, payload);
+        return error || node == inbox_->node() ? error : inbox_->send(&node, subject, payload);
+    }
+    subscription subscribe(std::string_view subject, bus_handler handler) {
+        return inbox_->subscribe(subject, std::move(handler));
+    }
+    void on_event(bus_event_handler handler) { inbox_->on_event(std::move(handler)); }
+    [[nodiscard]] std::string_view node() const noexcept { return inbox_->node(); }
+    [[nodiscard]] int native_handle() const noexcept { return inbox_->native_handle(); }
+    std::size_t dispatch() { return inbox_->dispatch(); }
+
+protected:
+    explicit bus_handle(std::unique_ptr<Inbox> inbox) noexcept : inbox_{std::move(inbox)} {}
+    bus_handle(bus_handle&&) noexcept = default;
+    bus_handle& operator=(bus_handle&&) noexcept = default;
+    ~bus_handle() = default;
+
+    [[nodiscard]] Inbox& inbox() noexcept { return *inbox_; }
+    [[nodiscard]] const Inbox& inbox() const noexcept { return *inbox_; }
+
+private:
+    static std::error_code refused(std::string_view subject, std::span<const std::byte> payload) {
+        if (!valid_bus_name(subject)) {
+            return std::make_error_code(std::errc::invalid_argument);
+        }
+        return payload.size() > Inbox::max_payload ? std::error_code{errc::message_too_large}
+                                                   : std::error_code{};
+    }
+
+    std::unique_ptr<Inbox> inbox_;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_DETAIL_BUS_HANDLE_HPP
 // ---- cluster/bus/detail/bus_inbox.hpp
 #ifndef CLUSTER_BUS_DETAIL_BUS_INBOX_HPP
 #define CLUSTER_BUS_DETAIL_BUS_INBOX_HPP
@@ -26461,112 +26530,90 @@ struct local_bus_options {
     std::size_t queue = 64 * 1024 * 1024; ///< bytes that wait for dispatch(); more is lost
 };
 
+namespace detail {
+
+class local_inbox final : public bus_inbox {
+public:
+    static constexpr std::size_t max_payload = 64 * 1024 * 1024;
+
+    local_inbox(std::shared_ptr<local_hub_state> hub, local_bus_options options)
+        : bus_inbox{std::move(options.node)}, hub_{std::move(hub)} {
+        mailbox_->node = node();
+        mailbox_->capacity = options.queue;
+        {
+            std::lock_guard lock{hub_->mutex};
+            for (const auto& each : hub_->nodes) {
+                if (each->node == node()) {
+                    throw std::system_error(std::make_error_code(std::errc::address_in_use),
+                                            "local_bus: " + node());
+                }
+            }
+            hub_->nodes.push_back(mailbox_);
+        }
+        watch_.start<&local_inbox::on_mail>(
+            loop(), mailbox_->arrived.descriptor(), os::io::readable, *this);
+        tell({.what = bus_change::connected});
+    }
+    ~local_inbox() override {
+        std::lock_guard lock{hub_->mutex};
+        std::erase(hub_->nodes, mailbox_);
+    }
+
+    std::error_code
+    send(const std::string_view* to, std::string_view subject, std::span<const std::byte> payload) {
+        local_mailbox::letter one{
+            node(),
+            std::string{subject},
+            std::make_shared<const bus_bytes>(payload.begin(), payload.end())};
+        std::lock_guard lock{hub_->mutex};
+        for (const auto& each : hub_->nodes) {
+            if (each != mailbox_ && (to == nullptr || each->node == *to)) {
+                each->put(one);
+            }
+        }
+        return {};
+    }
+
+private:
+    void on_mail(os::io) {
+        mailbox_->arrived.clear();
+        std::vector<local_mailbox::letter> letters;
+        std::uint64_t lost = 0;
+        {
+            std::lock_guard lock{mailbox_->mutex};
+            letters.swap(mailbox_->letters);
+            lost = std::exchange(mailbox_->lost, 0);
+            mailbox_->size = 0;
+        }
+        for (auto& each : letters) {
+            arrive(each.from, each.subject, std::move(each.payload));
+        }
+        if (lost != 0) {
+            tell({.what = bus_change::lost, .why = errc::would_block, .count = lost});
+        }
+    }
+
+    std::shared_ptr<local_hub_state> hub_;
+    std::shared_ptr<local_mailbox> mailbox_ = std::make_shared<local_mailbox>();
+    io_watch watch_;
+};
+
+} // namespace detail
+
 /// The bus of nodes that are in one program, each in a thread of its own if wanted: the embedded
 /// default, for tests and for programs that have not grown yet. Each node's messages arrive in their
 /// order; a node whose queue is full loses what comes and is told (`bus_change::lost`).
-class local_bus {
-    class node_inbox final : public detail::bus_inbox {
-    public:
-        node_inbox(std::shared_ptr<detail::local_hub_state> hub, local_bus_options options)
-            : bus_inbox{std::move(options.node)}, hub_{std::move(hub)} {
-            mailbox_->node = node();
-            mailbox_->capacity = options.queue;
-            {
-                std::lock_guard lock{hub_->mutex};
-                for (const auto& each : hub_->nodes) {
-                    if (each->node == node()) {
-                        throw std::system_error(std::make_error_code(std::errc::address_in_use),
-                                                "local_bus: " + node());
-                    }
-                }
-                hub_->nodes.push_back(mailbox_);
-            }
-            watch_.start<&node_inbox::on_mail>(
-                loop(), mailbox_->arrived.descriptor(), detail::os::io::readable, *this);
-            tell({.what = bus_change::connected});
-        }
-        ~node_inbox() override {
-            std::lock_guard lock{hub_->mutex};
-            std::erase(hub_->nodes, mailbox_);
-        }
-
-        std::error_code publish(const std::string_view* to,
-                                std::string_view subject,
-                                std::span<const std::byte> p) {
-            if (!valid_bus_name(subject) || (to != nullptr && !valid_bus_name(*to))) {
-                return std::make_error_code(std::errc::invalid_argument);
-            }
-            if (p.size() > traits.max_payload) {
-                return errc::message_too_large;
-            }
-            detail::local_mailbox::letter one{
-                node(),
-                std::string{subject},
-                std::make_shared<const detail::bus_bytes>(p.begin(), p.end())};
-            std::lock_guard lock{hub_->mutex};
-            for (const auto& each : hub_->nodes) {
-                if (each != mailbox_ && (to == nullptr || each->node == *to)) {
-                    each->put(one);
-                }
-            }
-            return {};
-        }
-
-    private:
-        void on_mail(detail::os::io) {
-            mailbox_->arrived.clear();
-            std::vector<detail::local_mailbox::letter> letters;
-            std::uint64_t lost = 0;
-            {
-                std::lock_guard lock{mailbox_->mutex};
-                letters.swap(mailbox_->letters);
-                lost = std::exchange(mailbox_->lost, 0);
-                mailbox_->size = 0;
-            }
-            for (auto& each : letters) {
-                arrive(each.from, each.subject, std::move(each.payload));
-            }
-            if (lost != 0) {
-                tell({.what = bus_change::lost, .why = errc::would_block, .count = lost});
-            }
-        }
-
-        std::shared_ptr<detail::local_hub_state> hub_;
-        std::shared_ptr<detail::local_mailbox> mailbox_ = std::make_shared<detail::local_mailbox>();
-        detail::io_watch watch_;
-    };
-
+class local_bus : public detail::bus_handle<detail::local_inbox> {
 public:
-    using subscription = bus_subscription;
     static constexpr bus_traits traits{.delivery = bus_delivery::at_most_once,
                                        .ordered_per_publisher = true,
                                        .replay = false,
-                                       .max_payload = 64 * 1024 * 1024};
+                                       .max_payload = detail::local_inbox::max_payload};
 
     /// \throws std::system_error: `std::errc::address_in_use` when a node of that name is there,
     /// `std::errc::invalid_argument` when it is no name, see valid_bus_name().
     explicit local_bus(const local_hub& hub, local_bus_options options = {})
-        : inbox_{std::make_unique<node_inbox>(hub.state_, std::move(options))} {}
-
-    /// What cluster/bus/concept.hpp says. subscribe() throws for a subject that is no name.
-    std::error_code publish(std::string_view subject, std::span<const std::byte> payload) {
-        return inbox_->publish(nullptr, subject, payload);
-    }
-    std::error_code publish_to(std::string_view node,
-                               std::string_view subject,
-                               std::span<const std::byte> payload) {
-        return inbox_->publish(&node, subject, payload);
-    }
-    subscription subscribe(std::string_view subject, bus_handler handler) {
-        return inbox_->subscribe(subject, std::move(handler));
-    }
-    void on_event(bus_event_handler handler) { inbox_->on_event(std::move(handler)); }
-    [[nodiscard]] std::string_view node() const noexcept { return inbox_->node(); }
-    [[nodiscard]] int native_handle() const noexcept { return inbox_->native_handle(); }
-    std::size_t dispatch() { return inbox_->dispatch(); }
-
-private:
-    std::unique_ptr<node_inbox> inbox_;
+        : bus_handle{std::make_unique<detail::local_inbox>(hub.state_, std::move(options))} {}
 };
 
 static_assert(message_bus<local_bus>);

@@ -2,17 +2,13 @@
 #ifndef CLUSTER_ADAPTERS_REDIS_BUS_HPP
 #define CLUSTER_ADAPTERS_REDIS_BUS_HPP
 
-#include "../bus/bus_subscription.hpp"
 #include "../bus/concept.hpp"
+#include "../bus/detail/bus_handle.hpp"
 #include "detail/redis_core.hpp"
 #include "redis_options.hpp"
 
-#include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
-#include <string_view>
-#include <system_error>
 #include <utility>
 
 namespace cluster {
@@ -32,9 +28,8 @@ enum class redis_mode : std::uint8_t {
 /// count) when the next one comes, and nothing comes twice. Whoever can write to the server can
 /// pretend to be any node: protect it. No thread; the loop's thread for everything.
 template <redis_mode Mode>
-class basic_redis_bus {
+class basic_redis_bus : public detail::bus_handle<detail::redis_core> {
 public:
-    using subscription = bus_subscription;
     static constexpr bus_traits traits{.delivery = Mode == redis_mode::streams
                                                        ? bus_delivery::at_least_once
                                                        : bus_delivery::at_most_once,
@@ -45,30 +40,10 @@ public:
     /// Returns at once; dispatch() connects. \throws std::system_error (`invalid_argument`) for a
     /// node or prefix that is no name
     explicit basic_redis_bus(redis_options options = {})
-        : core_{std::make_unique<detail::redis_core>(std::move(options),
-                                                     Mode == redis_mode::streams)} {}
+        : bus_handle{std::make_unique<detail::redis_core>(std::move(options),
+                                                          Mode == redis_mode::streams)} {}
 
-    /// What cluster/bus/concept.hpp says. subscribe() throws for a subject that is no name.
-    std::error_code publish(std::string_view subject, std::span<const std::byte> payload) {
-        return core_->publish(nullptr, subject, payload);
-    }
-    std::error_code publish_to(std::string_view node,
-                               std::string_view subject,
-                               std::span<const std::byte> payload) {
-        return core_->publish(&node, subject, payload);
-    }
-    subscription subscribe(std::string_view subject, bus_handler handler) {
-        return core_->subscribe(subject, std::move(handler));
-    }
-    void on_event(bus_event_handler handler) { core_->on_event(std::move(handler)); }
-    [[nodiscard]] std::string_view node() const noexcept { return core_->node(); }
-    [[nodiscard]] int native_handle() const noexcept { return core_->native_handle(); }
-    std::size_t dispatch() { return core_->dispatch(); }
-
-    [[nodiscard]] bool is_connected() const noexcept { return core_->is_connected(); }
-
-private:
-    std::unique_ptr<detail::redis_core> core_;
+    [[nodiscard]] bool is_connected() const noexcept { return inbox().is_connected(); }
 };
 
 using redis_bus = basic_redis_bus<redis_mode::pubsub>;

@@ -3,8 +3,8 @@
 #define CLUSTER_BUS_LOCAL_BUS_HPP
 
 #include "../error.hpp"
-#include "bus_subscription.hpp"
 #include "concept.hpp"
+#include "detail/bus_handle.hpp"
 #include "detail/bus_inbox.hpp"
 
 #include <cstddef>
@@ -74,112 +74,90 @@ struct local_bus_options {
     std::size_t queue = 64 * 1024 * 1024; ///< bytes that wait for dispatch(); more is lost
 };
 
+namespace detail {
+
+class local_inbox final : public bus_inbox {
+public:
+    static constexpr std::size_t max_payload = 64 * 1024 * 1024;
+
+    local_inbox(std::shared_ptr<local_hub_state> hub, local_bus_options options)
+        : bus_inbox{std::move(options.node)}, hub_{std::move(hub)} {
+        mailbox_->node = node();
+        mailbox_->capacity = options.queue;
+        {
+            std::lock_guard lock{hub_->mutex};
+            for (const auto& each : hub_->nodes) {
+                if (each->node == node()) {
+                    throw std::system_error(std::make_error_code(std::errc::address_in_use),
+                                            "local_bus: " + node());
+                }
+            }
+            hub_->nodes.push_back(mailbox_);
+        }
+        watch_.start<&local_inbox::on_mail>(
+            loop(), mailbox_->arrived.descriptor(), os::io::readable, *this);
+        tell({.what = bus_change::connected});
+    }
+    ~local_inbox() override {
+        std::lock_guard lock{hub_->mutex};
+        std::erase(hub_->nodes, mailbox_);
+    }
+
+    std::error_code
+    send(const std::string_view* to, std::string_view subject, std::span<const std::byte> payload) {
+        local_mailbox::letter one{
+            node(),
+            std::string{subject},
+            std::make_shared<const bus_bytes>(payload.begin(), payload.end())};
+        std::lock_guard lock{hub_->mutex};
+        for (const auto& each : hub_->nodes) {
+            if (each != mailbox_ && (to == nullptr || each->node == *to)) {
+                each->put(one);
+            }
+        }
+        return {};
+    }
+
+private:
+    void on_mail(os::io) {
+        mailbox_->arrived.clear();
+        std::vector<local_mailbox::letter> letters;
+        std::uint64_t lost = 0;
+        {
+            std::lock_guard lock{mailbox_->mutex};
+            letters.swap(mailbox_->letters);
+            lost = std::exchange(mailbox_->lost, 0);
+            mailbox_->size = 0;
+        }
+        for (auto& each : letters) {
+            arrive(each.from, each.subject, std::move(each.payload));
+        }
+        if (lost != 0) {
+            tell({.what = bus_change::lost, .why = errc::would_block, .count = lost});
+        }
+    }
+
+    std::shared_ptr<local_hub_state> hub_;
+    std::shared_ptr<local_mailbox> mailbox_ = std::make_shared<local_mailbox>();
+    io_watch watch_;
+};
+
+} // namespace detail
+
 /// The bus of nodes that are in one program, each in a thread of its own if wanted: the embedded
 /// default, for tests and for programs that have not grown yet. Each node's messages arrive in their
 /// order; a node whose queue is full loses what comes and is told (`bus_change::lost`).
-class local_bus {
-    class node_inbox final : public detail::bus_inbox {
-    public:
-        node_inbox(std::shared_ptr<detail::local_hub_state> hub, local_bus_options options)
-            : bus_inbox{std::move(options.node)}, hub_{std::move(hub)} {
-            mailbox_->node = node();
-            mailbox_->capacity = options.queue;
-            {
-                std::lock_guard lock{hub_->mutex};
-                for (const auto& each : hub_->nodes) {
-                    if (each->node == node()) {
-                        throw std::system_error(std::make_error_code(std::errc::address_in_use),
-                                                "local_bus: " + node());
-                    }
-                }
-                hub_->nodes.push_back(mailbox_);
-            }
-            watch_.start<&node_inbox::on_mail>(
-                loop(), mailbox_->arrived.descriptor(), detail::os::io::readable, *this);
-            tell({.what = bus_change::connected});
-        }
-        ~node_inbox() override {
-            std::lock_guard lock{hub_->mutex};
-            std::erase(hub_->nodes, mailbox_);
-        }
-
-        std::error_code publish(const std::string_view* to,
-                                std::string_view subject,
-                                std::span<const std::byte> p) {
-            if (!valid_bus_name(subject) || (to != nullptr && !valid_bus_name(*to))) {
-                return std::make_error_code(std::errc::invalid_argument);
-            }
-            if (p.size() > traits.max_payload) {
-                return errc::message_too_large;
-            }
-            detail::local_mailbox::letter one{
-                node(),
-                std::string{subject},
-                std::make_shared<const detail::bus_bytes>(p.begin(), p.end())};
-            std::lock_guard lock{hub_->mutex};
-            for (const auto& each : hub_->nodes) {
-                if (each != mailbox_ && (to == nullptr || each->node == *to)) {
-                    each->put(one);
-                }
-            }
-            return {};
-        }
-
-    private:
-        void on_mail(detail::os::io) {
-            mailbox_->arrived.clear();
-            std::vector<detail::local_mailbox::letter> letters;
-            std::uint64_t lost = 0;
-            {
-                std::lock_guard lock{mailbox_->mutex};
-                letters.swap(mailbox_->letters);
-                lost = std::exchange(mailbox_->lost, 0);
-                mailbox_->size = 0;
-            }
-            for (auto& each : letters) {
-                arrive(each.from, each.subject, std::move(each.payload));
-            }
-            if (lost != 0) {
-                tell({.what = bus_change::lost, .why = errc::would_block, .count = lost});
-            }
-        }
-
-        std::shared_ptr<detail::local_hub_state> hub_;
-        std::shared_ptr<detail::local_mailbox> mailbox_ = std::make_shared<detail::local_mailbox>();
-        detail::io_watch watch_;
-    };
-
+class local_bus : public detail::bus_handle<detail::local_inbox> {
 public:
-    using subscription = bus_subscription;
     static constexpr bus_traits traits{.delivery = bus_delivery::at_most_once,
                                        .ordered_per_publisher = true,
                                        .replay = false,
-                                       .max_payload = 64 * 1024 * 1024};
+                                       .max_payload = detail::local_inbox::max_payload};
 
     /// \throws std::system_error: `std::errc::address_in_use` when a node of that name is there,
     /// `std::errc::invalid_argument` when it is no name, see valid_bus_name().
     explicit local_bus(const local_hub& hub, local_bus_options options = {})
-        : inbox_{std::make_unique<node_inbox>(hub.state_, std::move(options))} {}
-
-    /// What cluster/bus/concept.hpp says. subscribe() throws for a subject that is no name.
-    std::error_code publish(std::string_view subject, std::span<const std::byte> payload) {
-        return inbox_->publish(nullptr, subject, payload);
-    }
-    std::error_code publish_to(std::string_view node,
-                               std::string_view subject,
-                               std::span<const std::byte> payload) {
-        return inbox_->publish(&node, subject, payload);
-    }
-    subscription subscribe(std::string_view subject, bus_handler handler) {
-        return inbox_->subscribe(subject, std::move(handler));
-    }
-    void on_event(bus_event_handler handler) { inbox_->on_event(std::move(handler)); }
-    [[nodiscard]] std::string_view node() const noexcept { return inbox_->node(); }
-    [[nodiscard]] int native_handle() const noexcept { return inbox_->native_handle(); }
-    std::size_t dispatch() { return inbox_->dispatch(); }
-
-private:
-    std::unique_ptr<node_inbox> inbox_;
+        : bus_handle{std::make_unique<detail::local_inbox>(hub.state_, std::move(options))} {}
 };
 
 static_assert(message_bus<local_bus>);

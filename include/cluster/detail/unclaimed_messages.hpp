@@ -35,7 +35,7 @@ public:
 
     /// \returns whether it is kept; beyond the bounds it is dropped.
     bool keep(frame& arrived, handle&& descriptor) {
-        std::size_t size = arrived.payload.size() + (arrived.value ? arrived.value->weight() : 0);
+        auto size = arrived.content_size();
         if (entries_.size() == most || bytes_ + size > most_bytes) {
             return false;
         }

@@ -435,11 +435,11 @@ inline channel::parsed channel::next(frame& into, errc& fault) {
         into.value = std::move(arrived_values_.front());
         arrived_values_.pop_front();
     }
+    into.payload = bytes.subspan(frame_header_size, into.header.length);
     if (into.header.kind >= frame_kind::message) {
         ++counters_.received;
-        counters_.bytes_received += into.header.length + (into.value ? into.value->weight() : 0);
+        counters_.bytes_received += into.content_size();
     }
-    into.payload = bytes.subspan(frame_header_size, into.header.length);
     in_.consume_front(frame_header_size + into.header.length); // the bytes stay until in_ grows
     return parsed::frame;
 }

@@ -211,6 +211,11 @@ struct frame {
     std::vector<unique_fd> descriptors;
     bool truncated = false;               // fewer descriptors than sent: some were lost on the way
     std::unique_ptr<moved_value> value{}; // of kind `moved`
+
+    /// Bytes of what a user has sent with it, encoded or moved.
+    [[nodiscard]] std::size_t content_size() const noexcept {
+        return payload.size() + (value ? value->weight() : 0);
+    }
 };
 
 } // namespace detail

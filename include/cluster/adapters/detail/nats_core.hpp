@@ -3,14 +3,13 @@
 #define CLUSTER_ADAPTERS_DETAIL_NATS_CORE_HPP
 
 #include "../../bus/concept.hpp"
-#include "../../bus/detail/bus_inbox.hpp"
 #include "../../byte_buffer.hpp"
 #include "../../detail/os.hpp"
 #include "../../error.hpp"
 #include "../../event_loop.hpp"
 #include "../../unique_fd.hpp"
 #include "../nats_options.hpp"
-#include "bus_envelope.hpp"
+#include "numbered_inbox.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -88,12 +87,14 @@ inline std::error_code error_of(natsStatus status) noexcept {
 
 /// A connection of cnats whose socket is read and written in our loop. The loop watches a copy of
 /// the socket, whose number stays ours when cnats, in a thread of its own, closes and reconnects.
-class nats_core final : public bus_inbox {
+class nats_core final : public numbered_inbox {
 public:
     static constexpr std::size_t max_payload = 1024 * 1024 - 1024; // the server's default is 1 MiB
 
     explicit nats_core(nats_options options)
-        : bus_inbox{options.node}, options_{std::move(options)}, direct_{direct_to(node())} {
+        : numbered_inbox{options.node, max_payload, false},
+          options_{std::move(options)},
+          direct_{direct_to(node())} {
         if (!valid_bus_name(options_.prefix)) {
             throw std::system_error(std::make_error_code(std::errc::invalid_argument),
                                     "nats_bus: the prefix");
@@ -117,28 +118,16 @@ public:
         }
     }
 
-    std::error_code publish(const std::string_view* to,
-                            std::string_view subject,
-                            std::span<const std::byte> bytes) {
-        if (!valid_bus_name(subject) || (to != nullptr && !valid_bus_name(*to))) {
-            return std::make_error_code(std::errc::invalid_argument);
-        }
-        if (bytes.size() > max_payload) {
-            return errc::message_too_large;
-        }
-        if (to != nullptr && *to == node()) {
-            return {};
-        }
+    std::error_code
+    send(const std::string_view* to, std::string_view subject, std::span<const std::byte> bytes) {
         auto channel = (to == nullptr ? all() : direct_to(*to)) + std::string{subject};
-        outgoing made;
-        made.subject = channel;
-        encode_envelope({node(), numbers_.instance(), numbers_.next(channel), bytes}, made.bytes);
-        auto error = up_ && outbox_.empty() ? send(made) : std::error_code{errc::channel_closed};
+        outgoing made{channel, numbered(channel, bytes)};
+        auto error = up_ && outbox_.empty() ? write(made) : std::error_code{errc::channel_closed};
         if (error == errc::channel_closed) {
             error = keep(std::move(made));
         }
         if (!error) {
-            numbers_.taken(channel);
+            gone(channel);
         }
         return error;
     }
@@ -184,7 +173,7 @@ private:
         [[nodiscard]] std::size_t weight() const noexcept { return bytes.size() + subject.size(); }
     };
 
-    std::error_code send(const outgoing& one) {
+    std::error_code write(const outgoing& one) {
         auto waiting = natsConnection_Buffered(connection_);
         if (waiting > 0 && static_cast<std::size_t>(waiting) + one.weight() > options_.queue) {
             return errc::would_block;
@@ -206,7 +195,7 @@ private:
         std::uint64_t lost = 0;
         std::error_code why;
         while (!outbox_.empty()) {
-            auto error = send(outbox_.front());
+            auto error = write(outbox_.front());
             if (error == errc::channel_closed || error == errc::would_block) {
                 break; // the next connection takes it, or this one when it has written some
             }
@@ -394,29 +383,10 @@ private:
     void on_message(const std::string& topic, bool group, natsMsg& message) {
         std::string_view data{natsMsg_GetData(&message),
                               static_cast<std::size_t>(natsMsg_GetDataLength(&message))};
-        bus_envelope envelope;
-        if (!decode_envelope(std::as_bytes(std::span{data}), envelope)) {
-            tell({.what = bus_change::bad_message, .why = errc::bad_frame, .count = 1});
-            return;
-        }
-        if (envelope.node == node()) { // the server does not echo
-            tell({.what = bus_change::bad_message,
-                  .why = std::make_error_code(std::errc::address_in_use),
-                  .node = envelope.node,
-                  .count = 1});
-            return;
-        }
-        std::uint64_t lost = 0;
-        if (!group && !gaps_.fresh(envelope, natsMsg_GetSubject(&message), lost)) {
-            return;
-        }
-        if (lost != 0) {
-            tell({.what = bus_change::lost,
-                  .why = errc::channel_closed,
-                  .node = envelope.node,
-                  .count = lost});
-        }
-        arrive(envelope.node, topic, envelope.payload);
+        receive(natsMsg_GetSubject(&message),
+                topic,
+                std::as_bytes(std::span{data}),
+                group ? gaps::expected : gaps::told);
     }
 
     void on_subscribed(const std::string& topic) override {
@@ -454,8 +424,6 @@ private:
     nats_options options_;
     std::string direct_;
     void* link_ = nullptr;
-    bus_numbers numbers_;
-    bus_gaps gaps_;
     std::deque<outgoing> outbox_;
     std::size_t queued_ = 0; // bytes in it
     natsConnection* connection_ = nullptr;

@@ -3,13 +3,12 @@
 #define CLUSTER_ADAPTERS_DETAIL_REDIS_CORE_HPP
 
 #include "../../bus/concept.hpp"
-#include "../../bus/detail/bus_inbox.hpp"
 #include "../../byte_buffer.hpp"
 #include "../../detail/lifetime.hpp"
 #include "../../error.hpp"
 #include "../../event_loop.hpp"
 #include "../redis_options.hpp"
-#include "bus_envelope.hpp"
+#include "numbered_inbox.hpp"
 #include "redis_link.hpp"
 #include "redis_streams.hpp"
 
@@ -32,17 +31,17 @@ namespace detail {
 /// One connection publishes, one listens, and with streams a third one waits for entries. They come
 /// and go together. A connection that is half open is found by a probe: what the first publishes to
 /// this node alone must come back by the second.
-class redis_core final : public bus_inbox {
+class redis_core final : public numbered_inbox {
 public:
     static constexpr std::size_t max_payload = 8 * 1024 * 1024;
 
     redis_core(redis_options options, bool streams)
-        : bus_inbox{options.node},
+        : numbered_inbox{options.node, max_payload, streams},
           options_{std::move(options)},
           streams_on_{streams},
           all_{options_.prefix + ":all:"},
           direct_{direct_to(node())},
-          probe_{options_.prefix + ":probe:" + node() + ':' + std::to_string(numbers_.instance())},
+          probe_{options_.prefix + ":probe:" + node() + ':' + std::to_string(instance())},
           commands_{loop(), on_closed()},
           listener_{loop(), on_closed()},
           streams_{loop(),
@@ -50,7 +49,7 @@ public:
                    options_.prefix + ":stream:",
                    options_.keep_alive,
                    [this](std::string_view subject, std::span<const std::byte> bytes) {
-                       on_bytes(streams_.key_of(subject), subject, bytes);
+                       receive(streams_.key_of(subject), subject, bytes);
                    },
                    [this](std::error_code why, std::string_view text) { fail(why, text); }} {
         if (!valid_bus_name(options_.prefix)) {
@@ -66,29 +65,18 @@ public:
         }
     }
 
-    std::error_code publish(const std::string_view* to,
-                            std::string_view subject,
-                            std::span<const std::byte> bytes) {
-        if (!valid_bus_name(subject) || (to != nullptr && !valid_bus_name(*to))) {
-            return std::make_error_code(std::errc::invalid_argument);
-        }
-        if (bytes.size() > max_payload) {
-            return errc::message_too_large;
-        }
-        if (to != nullptr && *to == node()) {
-            return {};
-        }
+    std::error_code
+    send(const std::string_view* to, std::string_view subject, std::span<const std::byte> bytes) {
         outgoing made;
         made.stream = streams_on_ && to == nullptr;
         made.channel = made.stream     ? streams_.key_of(subject)
                        : to == nullptr ? all_ + std::string{subject}
                                        : direct_to(*to) + std::string{subject};
-        auto number = numbers_.next(made.channel);
-        encode_envelope({node(), numbers_.instance(), number, bytes}, made.bytes);
+        made.bytes = numbered(made.channel, bytes);
         if (queued_ + made.weight() > options_.queue) {
             return errc::would_block;
         }
-        numbers_.taken(made.channel);
+        gone(made.channel);
         queued_ += made.weight();
         outbox_.push_back(std::move(made));
         flush();
@@ -331,44 +319,15 @@ private:
         } else if (kind == "message") {
             for (const auto& prefix : {all_, direct_}) {
                 if (channel.starts_with(prefix)) {
-                    on_bytes(channel,
-                             channel.substr(prefix.size()),
-                             std::as_bytes(std::span{text_of(*parts[2])}));
+                    receive(channel,
+                            channel.substr(prefix.size()),
+                            std::as_bytes(std::span{text_of(*parts[2])}));
                     return;
                 }
             }
         }
     }
 
-    void
-    on_bytes(std::string_view channel, std::string_view subject, std::span<const std::byte> bytes) {
-        bus_envelope envelope;
-        if (!decode_envelope(bytes, envelope) || envelope.payload.size() > max_payload) {
-            tell({.what = bus_change::bad_message, .why = errc::bad_frame, .count = 1});
-            return;
-        }
-        if (envelope.node == node()) { // our echo, or somebody who took our name
-            // In a stream may stand what it has published in an earlier life.
-            if (envelope.instance != numbers_.instance() && !streams_on_) {
-                tell({.what = bus_change::bad_message,
-                      .why = std::make_error_code(std::errc::address_in_use),
-                      .node = envelope.node,
-                      .count = 1});
-            }
-            return;
-        }
-        std::uint64_t lost = 0;
-        if (!gaps_.fresh(envelope, channel, lost)) {
-            return;
-        }
-        if (lost != 0) {
-            tell({.what = bus_change::lost,
-                  .why = errc::channel_closed,
-                  .node = envelope.node,
-                  .count = lost});
-        }
-        arrive(envelope.node, subject, envelope.payload);
-    }
     void look_after() {
         auto now = loop().now();
         if ((probe_out_ && now - probed_ >= options_.timeout) ||
@@ -383,8 +342,6 @@ private:
 
     redis_options options_;
     bool streams_on_;
-    bus_numbers numbers_;
-    bus_gaps gaps_;
     std::string all_;
     std::string direct_;
     std::string probe_;

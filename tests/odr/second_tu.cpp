@@ -1,2 +1,0 @@
-// SPDX-License-Identifier: MIT
-#include <cluster.hpp> // linked into every test program: a missing `inline` fails the link
