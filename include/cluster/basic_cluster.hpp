@@ -44,11 +44,13 @@ inline namespace v0 {
 template <typename Scheduling, typename Serializer, typename Restart, typename Backend>
 class basic_cluster {
 public:
+    /// The policies.
     using scheduling_type = typename detail::checked_scheduling<Scheduling>::type;
     using serializer_type = typename detail::checked_serializer<Serializer>::type;
     using restart_type = typename detail::checked_restart<Restart>::type;
     using backend_type = typename detail::checked_backend<Backend>::type;
 
+    /// The roles: what the functions that run() is given take.
     using primary_type = basic_primary<basic_cluster>;
     using worker_type = basic_worker<basic_cluster>;
     using self_type = basic_self<basic_cluster>;
@@ -130,6 +132,7 @@ public:
         return *self_;
     }
 
+    /// The loop in which the role of this process runs.
     [[nodiscard]] event_loop& loop() noexcept { return loop_; }
     /// For another loop: readable whenever poll() has something to do (event_loop::native_handle).
     [[nodiscard]] int native_handle() { return loop_.native_handle(); }

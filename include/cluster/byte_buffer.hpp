@@ -88,6 +88,7 @@ public:
     /// The first byte; may be null when `empty()`.
     [[nodiscard]] std::byte* data() noexcept { return begin_; }
     [[nodiscard]] const std::byte* data() const noexcept { return begin_; }
+    /// The bytes that there are.
     [[nodiscard]] std::span<const std::byte> span() const noexcept { return {begin_, size()}; }
 
     /// Appends `count` uninitialised bytes. \returns the first of them.
@@ -100,6 +101,7 @@ public:
 
     /// Appends a copy of `bytes`. \pre they do not lie in this buffer.
     void append(std::span<const std::byte> bytes) { append(bytes.data(), bytes.size()); }
+    /// Copies them behind what there is.
     void append(const void* bytes, std::size_t count) {
         if (count != 0) { // memcpy takes no null pointer, not even for nothing
             std::memcpy(extend(count), bytes, count);

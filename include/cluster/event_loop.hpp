@@ -99,6 +99,7 @@ public:
     /// A timer that is not `ref`ed does not keep run() from returning.
     inline void unref() noexcept;
     inline void ref() noexcept;
+    /// Whether its handler may still be called.
     [[nodiscard]] inline bool active() const noexcept;
 
 private:
@@ -118,7 +119,9 @@ private:
 /// the loop of its parent.
 class event_loop {
 public:
+    /// What post(), defer() and timers run.
     using task = detail::move_only_function<void()>;
+    /// Times are counted in nanoseconds.
     using duration = std::chrono::nanoseconds;
 
     /// \throws std::system_error when the system is out of descriptors.

@@ -37,6 +37,7 @@ public:
     /// The status is not known.
     exit_status() = default;
 
+    /// The end of a process that exited by itself.
     [[nodiscard]] static exit_status exited(int code) noexcept {
         exit_status status;
         status.reason_ = exit_reason::exited;
@@ -45,6 +46,7 @@ public:
         return status;
     }
 
+    /// The end of one that a signal has ended.
     [[nodiscard]] static exit_status signaled(int signal, bool core_dumped = false) noexcept {
         exit_status status;
         status.reason_ = exit_reason::signaled;
@@ -53,6 +55,7 @@ public:
         return status;
     }
 
+    /// The end of one that was never started.
     [[nodiscard]] static exit_status spawn_failed(std::error_code error) noexcept {
         exit_status status;
         status.reason_ = exit_reason::spawn_failed;
@@ -60,6 +63,7 @@ public:
         return status;
     }
 
+    /// An end of which nothing is known.
     [[nodiscard]] static exit_status unknown() noexcept { return {}; }
 
     /// \returns the same end with the cluster's reason for it, e.g. `boot_failed`.
@@ -69,6 +73,7 @@ public:
         return status;
     }
 
+    /// How it ended, or why the cluster ended it.
     [[nodiscard]] exit_reason reason() const noexcept { return reason_; }
 
     /// The exit code; 0 also when it did not exit by itself, see `success()`.
@@ -77,6 +82,7 @@ public:
     /// The signal that ended it, 0 when none did.
     [[nodiscard]] int signal() const noexcept { return signal_; }
 
+    /// Whether the system wrote a core dump.
     [[nodiscard]] bool core_dumped() const noexcept { return core_dumped_; }
 
     /// Why it could not be started; empty unless the reason is `spawn_failed`.

@@ -21,10 +21,15 @@ inline namespace v0 {
 /// file, whose path is the parent's.
 class stdio {
 public:
+    /// The parent's own.
     static const stdio inherit;
+    /// /dev/null.
     static const stdio ignore;
+    /// The other end of a stream of the parent's.
     static const stdio pipe;
+    /// A descriptor of the parent's, borrowed until the child has started.
     static stdio descriptor(int number) noexcept { return stdio{number}; }
+    /// A file, opened to be read.
     static stdio read_from(std::string path) { return {read, std::move(path)}; }
     /// Made if it is not there (0666 and the umask), emptied if it is.
     static stdio write_to(std::string path) { return {write, std::move(path)}; }
@@ -32,8 +37,10 @@ public:
     static stdio append_to(std::string path) { return {append, std::move(path)}; }
 
     [[nodiscard]] bool is_descriptor() const noexcept { return value_ >= 0; }
+    /// The number. \pre is_descriptor()
     [[nodiscard]] int descriptor() const noexcept { return value_; }
     [[nodiscard]] bool is_file() const noexcept { return value_ <= read; }
+    /// Of a file. \pre is_file()
     [[nodiscard]] const std::string& path() const noexcept { return *path_; }
     /// Of a file.
     [[nodiscard]] bool reads() const noexcept { return value_ == read; }
@@ -60,6 +67,7 @@ struct environment_variable {
 
 /// A limit of the system on a child (setrlimit(2)), such as {RLIMIT_NOFILE, 4096, 4096}.
 struct resource_limits {
+    /// RLIMIT_NOFILE and the like.
     int which;
     std::uint64_t soft;
     std::uint64_t hard;
@@ -70,6 +78,7 @@ struct resource_limits {
 struct recycle_limits {
     /// Connections, or what the program counts with self.count_request().
     std::uint64_t max_requests = 0;
+    /// Since it was started.
     std::chrono::nanoseconds max_lifetime{0};
     /// Resident bytes.
     std::uint64_t max_memory = 0;
@@ -96,6 +105,7 @@ struct fork_options {
     std::string name{};
     /// Standard output and error become pipes: worker::standard_output(), standard_error().
     std::optional<bool> silent{};
+    /// What it has as its descriptors 0 to 2.
     std::optional<stdio> standard_input{};
     std::optional<stdio> standard_output{};
     std::optional<stdio> standard_error{};
@@ -113,6 +123,7 @@ struct fork_options {
     std::optional<bool> no_new_privileges{};
     /// A session of its own: the worker does not get the terminal's signals.
     std::optional<bool> detached{};
+    /// When it is replaced as planned.
     std::optional<recycle_limits> recycle{};
     /// Its share of the connections, relative to the others' (scheduling::weighted_round_robin, and
     /// policies of one's own: candidate::weight()). 1 by default; 0: none while others can.

@@ -46,6 +46,7 @@ inline namespace v0 {
 template <typename Worker>
 class worker_range {
 public:
+    /// Goes over them; stays good when a worker is added.
     class iterator {
     public:
         using value_type = Worker;
@@ -217,6 +218,7 @@ public:
     void disconnect(F&& done) {
         core_.disconnect(std::forward<F>(done));
     }
+    /// The same without being called.
     void disconnect() { core_.disconnect({}); }
 
     /// How the cluster looks after its workers; for those that start later and those that run.
@@ -239,6 +241,7 @@ public:
     void reload(const reload_options& options, F&& done) {
         core_.reload(options, std::forward<F>(done));
     }
+    /// The same without being called; event::reload tells.
     void reload(const reload_options& options = {}) { core_.reload(options, {}); }
 
     /// Starts workers, as fork() does, or asks some to finish, so that `count` are left. With 0 the

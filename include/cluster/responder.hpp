@@ -28,6 +28,7 @@ public:
         detail::send_reply<Serializer>(path_, value);
         path_.to.reset();
     }
+    /// The same with an error: the asking side gets `errc::request_failed` and the text.
     void fail(std::string_view why) {
         detail::send_failure(path_, why);
         path_.to.reset();

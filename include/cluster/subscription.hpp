@@ -42,6 +42,7 @@ public:
         target_.reset();
     }
 
+    /// Whether the handler may still be called.
     [[nodiscard]] bool active() const noexcept {
         auto target = target_.lock();
         return target && target->active;

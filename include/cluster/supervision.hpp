@@ -40,7 +40,9 @@ struct supervision_options {
 /// Who goes when primary.scale() makes the cluster smaller.
 enum class victim { newest, oldest, fewest_connections };
 
+/// How primary.scale() makes the cluster smaller.
 struct scale_options {
+    /// Who goes.
     victim victims = victim::newest;
     /// How long a worker that goes may finish what it has begun; then it gets SIGTERM, a second
     /// later SIGKILL.

@@ -113,13 +113,15 @@ CLUSTER_CASE("test-cluster-send-handle-large-payload") {
     std::vector<int> numbers;
     int payloads = 0;
     std::string through;
+    cluster::server* server = nullptr;
     run_on<Backend>(
         [&](auto& primary) {
             auto& worker = primary.fork();
-            auto& server = primary.listen({.host = "127.0.0.1"}, [&](cluster::connection peer) {
+            server = &primary.listen({.host = "127.0.0.1"}, [&](cluster::connection peer) {
                 primary.attach(std::move(peer)).on_data([&](cluster::stream::bytes bytes) {
                     through += text_of(bytes);
                 });
+                server->close(); // not before: who still waits there would be reset
             });
             worker.on_message([&](int number, cluster::handle none) {
                 CHECK_FALSE(none);
@@ -130,13 +132,12 @@ CLUSTER_CASE("test-cluster-send-handle-large-payload") {
                 CHECK((text == payload)); // not shown
                 CHECK(passed.is_connection());
                 primary.attach(passed.to_connection()).end("it is the same");
-                server.close();
             });
             worker.on(cluster::event::exit, [](const cluster::exit_status& status) {
                 CHECK_MESSAGE(status.success(), status.to_string());
             });
             worker.send(1);
-            worker.send(payload, connect_to(server.address()));
+            worker.send(payload, connect_to(server->address()));
             worker.send(2);
         },
         [](auto& self) {

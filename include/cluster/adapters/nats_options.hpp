@@ -16,6 +16,7 @@ struct nats_options {
     std::string prefix = "cluster";            ///< of all subjects
     std::chrono::milliseconds timeout = std::chrono::seconds{2};    ///< of one attempt to connect
     std::chrono::milliseconds keep_alive = std::chrono::seconds{5}; ///< two unanswered: it is gone
+    /// Between two attempts.
     std::chrono::milliseconds reconnect_wait = std::chrono::milliseconds{500};
     std::size_t queue = 8 * 1024 * 1024; ///< bytes that the server has not taken yet
 };

@@ -17,6 +17,7 @@ struct redis_options {
     std::string path{}; ///< of a UNIX socket, instead
     std::string username{};
     std::string password{}; ///< empty: no AUTH
+    /// The number that SELECT gets.
     int database = 0;
     std::string node{};             ///< this node's name, no other's; empty: made up
     std::string prefix = "cluster"; ///< of all channels and keys

@@ -18,12 +18,15 @@ inline namespace v0 {
 struct request_all_options {
     /// Answers, failures among them; 0: of every node that is known now, see nodes().
     std::size_t expected = 0;
+    /// How long it waits.
     std::chrono::nanoseconds timeout = std::chrono::seconds{5};
 };
 
+/// What one node has answered.
 template <typename Reply>
 struct bus_answer {
     std::string node;
+    /// Its value, or why there is none.
     result<Reply> reply;
 };
 
@@ -31,7 +34,9 @@ struct bus_answer {
 /// was silent stands there with `errc::request_timeout`.
 template <typename Reply>
 struct bus_answers {
+    /// One for each node that has answered or should have.
     std::vector<bus_answer<Reply>> answers{};
+    /// How many values would make it complete.
     std::size_t expected = 0;
     std::error_code error{}; ///< why nothing was asked at all
 

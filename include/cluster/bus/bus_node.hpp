@@ -38,8 +38,10 @@
 namespace cluster {
 inline namespace v0 {
 
+/// How a node takes part in a bus.
 struct bus_options {
     std::string subject = "cluster"; ///< nodes with the same one belong together
+    /// How often it tells the others that it is there.
     std::chrono::nanoseconds heartbeat = std::chrono::seconds{5};
     std::chrono::nanoseconds timeout = std::chrono::seconds{10}; ///< without one a node is gone
 };
@@ -111,7 +113,9 @@ public:
     /// The others whose heartbeats were heard of late. It is no membership: two nodes may see
     /// different ones.
     [[nodiscard]] std::vector<std::string> nodes() const { return presence_.names(); }
+    /// Who owns which session.
     [[nodiscard]] sticky_registry& registry() noexcept { return registry_; }
+    /// The bus itself, for what it can besides.
     [[nodiscard]] Bus& bus() noexcept { return bus_; }
 
     /// Sends to the handlers of all other nodes, or of one; errors as of the bus's publish().
@@ -166,6 +170,7 @@ public:
         ask<Reply>(
             everybody, message, expected, std::move(known), options.timeout, std::forward<F>(done));
     }
+    /// The same with the default options.
     template <typename Reply, typename Message, typename F>
         requires std::is_invocable_v<F&, bus_answers<Reply>>
     void request_all(const Message& message, F&& done) {
@@ -184,12 +189,14 @@ public:
     }
 
 protected:
+    /// The receiver that stands for all other nodes.
     static constexpr std::string_view everybody{};
     /// A node that the user has named: none is not everybody, but one that no bus knows.
     static std::string_view checked(std::string_view node) noexcept {
         return node.empty() ? "*" : node;
     }
 
+    /// Encodes a message and gives it to the bus.
     template <typename Message>
     std::error_code
     send(std::string_view to, detail::bus_kind kind, std::uint64_t id, const Message& message) {
@@ -206,6 +213,7 @@ protected:
         return finish(to);
     }
 
+    /// Raises a `bus_change::lost` of one message of our own.
     void tell_lost(std::error_code why) {
         events_.emit({.what = bus_change::lost, .why = why, .count = 1});
     }

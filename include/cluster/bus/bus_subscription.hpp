@@ -25,7 +25,9 @@ public:
     }
     ~bus_subscription() { one_.cancel(); }
 
+    /// Ends it. Idempotent.
     void cancel() noexcept { one_.cancel(); }
+    /// Whether messages may still come.
     [[nodiscard]] bool active() const noexcept { return one_.active(); }
 
 private:

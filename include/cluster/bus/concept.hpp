@@ -44,6 +44,7 @@
 namespace cluster {
 inline namespace v0 {
 
+/// How often what is published reaches who was there all the time.
 enum class bus_delivery : std::uint8_t {
     at_most_once,  ///< what is under way when a connection breaks is lost
     at_least_once, ///< it is sent again
@@ -51,7 +52,9 @@ enum class bus_delivery : std::uint8_t {
 
 /// What a bus promises of publish(). publish_to() is at most once on every bus.
 struct bus_traits {
+    /// Of publish().
     bus_delivery delivery = bus_delivery::at_most_once;
+    /// What one node publishes arrives in its order.
     bool ordered_per_publisher = false;
     /// A node that was cut off gets what was published meanwhile.
     bool replay = false;
@@ -61,11 +64,15 @@ struct bus_traits {
 /// What a handler gets; good until it returns.
 struct bus_message {
     std::string_view from; ///< the node
+    /// What it was published under.
     std::string_view subject;
+    /// Its bytes.
     std::span<const std::byte> payload;
 };
+/// Called with each message of a subscription.
 using bus_handler = detail::move_only_function<void(const bus_message&)>;
 
+/// What may become of a bus.
 enum class bus_change : std::uint8_t {
     connected,    ///< what is subscribed arrives from now on; also after a reconnect
     disconnected, ///< `why`; the bus goes on trying
@@ -75,12 +82,15 @@ enum class bus_change : std::uint8_t {
 
 /// What becomes of a bus; good until the handler returns.
 struct bus_event {
+    /// Which of the fields below say something, too.
     bus_change what = bus_change::connected;
+    /// The reason, if there is one.
     std::error_code why{};
     std::string_view node{};
     std::uint64_t count = 0;
     std::string_view text{}; ///< what the other side said, if anything
 };
+/// Called with what becomes of the bus.
 using bus_event_handler = detail::move_only_function<void(const bus_event&)>;
 
 /// Satisfied by every type that meets the table at the top of this file.

@@ -68,6 +68,7 @@ private:
     std::shared_ptr<detail::local_hub_state> state_;
 };
 
+/// How a node takes part in a local_bus.
 struct local_bus_options {
     std::string node{};                   ///< its name, no other's; empty: made up
     std::size_t queue = 64 * 1024 * 1024; ///< bytes that wait for dispatch(); more is lost

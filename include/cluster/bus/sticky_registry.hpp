@@ -33,7 +33,9 @@ inline namespace v0 {
 /// whose heartbeats stop are gone. The loop's thread; nothing blocks.
 class sticky_registry {
 public:
+    /// Bytes in a key.
     static constexpr std::size_t longest_key = 1024;
+    /// Keys of all nodes together.
     static constexpr std::size_t most_keys = 1'000'000;
 
     sticky_registry(sticky_registry&&) = delete;

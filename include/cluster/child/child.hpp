@@ -75,6 +75,7 @@ public:
     [[nodiscard]] stream& standard_input() { return core_->pipe(0); }
     [[nodiscard]] stream& standard_output() { return core_->pipe(1); }
     [[nodiscard]] stream& standard_error() { return core_->pipe(2); }
+    /// That of any descriptor of the child.
     [[nodiscard]] stream& pipe(int number) { return core_->pipe(number); }
 
     /// Calls `handler(std::string_view)` with what the child writes; see stream::on_data(). Without
@@ -111,6 +112,7 @@ public:
 
 protected:
     explicit child(detail::child_core& core) noexcept : core_{&core} { core.set_holder(&core_); }
+    /// For the library.
     [[nodiscard]] detail::child_core& core() const noexcept { return *core_; }
 
 private:

@@ -28,9 +28,11 @@ struct exec_result {
 
     /// It exited with 0, and nothing was wrong.
     [[nodiscard]] bool ok() const noexcept { return status.success(); }
+    /// Its `timeout` has ended it.
     [[nodiscard]] bool timed_out() const noexcept {
         return status.reason() == exit_reason::timed_out;
     }
+    /// Its `stop` has ended it.
     [[nodiscard]] bool cancelled() const noexcept {
         return status.reason() == exit_reason::cancelled;
     }

@@ -86,6 +86,7 @@ public:
     send_result send(const Message& message, Rest&&... rest) {
         return channel().send(message, std::forward<Rest>(rest)...);
     }
+    /// The channel's, see messaging.hpp.
     template <typename Reply, typename Message, typename... Rest>
     auto request(const Message& message, Rest&&... rest) {
         return channel().template request<Reply>(message, std::forward<Rest>(rest)...);

@@ -32,6 +32,7 @@ struct spawn_options {
     std::string directory{};
     /// On top of the parent's own environment, or, with `clear_environment`, all that there is.
     std::vector<environment_variable> environment{};
+    /// Nothing of the parent's own.
     bool clear_environment = false;
 
     /// What spawn() and fork_program() do not find here is inherited. exec(), exec_file() and run()

@@ -60,6 +60,7 @@ public:
 
     [[nodiscard]] constexpr address_family family() const noexcept { return family_; }
     [[nodiscard]] constexpr std::uint16_t port() const noexcept { return port_; }
+    /// The interface of a link-local IPv6 address; 0: none.
     [[nodiscard]] constexpr std::uint32_t scope() const noexcept { return scope_; }
 
     /// 4 or 16 bytes in network order, or those of the path.

@@ -26,7 +26,7 @@ struct datagram_options {
 
     /// A number or a name, resolved in the caller (blocking for names). Empty: every interface,
     /// IPv6 and IPv4 where the system has IPv6, else IPv4; senders of IPv4 are then shown as
-    /// ::ffff:1.2.3.4.
+    /// IPv4-mapped addresses of IPv6.
     std::string host{};
     /// 0: the system picks one; the k-th such call of every worker shares the k-th port.
     std::uint16_t port = 0;
@@ -49,6 +49,7 @@ struct datagram_options {
     /// Bytes that the system holds for the socket each way; it doubles them and has its own limits.
     /// 0: as the system has it.
     std::uint32_t receive_buffer = 0;
+    /// The same for what is sent.
     std::uint32_t send_buffer = 0;
     /// Bytes that wait here while the system's buffer is full, 128 of them for each datagram; what
     /// is sent beyond is dropped.

@@ -33,9 +33,11 @@ class datagram_socket;
 /// one datagram: fewer than datagrams, under load.
 struct datagram_counters {
     std::uint64_t received = 0;
+    /// System calls.
     std::uint64_t receive_calls = 0;
     std::uint64_t truncated = 0; ///< longer than datagram_options::max_size, not delivered
     std::uint64_t sent = 0;
+    /// System calls.
     std::uint64_t send_calls = 0;
     std::uint64_t dropped = 0; ///< not sent: the send queue was full, or the socket has closed
     std::uint64_t failed = 0;  ///< not sent: the system has refused them (on_error)
@@ -68,6 +70,7 @@ struct datagram_access;
 class datagram_socket {
 public:
     using bytes = std::span<const std::byte>;
+    /// Called with each datagram and who has sent it.
     using message_handler = detail::move_only_function<void(bytes, const cluster::address&)>;
 
     /// Where it is really bound, with the port that the system chose.
@@ -96,6 +99,7 @@ public:
         }
         return send_result::ok;
     }
+    /// The same with a text.
     send_result send_to(std::string_view text, const cluster::address& to) {
         return send_to(std::as_bytes(std::span{text}), to);
     }
@@ -175,6 +179,7 @@ public:
         error = change_multicast(options);
     }
 
+    /// What it has done so far.
     [[nodiscard]] const datagram_counters& counters() const noexcept { return counters_; }
     /// Borrows the descriptor; -1 once closed.
     [[nodiscard]] int native_handle() const noexcept { return fd_.get(); }

@@ -43,6 +43,7 @@ public:
     [[nodiscard]] bool is_listener() const noexcept {
         return fd_ && detail::os::is_listening(fd_.get());
     }
+    /// The same for a stream socket that does not listen.
     [[nodiscard]] bool is_connection() const noexcept {
         return fd_ && detail::os::is_stream_socket(fd_.get()) && !is_listener();
     }

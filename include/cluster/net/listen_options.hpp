@@ -22,6 +22,7 @@ enum class pressure {
 /// address with different options is an error (`errc::conflicting_options`), as is asking twice in
 /// one worker (EADDRINUSE).
 struct listen_options {
+    /// No maximum.
     static constexpr std::size_t unlimited = static_cast<std::size_t>(-1);
 
     /// Several addresses for one server, in place of the fields for a single one: "127.0.0.1:80",

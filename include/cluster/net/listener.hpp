@@ -29,6 +29,7 @@ public:
     /// Takes ownership of a listening stream socket.
     explicit listener(unique_fd fd) noexcept : fd_{std::move(fd)} {}
 
+    /// What it is bound to.
     [[nodiscard]] cluster::address address() const noexcept {
         return detail::os::local_address(fd_.get());
     }

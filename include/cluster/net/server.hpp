@@ -54,6 +54,7 @@ struct server_access;
 /// the loop.
 class server {
 public:
+    /// Called with each connection.
     using connection_handler = detail::move_only_function<void(connection)>;
 
     /// Where it really listens, with the port that the system chose; the first of its addresses.

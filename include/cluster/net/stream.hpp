@@ -123,6 +123,7 @@ public:
     /// Gives the stream until `delay` from now (on_timeout); a later call moves the deadline, for
     /// which it costs no system call and mostly no work at all.
     void expires_after(std::chrono::nanoseconds delay);
+    /// Takes the deadline away.
     void expires_never() noexcept { deadline_ = detail::time_point::max(); }
 
     /// Says that nothing is going on, as between two requests of a kept-alive connection: a role

@@ -44,6 +44,7 @@ public:
         return wait_until(std::chrono::steady_clock::now() +
                           std::chrono::ceil<std::chrono::steady_clock::duration>(time));
     }
+    /// \returns whether the task is settled, false when the time was over before
     bool wait_until(std::chrono::steady_clock::time_point deadline) const {
         return state_->wait(deadline);
     }

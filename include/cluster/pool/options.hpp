@@ -59,17 +59,20 @@ struct map_options {
     task_options task{};
 };
 
+/// How a thread_pool works.
 struct thread_pool_options {
     /// Threads at most; 0: available_parallelism().
     unsigned workers = 0;
     /// Threads that stay when there is nothing to do; none given: all. The others are started when
     /// they are needed and end after `idle_timeout`.
     std::optional<unsigned> min_workers{};
+    /// How long they wait for something to do.
     std::chrono::nanoseconds idle_timeout = std::chrono::seconds{10};
     /// Tasks that wait at most; 0: any number.
     std::size_t max_queue = 0;
+    /// What becomes of a task beyond that.
     cluster::when_full when_full = cluster::when_full::wait;
-    /// Fills pool_stats::wait and ::run, at the price of three looks at the clock for each task.
+    /// Fills pool_stats::wait and pool_stats::run, at the price of three looks at the clock for each task.
     bool measure = false;
 };
 
@@ -84,15 +87,18 @@ enum class sandbox {
     compute
 };
 
+/// How a process_pool works.
 struct process_pool_options {
     /// Processes at most; 0: available_parallelism().
     unsigned workers = 0;
     /// Processes that stay when there is nothing to do; none given: all. The others are started
     /// when they are needed and end after `idle_timeout`.
     std::optional<unsigned> min_workers{};
+    /// How long they wait for something to do.
     std::chrono::nanoseconds idle_timeout = std::chrono::seconds{10};
     /// Tasks that wait at most; 0: any number.
     std::size_t max_queue = 0;
+    /// What becomes of a task beyond that.
     cluster::when_full when_full = cluster::when_full::wait;
     /// When a worker is replaced as planned: by the number of its tasks (`max_requests`), by age,
     /// by memory, which is looked at after tasks and once a second. `drain_deadline` is not used:
@@ -102,6 +108,7 @@ struct process_pool_options {
     std::chrono::nanoseconds boot_timeout = std::chrono::seconds{30};
     /// The most bytes that a task's result may have.
     std::size_t max_result = std::size_t{1} << 30U;
+    /// What a worker may do.
     cluster::sandbox sandbox = cluster::sandbox::none;
     /// Arguments behind the program's name; empty: those of this process.
     std::vector<std::string> arguments{};

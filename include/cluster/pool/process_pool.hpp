@@ -80,6 +80,7 @@ public:
     auto submit(Args&&... args) {
         return submit<Function>(task_options{}, std::forward<Args>(args)...);
     }
+    /// The same with a timeout, a priority and more.
     template <auto Function, typename... Args>
         requires std::constructible_from<arguments_of<Function>, Args...>
     auto submit(const task_options& options, Args&&... args) {
@@ -95,6 +96,7 @@ public:
         engine_.submit(to_base(std::move(task)), options.stop);
         return future;
     }
+    /// Does not compile: another process does not have the object.
     template <typename Callable, typename... Args>
     task_future<int> submit(Callable&&, Args&&...) {
         static_assert(

@@ -14,8 +14,10 @@ inline namespace v0 {
 /// How often something took how long: a bucket for each power of two of nanoseconds.
 class time_histogram {
 public:
-    static constexpr std::size_t bucket_count = 48; // the last is 39 hours and more
+    /// The last one is for 39 hours and more.
+    static constexpr std::size_t bucket_count = 48;
 
+    /// Counts what took this long, several times if it did so.
     void add(std::chrono::nanoseconds time, std::uint64_t times = 1) noexcept {
         const auto count = static_cast<std::uint64_t>(time.count() < 0 ? 0 : time.count());
         const auto bucket = static_cast<std::size_t>(std::bit_width(count));
@@ -23,6 +25,7 @@ public:
         sum_ += count * times;
         count_ += times;
     }
+    /// Counts all that the other one has counted.
     void add(const time_histogram& other) noexcept {
         for (std::size_t i = 0; i != bucket_count; ++i) {
             buckets_[i] += other.buckets_[i];
@@ -32,6 +35,7 @@ public:
     }
 
     [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
+    /// The average; zero of nothing.
     [[nodiscard]] std::chrono::nanoseconds mean() const noexcept {
         return std::chrono::nanoseconds{count_ == 0 ? 0 : sum_ / count_};
     }
@@ -50,6 +54,7 @@ public:
     [[nodiscard]] std::uint64_t operator[](std::size_t bucket) const noexcept {
         return buckets_[bucket];
     }
+    /// The time that a bucket ends before.
     [[nodiscard]] static constexpr std::chrono::nanoseconds
     upper_bound(std::size_t bucket) noexcept {
         return std::chrono::nanoseconds{std::uint64_t{1} << bucket};

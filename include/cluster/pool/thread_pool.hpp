@@ -87,6 +87,7 @@ public:
                                    0);
         }
     }
+    /// The same with a timeout, a priority and more.
     template <typename F, typename... Args>
         requires runs<F, Args...>
     auto submit(const task_options& options, F&& f, Args&&... args) {
@@ -106,6 +107,7 @@ public:
     auto submit(Args&&... args) {
         return submit(Function, std::forward<Args>(args)...);
     }
+    /// The same with a timeout, a priority and more.
     template <auto Function, typename... Args>
         requires runs<decltype(Function), Args...>
     auto submit(const task_options& options, Args&&... args) {
@@ -133,6 +135,7 @@ public:
             throw task_cancelled{"the pool is closed"};
         }
     }
+    /// The same for a function that is known at compile time.
     template <auto Function, typename... Args>
         requires std::invocable<decltype(Function), std::decay_t<Args>...>
     void post(Args&&... args) {
@@ -162,6 +165,7 @@ public:
         }
         return results;
     }
+    /// The same for a function that is known at compile time.
     template <auto Function, std::ranges::random_access_range Range>
     auto map(Range&& range, map_options options = {}) {
         return map(std::forward<Range>(range), Function, std::move(options));
@@ -178,6 +182,7 @@ public:
             static_cast<void>(f(first[static_cast<std::ranges::range_difference_t<Range>>(i)]));
         });
     }
+    /// The same for a function that is known at compile time.
     template <auto Function, std::ranges::random_access_range Range>
     void for_each(Range&& range, map_options options = {}) {
         for_each(std::forward<Range>(range), Function, std::move(options));

@@ -14,6 +14,7 @@ namespace restart {
 /// before its program has come as far as its role is replaced after a pause, so that a program that
 /// cannot start does not keep a CPU busy.
 struct always {
+    /// Before the replacement of one that never came as far as its role.
     static constexpr std::chrono::milliseconds boot_failure_pause{100};
 
     restart_decision decide(const exit_report& report) noexcept {

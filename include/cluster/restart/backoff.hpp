@@ -73,6 +73,7 @@ public:
     /// chooses.
     void seed(std::uint64_t number) noexcept { random_ = detail::random_source{number}; }
 
+    /// The object of that one.
     [[nodiscard]] inner_type& inner() noexcept { return inner_; }
 
 private:

@@ -33,6 +33,7 @@ inline namespace v0 {
 struct exit_report {
     /// Unknown for one that has lost its channel: the policy is asked before it has ended.
     exit_status status;
+    /// worker::id().
     std::uint32_t worker_id = 0;
     /// How long the worker lived.
     std::chrono::milliseconds uptime{0};
@@ -57,11 +58,13 @@ struct exit_report {
 
 /// The answer of a restart policy.
 struct restart_decision {
+    /// What becomes of the place.
     enum class action { leave_dead, restart, give_up };
     /// Who is replaced: the dead one alone, or with it everyone else, or those of the places behind
     /// its own.
     enum class scope { this_one, all, later_ones };
 
+    /// What becomes of the dead one.
     action what = action::leave_dead;
     /// How long to wait before the replacement starts.
     std::chrono::milliseconds delay{0};
@@ -71,7 +74,9 @@ struct restart_decision {
     friend bool operator==(const restart_decision&, const restart_decision&) = default;
 };
 
+/// Nobody takes the place.
 inline constexpr restart_decision leave_dead{};
+/// A replacement at once.
 inline constexpr restart_decision restart_now{.what = restart_decision::action::restart};
 /// As leave_dead, with event::give_up.
 inline constexpr restart_decision give_up{.what = restart_decision::action::give_up};

@@ -53,6 +53,7 @@ public:
         return give_up;
     }
 
+    /// The object of that one.
     [[nodiscard]] inner_type& inner() noexcept { return inner_; }
 
 private:

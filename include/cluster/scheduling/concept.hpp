@@ -130,6 +130,7 @@ public:
     constexpr choice(std::size_t index) noexcept : index_{index} {}
     constexpr choice(refusal why) noexcept : refused_{true}, why_{why} {}
 
+    /// Whether it is a refusal, and no index.
     [[nodiscard]] constexpr bool refused() const noexcept { return refused_; }
     /// \pre !refused()
     [[nodiscard]] constexpr std::size_t index() const noexcept { return index_; }

@@ -58,7 +58,9 @@ class from_environment {
     static_assert(detail::check_choices<Policies...>());
 
 public:
+    /// The name of the variable.
     static constexpr const char* variable = "CLUSTER_SCHED_POLICY";
+    /// Those of the policies, in their order.
     static constexpr std::array<std::string_view, sizeof...(Policies)> names{
         detail::policy_name<Policies>()...};
 
@@ -81,6 +83,7 @@ public:
         }
         set(name, "scheduling policy");
     }
+    /// The name of the policy that is in use.
     [[nodiscard]] std::string_view chosen() const noexcept { return names[chosen_.index()]; }
 
     [[nodiscard]] accept_site accepts_in() const {

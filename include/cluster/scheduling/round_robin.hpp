@@ -14,8 +14,7 @@ namespace scheduling {
 
 /// A `scheduling_policy`: the primary accepts and the workers get connections in turn. The default,
 /// as in Node.js. A worker that is behind with taking its connections is left out until it has
-/// caught up. Costs about a third more CPU per connection than accepting in the workers, nothing
-/// per request.
+/// caught up. Costs more CPU per connection than accepting in the workers, and nothing per request.
 class round_robin {
 public:
     static constexpr std::string_view name = "round_robin";

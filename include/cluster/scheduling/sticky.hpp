@@ -47,7 +47,9 @@ enum class unknown {
     more, ///< it needs more of the first bytes
     none, ///< this connection has none: the client's address has to do
 };
+/// What a key returns that needs more of the first bytes.
 inline constexpr auto more = unknown::more;
+/// What a key returns for a connection that has none.
 inline constexpr auto none = unknown::none;
 
 /// What a key says: a number, which should be spread evenly over all 32 bits or be small; a text,
@@ -66,6 +68,7 @@ public:
     [[nodiscard]] constexpr explicit operator bool() const noexcept { return known_; }
     /// \pre it is known
     [[nodiscard]] constexpr std::uint32_t hash() const noexcept { return hash_; }
+    /// Whether it is `more`.
     [[nodiscard]] constexpr bool needs_more() const noexcept { return !known_ && why_ == more; }
 
 private:

@@ -148,25 +148,6 @@ struct checked_serializer {
     using type = std::conditional_t<serializer<S>, S, any_serializer>;
 };
 
-// The same for one type of message. Silent about types that the policy's can_encode or can_decode
-// excludes: its functions print the better sentence.
-template <typename S, typename T>
-struct checked_message {
-    static_assert(!serializer<S> || encode_takes<S, T>,
-                  "Serializer: encode(const T&, cluster::byte_buffer&) does not take this message; "
-                  "add an overload, or choose a serializer that does.");
-    static_assert(!serializer<S> || decode_takes<S, T>,
-                  "Serializer: decode(std::span<const std::byte>, T&) does not take this message; "
-                  "add an overload, or choose a serializer that does.");
-    static_assert(
-        !serializer<S> || !decode_takes<S, T> || decode_returns_error_code<S, T>,
-        "Serializer: decode() must return std::error_code: hostile bytes are an error, not "
-        "an exception.");
-    static constexpr bool value =
-        serializer<S> && encode_takes<S, T> && decode_returns_error_code<S, T>;
-    using type = std::conditional_t<value, S, any_serializer>;
-};
-
 } // namespace detail
 } // namespace v0
 } // namespace cluster

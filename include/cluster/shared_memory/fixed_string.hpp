@@ -28,6 +28,7 @@ public:
         text.copy(bytes_.data(), N);
     }
 
+    /// The text, without what fills it up.
     [[nodiscard]] constexpr std::string_view view() const noexcept {
         const std::string_view all{bytes_.data(), N};
         return all.substr(0, all.find_last_not_of('\0') + 1);

@@ -31,6 +31,7 @@ public:
 
     [[nodiscard]] explicit operator bool() const noexcept { return number_ != nullptr; }
 
+    /// May be negative.
     void add(std::int64_t count = 1) const noexcept {
         number_->fetch_add(static_cast<std::uint64_t>(count), std::memory_order_relaxed);
     }

@@ -108,6 +108,7 @@ public:
         return table_.find(detail::to_words(key), found);
     }
 
+    /// Puts the value there, whether the key is new or not. \returns which, or `full`.
     map_result insert_or_assign(const Key& key, const Value& value) noexcept {
         std::size_t slot = 0;
         auto outcome =
