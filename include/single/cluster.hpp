@@ -252,6 +252,7 @@ public:
 
     [[nodiscard]] constexpr address_family family() const noexcept { return family_; }
     [[nodiscard]] constexpr std::uint16_t port() const noexcept { return port_; }
+    /// The interface of a link-local IPv6 address; 0: none.
     [[nodiscard]] constexpr std::uint32_t scope() const noexcept { return scope_; }
 
     /// 4 or 16 bytes in network order, or those of the path.
@@ -4904,6 +4905,7 @@ public:
     /// The first byte; may be null when `empty()`.
     [[nodiscard]] std::byte* data() noexcept { return begin_; }
     [[nodiscard]] const std::byte* data() const noexcept { return begin_; }
+    /// The bytes that there are.
     [[nodiscard]] std::span<const std::byte> span() const noexcept { return {begin_, size()}; }
 
     /// Appends `count` uninitialised bytes. \returns the first of them.
@@ -4916,6 +4918,7 @@ public:
 
     /// Appends a copy of `bytes`. \pre they do not lie in this buffer.
     void append(std::span<const std::byte> bytes) { append(bytes.data(), bytes.size()); }
+    /// Copies them behind what there is.
     void append(const void* bytes, std::size_t count) {
         if (count != 0) { // memcpy takes no null pointer, not even for nothing
             std::memcpy(extend(count), bytes, count);
@@ -5591,25 +5594,6 @@ struct checked_serializer {
         "Serializer needs a member `std::error_code decode(std::span<const std::byte> bytes, "
         "T& value)`.");
     using type = std::conditional_t<serializer<S>, S, any_serializer>;
-};
-
-// The same for one type of message. Silent about types that the policy's can_encode or can_decode
-// excludes: its functions print the better sentence.
-template <typename S, typename T>
-struct checked_message {
-    static_assert(!serializer<S> || encode_takes<S, T>,
-                  "Serializer: encode(const T&, cluster::byte_buffer&) does not take this message; "
-                  "add an overload, or choose a serializer that does.");
-    static_assert(!serializer<S> || decode_takes<S, T>,
-                  "Serializer: decode(std::span<const std::byte>, T&) does not take this message; "
-                  "add an overload, or choose a serializer that does.");
-    static_assert(
-        !serializer<S> || !decode_takes<S, T> || decode_returns_error_code<S, T>,
-        "Serializer: decode() must return std::error_code: hostile bytes are an error, not "
-        "an exception.");
-    static constexpr bool value =
-        serializer<S> && encode_takes<S, T> && decode_returns_error_code<S, T>;
-    using type = std::conditional_t<value, S, any_serializer>;
 };
 
 } // namespace detail
@@ -7175,10 +7159,15 @@ inline namespace v0 {
 /// file, whose path is the parent's.
 class stdio {
 public:
+    /// The parent's own.
     static const stdio inherit;
+    /// /dev/null.
     static const stdio ignore;
+    /// The other end of a stream of the parent's.
     static const stdio pipe;
+    /// A descriptor of the parent's, borrowed until the child has started.
     static stdio descriptor(int number) noexcept { return stdio{number}; }
+    /// A file, opened to be read.
     static stdio read_from(std::string path) { return {read, std::move(path)}; }
     /// Made if it is not there (0666 and the umask), emptied if it is.
     static stdio write_to(std::string path) { return {write, std::move(path)}; }
@@ -7186,8 +7175,10 @@ public:
     static stdio append_to(std::string path) { return {append, std::move(path)}; }
 
     [[nodiscard]] bool is_descriptor() const noexcept { return value_ >= 0; }
+    /// The number. \pre is_descriptor()
     [[nodiscard]] int descriptor() const noexcept { return value_; }
     [[nodiscard]] bool is_file() const noexcept { return value_ <= read; }
+    /// Of a file. \pre is_file()
     [[nodiscard]] const std::string& path() const noexcept { return *path_; }
     /// Of a file.
     [[nodiscard]] bool reads() const noexcept { return value_ == read; }
@@ -7214,6 +7205,7 @@ struct environment_variable {
 
 /// A limit of the system on a child (setrlimit(2)), such as {RLIMIT_NOFILE, 4096, 4096}.
 struct resource_limits {
+    /// RLIMIT_NOFILE and the like.
     int which;
     std::uint64_t soft;
     std::uint64_t hard;
@@ -7224,6 +7216,7 @@ struct resource_limits {
 struct recycle_limits {
     /// Connections, or what the program counts with self.count_request().
     std::uint64_t max_requests = 0;
+    /// Since it was started.
     std::chrono::nanoseconds max_lifetime{0};
     /// Resident bytes.
     std::uint64_t max_memory = 0;
@@ -7250,6 +7243,7 @@ struct fork_options {
     std::string name{};
     /// Standard output and error become pipes: worker::standard_output(), standard_error().
     std::optional<bool> silent{};
+    /// What it has as its descriptors 0 to 2.
     std::optional<stdio> standard_input{};
     std::optional<stdio> standard_output{};
     std::optional<stdio> standard_error{};
@@ -7267,6 +7261,7 @@ struct fork_options {
     std::optional<bool> no_new_privileges{};
     /// A session of its own: the worker does not get the terminal's signals.
     std::optional<bool> detached{};
+    /// When it is replaced as planned.
     std::optional<recycle_limits> recycle{};
     /// Its share of the connections, relative to the others' (scheduling::weighted_round_robin, and
     /// policies of one's own: candidate::weight()). 1 by default; 0: none while others can.
@@ -7787,6 +7782,7 @@ public:
         target_.reset();
     }
 
+    /// Whether the handler may still be called.
     [[nodiscard]] bool active() const noexcept {
         auto target = target_.lock();
         return target && target->active;
@@ -7963,6 +7959,7 @@ public:
     /// A timer that is not `ref`ed does not keep run() from returning.
     inline void unref() noexcept;
     inline void ref() noexcept;
+    /// Whether its handler may still be called.
     [[nodiscard]] inline bool active() const noexcept;
 
 private:
@@ -7982,7 +7979,9 @@ private:
 /// the loop of its parent.
 class event_loop {
 public:
+    /// What post(), defer() and timers run.
     using task = detail::move_only_function<void()>;
+    /// Times are counted in nanoseconds.
     using duration = std::chrono::nanoseconds;
 
     /// \throws std::system_error when the system is out of descriptors.
@@ -8812,6 +8811,7 @@ enum class pressure {
 /// address with different options is an error (`errc::conflicting_options`), as is asking twice in
 /// one worker (EADDRINUSE).
 struct listen_options {
+    /// No maximum.
     static constexpr std::size_t unlimited = static_cast<std::size_t>(-1);
 
     /// Several addresses for one server, in place of the fields for a single one: "127.0.0.1:80",
@@ -8891,6 +8891,7 @@ public:
     /// Takes ownership of a listening stream socket.
     explicit listener(unique_fd fd) noexcept : fd_{std::move(fd)} {}
 
+    /// What it is bound to.
     [[nodiscard]] cluster::address address() const noexcept {
         return detail::os::local_address(fd_.get());
     }
@@ -9627,6 +9628,7 @@ struct server_access;
 /// the loop.
 class server {
 public:
+    /// Called with each connection.
     using connection_handler = detail::move_only_function<void(connection)>;
 
     /// Where it really listens, with the port that the system chose; the first of its addresses.
@@ -13600,6 +13602,7 @@ public:
     /// Gives the stream until `delay` from now (on_timeout); a later call moves the deadline, for
     /// which it costs no system call and mostly no work at all.
     void expires_after(std::chrono::nanoseconds delay);
+    /// Takes the deadline away.
     void expires_never() noexcept { deadline_ = detail::time_point::max(); }
 
     /// Says that nothing is going on, as between two requests of a kept-alive connection: a role
@@ -14207,6 +14210,7 @@ public:
     /// The status is not known.
     exit_status() = default;
 
+    /// The end of a process that exited by itself.
     [[nodiscard]] static exit_status exited(int code) noexcept {
         exit_status status;
         status.reason_ = exit_reason::exited;
@@ -14215,6 +14219,7 @@ public:
         return status;
     }
 
+    /// The end of one that a signal has ended.
     [[nodiscard]] static exit_status signaled(int signal, bool core_dumped = false) noexcept {
         exit_status status;
         status.reason_ = exit_reason::signaled;
@@ -14223,6 +14228,7 @@ public:
         return status;
     }
 
+    /// The end of one that was never started.
     [[nodiscard]] static exit_status spawn_failed(std::error_code error) noexcept {
         exit_status status;
         status.reason_ = exit_reason::spawn_failed;
@@ -14230,6 +14236,7 @@ public:
         return status;
     }
 
+    /// An end of which nothing is known.
     [[nodiscard]] static exit_status unknown() noexcept { return {}; }
 
     /// \returns the same end with the cluster's reason for it, e.g. `boot_failed`.
@@ -14239,6 +14246,7 @@ public:
         return status;
     }
 
+    /// How it ended, or why the cluster ended it.
     [[nodiscard]] exit_reason reason() const noexcept { return reason_; }
 
     /// The exit code; 0 also when it did not exit by itself, see `success()`.
@@ -14247,6 +14255,7 @@ public:
     /// The signal that ended it, 0 when none did.
     [[nodiscard]] int signal() const noexcept { return signal_; }
 
+    /// Whether the system wrote a core dump.
     [[nodiscard]] bool core_dumped() const noexcept { return core_dumped_; }
 
     /// Why it could not be started; empty unless the reason is `spawn_failed`.
@@ -14344,6 +14353,7 @@ inline namespace v0 {
 struct exit_report {
     /// Unknown for one that has lost its channel: the policy is asked before it has ended.
     exit_status status;
+    /// worker::id().
     std::uint32_t worker_id = 0;
     /// How long the worker lived.
     std::chrono::milliseconds uptime{0};
@@ -14368,11 +14378,13 @@ struct exit_report {
 
 /// The answer of a restart policy.
 struct restart_decision {
+    /// What becomes of the place.
     enum class action { leave_dead, restart, give_up };
     /// Who is replaced: the dead one alone, or with it everyone else, or those of the places behind
     /// its own.
     enum class scope { this_one, all, later_ones };
 
+    /// What becomes of the dead one.
     action what = action::leave_dead;
     /// How long to wait before the replacement starts.
     std::chrono::milliseconds delay{0};
@@ -14382,7 +14394,9 @@ struct restart_decision {
     friend bool operator==(const restart_decision&, const restart_decision&) = default;
 };
 
+/// Nobody takes the place.
 inline constexpr restart_decision leave_dead{};
+/// A replacement at once.
 inline constexpr restart_decision restart_now{.what = restart_decision::action::restart};
 /// As leave_dead, with event::give_up.
 inline constexpr restart_decision give_up{.what = restart_decision::action::give_up};
@@ -15318,7 +15332,9 @@ struct supervision_options {
 /// Who goes when primary.scale() makes the cluster smaller.
 enum class victim { newest, oldest, fewest_connections };
 
+/// How primary.scale() makes the cluster smaller.
 struct scale_options {
+    /// Who goes.
     victim victims = victim::newest;
     /// How long a worker that goes may finish what it has begun; then it gets SIGTERM, a second
     /// later SIGKILL.
@@ -15475,7 +15491,7 @@ struct datagram_options {
 
     /// A number or a name, resolved in the caller (blocking for names). Empty: every interface,
     /// IPv6 and IPv4 where the system has IPv6, else IPv4; senders of IPv4 are then shown as
-    /// ::ffff:1.2.3.4.
+    /// IPv4-mapped addresses of IPv6.
     std::string host{};
     /// 0: the system picks one; the k-th such call of every worker shares the k-th port.
     std::uint16_t port = 0;
@@ -15498,6 +15514,7 @@ struct datagram_options {
     /// Bytes that the system holds for the socket each way; it doubles them and has its own limits.
     /// 0: as the system has it.
     std::uint32_t receive_buffer = 0;
+    /// The same for what is sent.
     std::uint32_t send_buffer = 0;
     /// Bytes that wait here while the system's buffer is full, 128 of them for each datagram; what
     /// is sent beyond is dropped.
@@ -15533,9 +15550,11 @@ class datagram_socket;
 /// one datagram: fewer than datagrams, under load.
 struct datagram_counters {
     std::uint64_t received = 0;
+    /// System calls.
     std::uint64_t receive_calls = 0;
     std::uint64_t truncated = 0; ///< longer than datagram_options::max_size, not delivered
     std::uint64_t sent = 0;
+    /// System calls.
     std::uint64_t send_calls = 0;
     std::uint64_t dropped = 0; ///< not sent: the send queue was full, or the socket has closed
     std::uint64_t failed = 0;  ///< not sent: the system has refused them (on_error)
@@ -15568,6 +15587,7 @@ struct datagram_access;
 class datagram_socket {
 public:
     using bytes = std::span<const std::byte>;
+    /// Called with each datagram and who has sent it.
     using message_handler = detail::move_only_function<void(bytes, const cluster::address&)>;
 
     /// Where it is really bound, with the port that the system chose.
@@ -15596,6 +15616,7 @@ public:
         }
         return send_result::ok;
     }
+    /// The same with a text.
     send_result send_to(std::string_view text, const cluster::address& to) {
         return send_to(std::as_bytes(std::span{text}), to);
     }
@@ -15675,6 +15696,7 @@ public:
         error = change_multicast(options);
     }
 
+    /// What it has done so far.
     [[nodiscard]] const datagram_counters& counters() const noexcept { return counters_; }
     /// Borrows the descriptor; -1 once closed.
     [[nodiscard]] int native_handle() const noexcept { return fd_.get(); }
@@ -16359,6 +16381,7 @@ public:
     constexpr choice(std::size_t index) noexcept : index_{index} {}
     constexpr choice(refusal why) noexcept : refused_{true}, why_{why} {}
 
+    /// Whether it is a refusal, and no index.
     [[nodiscard]] constexpr bool refused() const noexcept { return refused_; }
     /// \pre !refused()
     [[nodiscard]] constexpr std::size_t index() const noexcept { return index_; }
@@ -16576,8 +16599,7 @@ namespace scheduling {
 
 /// A `scheduling_policy`: the primary accepts and the workers get connections in turn. The default,
 /// as in Node.js. A worker that is behind with taking its connections is left out until it has
-/// caught up. Costs about a third more CPU per connection than accepting in the workers, nothing
-/// per request.
+/// caught up. Costs more CPU per connection than accepting in the workers, and nothing per request.
 class round_robin {
 public:
     static constexpr std::string_view name = "round_robin";
@@ -22199,6 +22221,7 @@ public:
         text.copy(bytes_.data(), N);
     }
 
+    /// The text, without what fills it up.
     [[nodiscard]] constexpr std::string_view view() const noexcept {
         const std::string_view all{bytes_.data(), N};
         return all.substr(0, all.find_last_not_of('\0') + 1);
@@ -22313,6 +22336,7 @@ public:
         return table_.find(detail::to_words(key), found);
     }
 
+    /// Puts the value there, whether the key is new or not. \returns which, or `full`.
     map_result insert_or_assign(const Key& key, const Value& value) noexcept {
         std::size_t slot = 0;
         auto outcome =
@@ -22401,6 +22425,7 @@ public:
 
     [[nodiscard]] explicit operator bool() const noexcept { return number_ != nullptr; }
 
+    /// May be negative.
     void add(std::int64_t count = 1) const noexcept {
         number_->fetch_add(static_cast<std::uint64_t>(count), std::memory_order_relaxed);
     }
@@ -22638,6 +22663,7 @@ public:
     [[nodiscard]] bool is_listener() const noexcept {
         return fd_ && detail::os::is_listening(fd_.get());
     }
+    /// The same for a stream socket that does not listen.
     [[nodiscard]] bool is_connection() const noexcept {
         return fd_ && detail::os::is_stream_socket(fd_.get()) && !is_listener();
     }
@@ -23204,6 +23230,7 @@ public:
         detail::send_reply<Serializer>(path_, value);
         path_.to.reset();
     }
+    /// The same with an error: the asking side gets `errc::request_failed` and the text.
     void fail(std::string_view why) {
         detail::send_failure(path_, why);
         path_.to.reset();
@@ -23611,6 +23638,7 @@ inline namespace v0 {
 template <typename Worker>
 class worker_range {
 public:
+    /// Goes over them; stays good when a worker is added.
     class iterator {
     public:
         using value_type = Worker;
@@ -23782,6 +23810,7 @@ public:
     void disconnect(F&& done) {
         core_.disconnect(std::forward<F>(done));
     }
+    /// The same without being called.
     void disconnect() { core_.disconnect({}); }
 
     /// How the cluster looks after its workers; for those that start later and those that run.
@@ -23804,6 +23833,7 @@ public:
     void reload(const reload_options& options, F&& done) {
         core_.reload(options, std::forward<F>(done));
     }
+    /// The same without being called; event::reload tells.
     void reload(const reload_options& options = {}) { core_.reload(options, {}); }
 
     /// Starts workers, as fork() does, or asks some to finish, so that `count` are left. With 0 the
@@ -25122,11 +25152,13 @@ inline namespace v0 {
 template <typename Scheduling, typename Serializer, typename Restart, typename Backend>
 class basic_cluster {
 public:
+    /// The policies.
     using scheduling_type = typename detail::checked_scheduling<Scheduling>::type;
     using serializer_type = typename detail::checked_serializer<Serializer>::type;
     using restart_type = typename detail::checked_restart<Restart>::type;
     using backend_type = typename detail::checked_backend<Backend>::type;
 
+    /// The roles: what the functions that run() is given take.
     using primary_type = basic_primary<basic_cluster>;
     using worker_type = basic_worker<basic_cluster>;
     using self_type = basic_self<basic_cluster>;
@@ -25208,6 +25240,7 @@ public:
         return *self_;
     }
 
+    /// The loop in which the role of this process runs.
     [[nodiscard]] event_loop& loop() noexcept { return loop_; }
     /// For another loop: readable whenever poll() has something to do (event_loop::native_handle).
     [[nodiscard]] int native_handle() { return loop_.native_handle(); }
@@ -25281,12 +25314,15 @@ inline namespace v0 {
 struct request_all_options {
     /// Answers, failures among them; 0: of every node that is known now, see nodes().
     std::size_t expected = 0;
+    /// How long it waits.
     std::chrono::nanoseconds timeout = std::chrono::seconds{5};
 };
 
+/// What one node has answered.
 template <typename Reply>
 struct bus_answer {
     std::string node;
+    /// Its value, or why there is none.
     result<Reply> reply;
 };
 
@@ -25294,7 +25330,9 @@ struct bus_answer {
 /// was silent stands there with `errc::request_timeout`.
 template <typename Reply>
 struct bus_answers {
+    /// One for each node that has answered or should have.
     std::vector<bus_answer<Reply>> answers{};
+    /// How many values would make it complete.
     std::size_t expected = 0;
     std::error_code error{}; ///< why nothing was asked at all
 
@@ -25358,6 +25396,7 @@ struct bus_answers {
 namespace cluster {
 inline namespace v0 {
 
+/// How often what is published reaches who was there all the time.
 enum class bus_delivery : std::uint8_t {
     at_most_once,  ///< what is under way when a connection breaks is lost
     at_least_once, ///< it is sent again
@@ -25365,7 +25404,9 @@ enum class bus_delivery : std::uint8_t {
 
 /// What a bus promises of publish(). publish_to() is at most once on every bus.
 struct bus_traits {
+    /// Of publish().
     bus_delivery delivery = bus_delivery::at_most_once;
+    /// What one node publishes arrives in its order.
     bool ordered_per_publisher = false;
     /// A node that was cut off gets what was published meanwhile.
     bool replay = false;
@@ -25375,11 +25416,15 @@ struct bus_traits {
 /// What a handler gets; good until it returns.
 struct bus_message {
     std::string_view from; ///< the node
+    /// What it was published under.
     std::string_view subject;
+    /// Its bytes.
     std::span<const std::byte> payload;
 };
+/// Called with each message of a subscription.
 using bus_handler = detail::move_only_function<void(const bus_message&)>;
 
+/// What may become of a bus.
 enum class bus_change : std::uint8_t {
     connected,    ///< what is subscribed arrives from now on; also after a reconnect
     disconnected, ///< `why`; the bus goes on trying
@@ -25389,12 +25434,15 @@ enum class bus_change : std::uint8_t {
 
 /// What becomes of a bus; good until the handler returns.
 struct bus_event {
+    /// Which of the fields below say something, too.
     bus_change what = bus_change::connected;
+    /// The reason, if there is one.
     std::error_code why{};
     std::string_view node{};
     std::uint64_t count = 0;
     std::string_view text{}; ///< what the other side said, if anything
 };
+/// Called with what becomes of the bus.
 using bus_event_handler = detail::move_only_function<void(const bus_event&)>;
 
 /// Satisfied by every type that meets the table at the top of this file.
@@ -25783,7 +25831,9 @@ inline namespace v0 {
 /// whose heartbeats stop are gone. The loop's thread; nothing blocks.
 class sticky_registry {
 public:
+    /// Bytes in a key.
     static constexpr std::size_t longest_key = 1024;
+    /// Keys of all nodes together.
     static constexpr std::size_t most_keys = 1'000'000;
 
     sticky_registry(sticky_registry&&) = delete;
@@ -26035,8 +26085,10 @@ private:
 namespace cluster {
 inline namespace v0 {
 
+/// How a node takes part in a bus.
 struct bus_options {
     std::string subject = "cluster"; ///< nodes with the same one belong together
+    /// How often it tells the others that it is there.
     std::chrono::nanoseconds heartbeat = std::chrono::seconds{5};
     std::chrono::nanoseconds timeout = std::chrono::seconds{10}; ///< without one a node is gone
 };
@@ -26108,7 +26160,9 @@ public:
     /// The others whose heartbeats were heard of late. It is no membership: two nodes may see
     /// different ones.
     [[nodiscard]] std::vector<std::string> nodes() const { return presence_.names(); }
+    /// Who owns which session.
     [[nodiscard]] sticky_registry& registry() noexcept { return registry_; }
+    /// The bus itself, for what it can besides.
     [[nodiscard]] Bus& bus() noexcept { return bus_; }
 
     /// Sends to the handlers of all other nodes, or of one; errors as of the bus's publish().
@@ -26163,6 +26217,7 @@ public:
         ask<Reply>(
             everybody, message, expected, std::move(known), options.timeout, std::forward<F>(done));
     }
+    /// The same with the default options.
     template <typename Reply, typename Message, typename F>
         requires std::is_invocable_v<F&, bus_answers<Reply>>
     void request_all(const Message& message, F&& done) {
@@ -26181,12 +26236,14 @@ public:
     }
 
 protected:
+    /// The receiver that stands for all other nodes.
     static constexpr std::string_view everybody{};
     /// A node that the user has named: none is not everybody, but one that no bus knows.
     static std::string_view checked(std::string_view node) noexcept {
         return node.empty() ? "*" : node;
     }
 
+    /// Encodes a message and gives it to the bus.
     template <typename Message>
     std::error_code
     send(std::string_view to, detail::bus_kind kind, std::uint64_t id, const Message& message) {
@@ -26203,6 +26260,7 @@ protected:
         return finish(to);
     }
 
+    /// Raises a `bus_change::lost` of one message of our own.
     void tell_lost(std::error_code why) {
         events_.emit({.what = bus_change::lost, .why = why, .count = 1});
     }
@@ -26577,7 +26635,9 @@ public:
     }
     ~bus_subscription() { one_.cancel(); }
 
+    /// Ends it. Idempotent.
     void cancel() noexcept { one_.cancel(); }
+    /// Whether messages may still come.
     [[nodiscard]] bool active() const noexcept { return one_.active(); }
 
 private:
@@ -26908,6 +26968,7 @@ private:
     std::shared_ptr<detail::local_hub_state> state_;
 };
 
+/// How a node takes part in a local_bus.
 struct local_bus_options {
     std::string node{};                   ///< its name, no other's; empty: made up
     std::size_t queue = 64 * 1024 * 1024; ///< bytes that wait for dispatch(); more is lost
@@ -27430,6 +27491,7 @@ struct spawn_options {
     std::string directory{};
     /// On top of the parent's own environment, or, with `clear_environment`, all that there is.
     std::vector<environment_variable> environment{};
+    /// Nothing of the parent's own.
     bool clear_environment = false;
 
     /// What spawn() and fork_program() do not find here is inherited. exec(), exec_file() and run()
@@ -28058,6 +28120,7 @@ public:
     [[nodiscard]] stream& standard_input() { return core_->pipe(0); }
     [[nodiscard]] stream& standard_output() { return core_->pipe(1); }
     [[nodiscard]] stream& standard_error() { return core_->pipe(2); }
+    /// That of any descriptor of the child.
     [[nodiscard]] stream& pipe(int number) { return core_->pipe(number); }
 
     /// Calls `handler(std::string_view)` with what the child writes; see stream::on_data(). Without
@@ -28094,6 +28157,7 @@ public:
 
 protected:
     explicit child(detail::child_core& core) noexcept : core_{&core} { core.set_holder(&core_); }
+    /// For the library.
     [[nodiscard]] detail::child_core& core() const noexcept { return *core_; }
 
 private:
@@ -28177,9 +28241,11 @@ struct exec_result {
 
     /// It exited with 0, and nothing was wrong.
     [[nodiscard]] bool ok() const noexcept { return status.success(); }
+    /// Its `timeout` has ended it.
     [[nodiscard]] bool timed_out() const noexcept {
         return status.reason() == exit_reason::timed_out;
     }
+    /// Its `stop` has ended it.
     [[nodiscard]] bool cancelled() const noexcept {
         return status.reason() == exit_reason::cancelled;
     }
@@ -28735,6 +28801,7 @@ public:
     send_result send(const Message& message, Rest&&... rest) {
         return channel().send(message, std::forward<Rest>(rest)...);
     }
+    /// The channel's, see messaging.hpp.
     template <typename Reply, typename Message, typename... Rest>
     auto request(const Message& message, Rest&&... rest) {
         return channel().template request<Reply>(message, std::forward<Rest>(rest)...);
@@ -29290,6 +29357,7 @@ public:
         return wait_until(std::chrono::steady_clock::now() +
                           std::chrono::ceil<std::chrono::steady_clock::duration>(time));
     }
+    /// \returns whether the task is settled, false when the time was over before
     bool wait_until(std::chrono::steady_clock::time_point deadline) const {
         return state_->wait(deadline);
     }
@@ -29413,17 +29481,20 @@ struct map_options {
     task_options task{};
 };
 
+/// How a thread_pool works.
 struct thread_pool_options {
     /// Threads at most; 0: available_parallelism().
     unsigned workers = 0;
     /// Threads that stay when there is nothing to do; none given: all. The others are started when
     /// they are needed and end after `idle_timeout`.
     std::optional<unsigned> min_workers{};
+    /// How long they wait for something to do.
     std::chrono::nanoseconds idle_timeout = std::chrono::seconds{10};
     /// Tasks that wait at most; 0: any number.
     std::size_t max_queue = 0;
+    /// What becomes of a task beyond that.
     cluster::when_full when_full = cluster::when_full::wait;
-    /// Fills pool_stats::wait and ::run, at the price of three looks at the clock for each task.
+    /// Fills pool_stats::wait and pool_stats::run, at the price of three looks at the clock for each task.
     bool measure = false;
 };
 
@@ -29438,15 +29509,18 @@ enum class sandbox {
     compute
 };
 
+/// How a process_pool works.
 struct process_pool_options {
     /// Processes at most; 0: available_parallelism().
     unsigned workers = 0;
     /// Processes that stay when there is nothing to do; none given: all. The others are started
     /// when they are needed and end after `idle_timeout`.
     std::optional<unsigned> min_workers{};
+    /// How long they wait for something to do.
     std::chrono::nanoseconds idle_timeout = std::chrono::seconds{10};
     /// Tasks that wait at most; 0: any number.
     std::size_t max_queue = 0;
+    /// What becomes of a task beyond that.
     cluster::when_full when_full = cluster::when_full::wait;
     /// When a worker is replaced as planned: by the number of its tasks (`max_requests`), by age,
     /// by memory, which is looked at after tasks and once a second. `drain_deadline` is not used:
@@ -29456,6 +29530,7 @@ struct process_pool_options {
     std::chrono::nanoseconds boot_timeout = std::chrono::seconds{30};
     /// The most bytes that a task's result may have.
     std::size_t max_result = std::size_t{1} << 30U;
+    /// What a worker may do.
     cluster::sandbox sandbox = cluster::sandbox::none;
     /// Arguments behind the program's name; empty: those of this process.
     std::vector<std::string> arguments{};
@@ -29493,8 +29568,10 @@ inline namespace v0 {
 /// How often something took how long: a bucket for each power of two of nanoseconds.
 class time_histogram {
 public:
-    static constexpr std::size_t bucket_count = 48; // the last is 39 hours and more
+    /// The last one is for 39 hours and more.
+    static constexpr std::size_t bucket_count = 48;
 
+    /// Counts what took this long, several times if it did so.
     void add(std::chrono::nanoseconds time, std::uint64_t times = 1) noexcept {
         const auto count = static_cast<std::uint64_t>(time.count() < 0 ? 0 : time.count());
         const auto bucket = static_cast<std::size_t>(std::bit_width(count));
@@ -29502,6 +29579,7 @@ public:
         sum_ += count * times;
         count_ += times;
     }
+    /// Counts all that the other one has counted.
     void add(const time_histogram& other) noexcept {
         for (std::size_t i = 0; i != bucket_count; ++i) {
             buckets_[i] += other.buckets_[i];
@@ -29511,6 +29589,7 @@ public:
     }
 
     [[nodiscard]] std::uint64_t count() const noexcept { return count_; }
+    /// The average; zero of nothing.
     [[nodiscard]] std::chrono::nanoseconds mean() const noexcept {
         return std::chrono::nanoseconds{count_ == 0 ? 0 : sum_ / count_};
     }
@@ -29529,6 +29608,7 @@ public:
     [[nodiscard]] std::uint64_t operator[](std::size_t bucket) const noexcept {
         return buckets_[bucket];
     }
+    /// The time that a bucket ends before.
     [[nodiscard]] static constexpr std::chrono::nanoseconds
     upper_bound(std::size_t bucket) noexcept {
         return std::chrono::nanoseconds{std::uint64_t{1} << bucket};
@@ -31256,6 +31336,7 @@ public:
     auto submit(Args&&... args) {
         return submit<Function>(task_options{}, std::forward<Args>(args)...);
     }
+    /// The same with a timeout, a priority and more.
     template <auto Function, typename... Args>
         requires std::constructible_from<arguments_of<Function>, Args...>
     auto submit(const task_options& options, Args&&... args) {
@@ -31271,6 +31352,7 @@ public:
         engine_.submit(to_base(std::move(task)), options.stop);
         return future;
     }
+    /// Does not compile: another process does not have the object.
     template <typename Callable, typename... Args>
     task_future<int> submit(Callable&&, Args&&...) {
         static_assert(
@@ -32979,6 +33061,7 @@ public:
                                    0);
         }
     }
+    /// The same with a timeout, a priority and more.
     template <typename F, typename... Args>
         requires runs<F, Args...>
     auto submit(const task_options& options, F&& f, Args&&... args) {
@@ -32998,6 +33081,7 @@ public:
     auto submit(Args&&... args) {
         return submit(Function, std::forward<Args>(args)...);
     }
+    /// The same with a timeout, a priority and more.
     template <auto Function, typename... Args>
         requires runs<decltype(Function), Args...>
     auto submit(const task_options& options, Args&&... args) {
@@ -33025,6 +33109,7 @@ public:
             throw task_cancelled{"the pool is closed"};
         }
     }
+    /// The same for a function that is known at compile time.
     template <auto Function, typename... Args>
         requires std::invocable<decltype(Function), std::decay_t<Args>...>
     void post(Args&&... args) {
@@ -33054,6 +33139,7 @@ public:
         }
         return results;
     }
+    /// The same for a function that is known at compile time.
     template <auto Function, std::ranges::random_access_range Range>
     auto map(Range&& range, map_options options = {}) {
         return map(std::forward<Range>(range), Function, std::move(options));
@@ -33070,6 +33156,7 @@ public:
             static_cast<void>(f(first[static_cast<std::ranges::range_difference_t<Range>>(i)]));
         });
     }
+    /// The same for a function that is known at compile time.
     template <auto Function, std::ranges::random_access_range Range>
     void for_each(Range&& range, map_options options = {}) {
         for_each(std::forward<Range>(range), Function, std::move(options));
@@ -33214,6 +33301,7 @@ namespace restart {
 /// before its program has come as far as its role is replaced after a pause, so that a program that
 /// cannot start does not keep a CPU busy.
 struct always {
+    /// Before the replacement of one that never came as far as its role.
     static constexpr std::chrono::milliseconds boot_failure_pause{100};
 
     restart_decision decide(const exit_report& report) noexcept {
@@ -33366,6 +33454,7 @@ public:
     /// chooses.
     void seed(std::uint64_t number) noexcept { random_ = detail::random_source{number}; }
 
+    /// The object of that one.
     [[nodiscard]] inner_type& inner() noexcept { return inner_; }
 
 private:
@@ -33457,6 +33546,7 @@ public:
         return give_up;
     }
 
+    /// The object of that one.
     [[nodiscard]] inner_type& inner() noexcept { return inner_; }
 
 private:
@@ -33620,7 +33710,9 @@ class from_environment {
     static_assert(detail::check_choices<Policies...>());
 
 public:
+    /// The name of the variable.
     static constexpr const char* variable = "CLUSTER_SCHED_POLICY";
+    /// Those of the policies, in their order.
     static constexpr std::array<std::string_view, sizeof...(Policies)> names{
         detail::policy_name<Policies>()...};
 
@@ -33643,6 +33735,7 @@ public:
         }
         set(name, "scheduling policy");
     }
+    /// The name of the policy that is in use.
     [[nodiscard]] std::string_view chosen() const noexcept { return names[chosen_.index()]; }
 
     [[nodiscard]] accept_site accepts_in() const {
@@ -34045,7 +34138,9 @@ enum class unknown {
     more, ///< it needs more of the first bytes
     none, ///< this connection has none: the client's address has to do
 };
+/// What a key returns that needs more of the first bytes.
 inline constexpr auto more = unknown::more;
+/// What a key returns for a connection that has none.
 inline constexpr auto none = unknown::none;
 
 /// What a key says: a number, which should be spread evenly over all 32 bits or be small; a text,
@@ -34064,6 +34159,7 @@ public:
     [[nodiscard]] constexpr explicit operator bool() const noexcept { return known_; }
     /// \pre it is known
     [[nodiscard]] constexpr std::uint32_t hash() const noexcept { return hash_; }
+    /// Whether it is `more`.
     [[nodiscard]] constexpr bool needs_more() const noexcept { return !known_ && why_ == more; }
 
 private:
