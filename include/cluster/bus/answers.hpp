@@ -2,10 +2,9 @@
 #ifndef CLUSTER_BUS_ANSWERS_HPP
 #define CLUSTER_BUS_ANSWERS_HPP
 
+#include "../detail/chrono.hpp"
 #include "../result.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <string>
 #include <system_error>
@@ -39,10 +38,11 @@ struct bus_answers {
     [[nodiscard]] bool complete() const noexcept { return !error && values() >= expected; }
     /// Answers that are values.
     [[nodiscard]] std::size_t values() const noexcept {
-        return static_cast<std::size_t>(
-            std::count_if(answers.begin(), answers.end(), [](const auto& each) {
-                return each.reply.has_value();
-            }));
+        std::size_t count = 0;
+        for (const auto& each : answers) {
+            count += each.reply.has_value() ? 1U : 0U;
+        }
+        return count;
     }
 };
 

@@ -8,11 +8,11 @@
 #include "../fork_options.hpp"
 #include "../ipc/wire.hpp"
 #include "../unique_fd.hpp"
+#include "chrono.hpp"
 #include "os.hpp"
 
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
