@@ -42,13 +42,14 @@ class BasicClusterConan(ConanFile):
 
     def package(self):
         copy(self, "LICENSE", self.source_folder, os.path.join(self.package_folder, "licenses"))
-        copy(
-            self,
-            "*.hpp",
-            os.path.join(self.source_folder, "include"),
-            os.path.join(self.package_folder, "include"),
-            excludes="single/*",
-        )
+        for pattern in ("*.hpp", "*.cppm"):
+            copy(
+                self,
+                pattern,
+                os.path.join(self.source_folder, "include"),
+                os.path.join(self.package_folder, "include"),
+                excludes="single/*",
+            )
 
     def package_info(self):
         self.cpp_info.bindirs = []

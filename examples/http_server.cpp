@@ -55,6 +55,8 @@ constexpr const char* usage = R"(usage: http_server [option]...
   SIGTERM, SIGINT    finish what is under way, 10 seconds at most, and end; a second one: at once
   SIGUSR2, SIGHUP    replace every worker by a new one that runs the program as it is on disk now
   SIGTTIN, SIGTTOU   one worker more, one less
+
+  A service manager that sets NOTIFY_SOCKET (systemd, Type=notify) is told of all that.
 )";
 
 [[noreturn]] void reject(const std::string& complaint) {
@@ -274,10 +276,19 @@ public:
             return asked.for_prometheus ? now.to_openmetrics() : now.to_json() + "\n";
         });
         primary_.supervise({.hold_when_empty = true});
+        tell_service_manager();
         primary_.fork(wanted_.workers);
     }
 
 private:
+    void tell_service_manager() {
+        std::error_code error;
+        primary_.notify_service_manager(error);
+        if (error) {
+            reject("NOTIFY_SOCKET or WATCHDOG_USEC: " + error.message());
+        }
+    }
+
     void watch_workers() {
         primary_.on(cluster::event::listening, [this](auto& worker, const cluster::address& at) {
             this->log("worker %u, pid %d, listens", worker.id(), worker.pid());

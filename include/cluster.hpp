@@ -71,6 +71,7 @@
 #include "cluster/send_result.hpp"
 #include "cluster/serialization/binary.hpp"
 #include "cluster/serialization/raw.hpp"
+#include "cluster/service_notifier.hpp"
 #include "cluster/shared_memory/fixed_string.hpp"
 #include "cluster/shared_memory/shareable.hpp"
 #include "cluster/shared_memory/shared_array.hpp"

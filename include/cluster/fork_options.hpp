@@ -87,7 +87,8 @@ struct fork_options {
     std::string executable{};
     /// The arguments behind the program's name; empty: those of the primary.
     std::vector<std::string> arguments{};
-    /// On top of the settings' and the primary's own environment.
+    /// On top of the settings' and the primary's own environment, of which a worker does not get
+    /// what a service manager told the primary (NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID).
     std::vector<environment_variable> environment{};
     /// The working directory; empty: the primary's.
     std::string directory{};

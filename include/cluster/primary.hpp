@@ -20,6 +20,7 @@
 #include "net/stream.hpp"
 #include "reload.hpp"
 #include "restart/never.hpp"
+#include "service_notifier.hpp"
 #include "shutdown_options.hpp"
 #include "stats.hpp"
 #include "supervision.hpp"
@@ -258,6 +259,26 @@ public:
     /// SIGKILL; run() then returns 0, or 1 when a worker had to be forced. No worker is replaced
     /// any more. A second call takes the next step at once.
     void shutdown(const shutdown_options& options = {}) { core_.shutdown(options); }
+
+    /// Tells systemd, or whatever manager has started the program with NOTIFY_SOCKET, how the
+    /// cluster does, from now on: READY=1 when every worker is ready for the first time (as of
+    /// when_ready()), RELOADING=1 and READY=1 around a reload, STOPPING=1 when shutdown() begins,
+    /// STATUS= in words ("3 of 4 workers ready"), and WATCHDOG=1 while this loop turns, twice as
+    /// often as it asks (WatchdogSec=). Does nothing when there is no such manager; the variables
+    /// are taken out of the environment, so not while other threads read theirs. Never blocks.
+    /// \returns by what to tell it more; lives as long as the primary
+    /// \throws std::system_error when the variables make no sense
+    service_notifier& notify_service_manager() {
+        return notify_service_manager(service_notifier::from_environment());
+    }
+    /// The same without exceptions; with an error nobody is told anything.
+    service_notifier& notify_service_manager(std::error_code& error) {
+        return notify_service_manager(service_notifier::from_environment(error));
+    }
+    /// The same with a manager of one's own choice.
+    service_notifier& notify_service_manager(service_notifier manager) {
+        return core_.notify_service_manager(std::move(manager));
+    }
 
     /// Makes run() return `code`; workers that still live end with the primary. Thread-safe.
     void stop(int code = 0) noexcept { core_.loop_.stop(code); }

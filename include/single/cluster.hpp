@@ -1569,6 +1569,11 @@ inline unique_fd open_datagram_socket(address_family family) noexcept {
     return unique_fd{::socket(native_family(family), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
 }
 
+/// A non-blocking UNIX datagram socket without an address; empty and errno on failure.
+inline unique_fd open_local_datagram_socket() noexcept {
+    return unique_fd{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+}
+
 inline bool is_datagram_socket(int fd) noexcept {
     return option(fd, SOL_SOCKET, SO_TYPE, -1) == SOCK_DGRAM;
 }
@@ -7236,7 +7241,8 @@ struct fork_options {
     std::string executable{};
     /// The arguments behind the program's name; empty: those of the primary.
     std::vector<std::string> arguments{};
-    /// On top of the settings' and the primary's own environment.
+    /// On top of the settings' and the primary's own environment, of which a worker does not get
+    /// what a service manager told the primary (NOTIFY_SOCKET, WATCHDOG_USEC, WATCHDOG_PID).
     std::vector<environment_variable> environment{};
     /// The working directory; empty: the primary's.
     std::string directory{};
@@ -10161,6 +10167,118 @@ bool decode_wire(std::span<const std::byte> bytes, Message& message) {
 } // namespace cluster
 
 #endif // CLUSTER_IPC_WIRE_HPP
+// ---- cluster/detail/environment_block.hpp
+#ifndef CLUSTER_DETAIL_ENVIRONMENT_BLOCK_HPP
+#define CLUSTER_DETAIL_ENVIRONMENT_BLOCK_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The variable that tells a program that it is a worker, and of which of its clusters. It is taken
+/// out of the environment before the program's own code runs, and means nothing without the
+/// channel.
+inline constexpr std::string_view role_variable = "CLUSTER_WORKER";
+/// The one that tells a program which descriptor leads to the parent that talks to it
+/// (fork_program()).
+inline constexpr std::string_view parent_variable = "CLUSTER_PARENT";
+
+/// The one that tells a program that it is the worker of a pool, with the pool's page instead of a
+/// channel.
+inline constexpr std::string_view pool_variable = "CLUSTER_POOL_WORKER";
+
+/// What a service manager tells the process that it has started (sd_notify(3),
+/// sd_watchdog_enabled(3)). A worker that answered would be taken for that process.
+inline constexpr std::array<const char*, 3> service_variables{
+    "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"};
+
+/// The environment of a child as execve(2) takes it. Owns the text. What tells this process its own
+/// role is nothing for its children.
+class environment_block {
+public:
+    /// `inherit`: the changes are on top of this process's own variables.
+    explicit environment_block(const std::vector<environment_variable>& changes,
+                               bool inherit = true) {
+        for (char** each = inherit ? os::environment() : nullptr; each && *each; ++each) {
+            std::string_view entry{*each};
+            auto name = entry.substr(0, entry.find('='));
+            if (name != role_variable && name != parent_variable && name != pool_variable) {
+                put(name, std::string{entry});
+            }
+        }
+        change(changes);
+    }
+
+    /// That of a worker: without the service variables, unless the changes bring them back.
+    static environment_block for_worker(const std::vector<environment_variable>& changes) {
+        environment_block block{{}};
+        for (const char* name : service_variables) {
+            block.remove(name);
+        }
+        block.change(changes);
+        return block;
+    }
+
+    void set(std::string_view name, std::string_view value) {
+        std::string entry{name};
+        entry.append(1, '=').append(value);
+        put(name, std::move(entry));
+    }
+
+    [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const noexcept {
+        for (const auto& each : entries_) {
+            if (names(each, name)) {
+                return std::string_view{each}.substr(name.size() + 1);
+            }
+        }
+        return std::nullopt;
+    }
+
+    /// Null-terminated; good until the next change.
+    [[nodiscard]] const char* const* get() const {
+        pointers_.clear();
+        for (const auto& each : entries_) {
+            pointers_.push_back(each.c_str());
+        }
+        pointers_.push_back(nullptr);
+        return pointers_.data();
+    }
+
+private:
+    void change(const std::vector<environment_variable>& changes) {
+        for (const auto& each : changes) {
+            if (each.value) {
+                set(each.name, *each.value);
+            } else {
+                remove(each.name);
+            }
+        }
+    }
+    static bool names(const std::string& entry, std::string_view name) noexcept {
+        return entry.size() > name.size() && entry[name.size()] == '=' && entry.starts_with(name);
+    }
+    void remove(std::string_view name) {
+        std::erase_if(entries_, [name](const auto& each) { return names(each, name); });
+    }
+    void put(std::string_view name, std::string entry) {
+        for (auto& each : entries_) {
+            if (names(each, name)) {
+                each = std::move(entry);
+                return;
+            }
+        }
+        entries_.push_back(std::move(entry));
+    }
+
+    std::vector<std::string> entries_;
+    mutable std::vector<const char*> pointers_;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_ENVIRONMENT_BLOCK_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -10400,6 +10518,9 @@ private:
                 return errno;
             }
         }
+        for (const char* name : service_variables) {
+            os::change_variable(name, std::nullopt);
+        }
         for (const auto& each : plan.environment) {
             os::change_variable(each.name, each.value);
         }
@@ -10577,100 +10698,6 @@ private:
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_DESCRIPTOR_TABLE_HPP
-// ---- cluster/detail/environment_block.hpp
-#ifndef CLUSTER_DETAIL_ENVIRONMENT_BLOCK_HPP
-#define CLUSTER_DETAIL_ENVIRONMENT_BLOCK_HPP
-
-namespace cluster {
-inline namespace v0 {
-namespace detail {
-
-/// The variable that tells a program that it is a worker, and of which of its clusters. It is taken
-/// out of the environment before the program's own code runs, and means nothing without the
-/// channel.
-inline constexpr std::string_view role_variable = "CLUSTER_WORKER";
-/// The one that tells a program which descriptor leads to the parent that talks to it
-/// (fork_program()).
-inline constexpr std::string_view parent_variable = "CLUSTER_PARENT";
-
-/// The one that tells a program that it is the worker of a pool, with the pool's page instead of a
-/// channel.
-inline constexpr std::string_view pool_variable = "CLUSTER_POOL_WORKER";
-
-/// The environment of a child as execve(2) takes it. Owns the text. What tells this process its own
-/// role is nothing for its children.
-class environment_block {
-public:
-    /// `inherit`: the changes are on top of this process's own variables.
-    explicit environment_block(const std::vector<environment_variable>& changes,
-                               bool inherit = true) {
-        for (char** each = inherit ? os::environment() : nullptr; each && *each; ++each) {
-            std::string_view entry{*each};
-            auto name = entry.substr(0, entry.find('='));
-            if (name != role_variable && name != parent_variable && name != pool_variable) {
-                put(name, std::string{entry});
-            }
-        }
-        for (const auto& each : changes) {
-            if (each.value) {
-                set(each.name, *each.value);
-            } else {
-                remove(each.name);
-            }
-        }
-    }
-
-    void set(std::string_view name, std::string_view value) {
-        std::string entry{name};
-        entry.append(1, '=').append(value);
-        put(name, std::move(entry));
-    }
-
-    [[nodiscard]] std::optional<std::string_view> find(std::string_view name) const noexcept {
-        for (const auto& each : entries_) {
-            if (names(each, name)) {
-                return std::string_view{each}.substr(name.size() + 1);
-            }
-        }
-        return std::nullopt;
-    }
-
-    /// Null-terminated; good until the next change.
-    [[nodiscard]] const char* const* get() const {
-        pointers_.clear();
-        for (const auto& each : entries_) {
-            pointers_.push_back(each.c_str());
-        }
-        pointers_.push_back(nullptr);
-        return pointers_.data();
-    }
-
-private:
-    static bool names(const std::string& entry, std::string_view name) noexcept {
-        return entry.size() > name.size() && entry[name.size()] == '=' && entry.starts_with(name);
-    }
-    void remove(std::string_view name) {
-        std::erase_if(entries_, [name](const auto& each) { return names(each, name); });
-    }
-    void put(std::string_view name, std::string entry) {
-        for (auto& each : entries_) {
-            if (names(each, name)) {
-                each = std::move(entry);
-                return;
-            }
-        }
-        entries_.push_back(std::move(entry));
-    }
-
-    std::vector<std::string> entries_;
-    mutable std::vector<const char*> pointers_;
-};
-
-} // namespace detail
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_DETAIL_ENVIRONMENT_BLOCK_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -10694,9 +10721,10 @@ worker_descriptors(const fork_options& options, int channel, std::error_code& er
     return table;
 }
 
-/// The primary's environment with the options' changes and the mark of a worker.
+/// The primary's environment, but for what its service manager told it, with the options' changes
+/// and the mark of a worker.
 inline environment_block worker_environment(const fork_options& options, unsigned cluster) {
-    environment_block block{options.environment};
+    auto block = environment_block::for_worker(options.environment);
     block.set(role_variable, std::to_string(cluster));
     return block;
 }
@@ -18545,8 +18573,8 @@ namespace detail {
 /// not come up. What is asked for meanwhile is one more reload behind this one.
 ///
 /// `Primary` has workers(), has_room_for_generation(options), new_generation(error), replace(old, generation, options, done),
-/// is_being_replaced(worker), cancel(generation), expects_workers(), commit(generation) and
-/// reloaded(report, callbacks, then).
+/// is_being_replaced(worker), cancel(generation), expects_workers(), commit(generation),
+/// reload_began() and reloaded(report, callbacks, then).
 template <typename Primary>
 class rolling_reload {
 public:
@@ -18651,6 +18679,7 @@ private:
         replaced_ = 0;
         target_ = nullptr;
         nothing_to_do_ = !primary_.expects_workers();
+        primary_.reload_began();
         open_program();
     }
 
@@ -18921,6 +18950,313 @@ private:
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_SERVER_SET_HPP
+// ---- cluster/detail/service_reporter.hpp
+#ifndef CLUSTER_DETAIL_SERVICE_REPORTER_HPP
+#define CLUSTER_DETAIL_SERVICE_REPORTER_HPP
+
+// ---- cluster/service_notifier.hpp
+#ifndef CLUSTER_SERVICE_NOTIFIER_HPP
+#define CLUSTER_SERVICE_NOTIFIER_HPP
+
+namespace cluster {
+inline namespace v0 {
+
+/// Tells the service manager that has started this program how it does: the protocol of
+/// sd_notify(3), without libsystemd. Without a manager it talks to nobody: every call succeeds and
+/// does nothing. A primary has it done by notify_service_manager().
+///
+/// No call blocks. Thread safety: one thread at a time. Fork safety: a forked child must not use
+/// its parent's.
+class service_notifier {
+public:
+    /// The longest state that the manager reads.
+    static constexpr std::size_t max_size = 4096;
+
+    /// Talks to nobody.
+    service_notifier() noexcept = default;
+
+    /// Talks to `address`, as NOTIFY_SOCKET has it: an absolute path, or '@' and an abstract name.
+    /// Whether anybody is there shows when something is told.
+    /// \throws std::system_error with the address: one of the two it is not, it is too long, or no
+    /// descriptor is left
+    explicit service_notifier(const std::string& address) {
+        std::error_code error;
+        open(address, error);
+        if (error) {
+            throw std::system_error(error, "notify socket '" + address + "'");
+        }
+    }
+    /// The same without exceptions; with an error it talks to nobody.
+    service_notifier(const std::string& address, std::error_code& error) { open(address, error); }
+
+    /// Does as NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID say, and takes them out of the
+    /// environment: they are for this process, not for its children. Not while other threads read
+    /// theirs. \throws std::system_error with the variable that makes no sense
+    static service_notifier from_environment() {
+        std::error_code error;
+        std::string which;
+        auto made = from_environment(which, error);
+        if (error) {
+            throw std::system_error(error, which);
+        }
+        return made;
+    }
+    /// The same without exceptions; with an error it talks to nobody.
+    static service_notifier from_environment(std::error_code& error) {
+        std::string which;
+        return from_environment(which, error);
+    }
+
+    /// Whether there is somebody to talk to.
+    [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(socket_); }
+
+    /// Sends assignments, one a line: "READY=1\nSTATUS=2 workers". See sd_notify(3) for all that a
+    /// manager knows. It reads them, but never answers.
+    /// \returns `errc::would_block` when the manager has not read what was told before: nothing was
+    /// sent, try again when native_handle() can be written; `errc::message_too_large`; else why
+    /// nobody got it. The next call may find somebody again.
+    std::error_code notify(std::string_view state) noexcept {
+        if (!socket_) {
+            return {};
+        }
+        if (state.size() > max_size) {
+            return errc::message_too_large;
+        }
+        auto bytes = std::as_bytes(std::span{state});
+        auto sent = detail::os::send(socket_.get(), bytes);
+        if (sent.error == ENOTCONN || sent.error == ECONNREFUSED) { // not yet, or not any more
+            if (!detail::os::connect_to(socket_.get(), at_)) {
+                return detail::os::last_error();
+            }
+            sent = detail::os::send(socket_.get(), bytes);
+        }
+        return sent.would_block() ? make_error_code(errc::would_block)
+                                  : std::error_code{sent.error, std::system_category()};
+    }
+
+    /// How often, at least, the manager wants to hear "WATCHDOG=1", else it restarts the program;
+    /// zero: it does not. Half of it is a good period.
+    [[nodiscard]] std::chrono::microseconds watchdog_timeout() const noexcept { return watchdog_; }
+
+    /// The socket, for another loop to wait until it can be written; -1: there is none.
+    [[nodiscard]] int native_handle() const noexcept { return socket_.get(); }
+
+private:
+    void open(const std::string& address, std::error_code& error) {
+        bool abstract = address.starts_with('@');
+        if (!address.starts_with('/') && !abstract) { // "vsock:…" is for whole machines
+            error = std::make_error_code(std::errc::address_family_not_supported);
+            return;
+        }
+        auto name = address;
+        name.front() = abstract ? '\0' : '/';
+        at_ = address::local(name);
+        if (name.size() < 2 || at_.family() == address_family::none) {
+            error = std::make_error_code(std::errc::invalid_argument);
+            return;
+        }
+        socket_ = detail::os::open_local_datagram_socket();
+        error = socket_ ? std::error_code{} : detail::os::last_error();
+    }
+
+    static service_notifier from_environment(std::string& which, std::error_code& error) {
+        std::array<std::optional<std::string>, detail::service_variables.size()> values;
+        for (std::size_t i = 0; i != values.size(); ++i) {
+            values[i] = detail::os::take_variable(detail::service_variables[i]);
+        }
+        auto& [socket, timeout, pid] = values;
+        error.clear();
+        if (!socket || socket->empty()) {
+            return {};
+        }
+        which = "NOTIFY_SOCKET=" + *socket;
+        service_notifier made{*socket, error};
+        bool ours = !pid || number(*pid) == detail::os::process_id();
+        if (!error && timeout && ours) {
+            which = "WATCHDOG_USEC=" + *timeout;
+            made.watchdog_ = std::chrono::microseconds{number(*timeout)};
+            if (made.watchdog_.count() <= 0) {
+                error = std::make_error_code(std::errc::invalid_argument);
+            }
+        }
+        return error ? service_notifier{} : std::move(made);
+    }
+
+    static std::int64_t number(std::string_view digits) noexcept {
+        std::int64_t value = 0;
+        auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+        return error == std::errc{} && end == digits.data() + digits.size() ? value : 0;
+    }
+
+    address at_;
+    unique_fd socket_;
+    std::chrono::microseconds watchdog_{0};
+};
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_SERVICE_NOTIFIER_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// How many workers a primary has.
+struct worker_census {
+    std::size_t ready = 0;  // places in which somebody can work
+    std::size_t places = 0; // that are filled, or will be
+    std::size_t alive = 0;  // those that leave, too
+};
+
+/// Tells a service manager how its primary does. What it has no room for, and what nobody was there
+/// to hear, is told later, the states in their order and of the status only the last.
+///
+/// `Primary` has census().
+template <typename Primary>
+class service_reporter {
+public:
+    service_reporter(event_loop& loop, Primary& primary) noexcept : loop_{loop}, primary_{primary} {
+        room_.keep_alive(false);
+    }
+    ~service_reporter() { beat_.cancel(); }
+    service_reporter(service_reporter&&) = delete;
+    service_reporter& operator=(service_reporter&&) = delete;
+
+    /// From now on to this one; one that talks to nobody changes nothing.
+    service_notifier& start(service_notifier manager) {
+        if (manager) {
+            room_.stop();
+            beat_.cancel();
+            manager_ = std::move(manager);
+            start_beating();
+            workers_changed();
+        }
+        return manager_;
+    }
+
+    /// They are counted at the end of this turn.
+    void workers_changed() noexcept {
+        if (manager_) {
+            loop_.at_turn_end(hook_);
+        }
+    }
+    void reload_began() {
+        if (phase_ == phase::serving) { // before, there is nothing that could be reloaded
+            phase_ = phase::reloading;
+            tell_state("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(monotonic_time()));
+        }
+    }
+    /// `failure`: why, or empty.
+    void reload_ended(std::string_view failure) {
+        if (phase_ == phase::reloading) {
+            phase_ = phase::serving;
+            failure_ = failure.substr(0, std::min(failure.find('\n'), most_text));
+            tell_state("READY=1");
+        }
+    }
+    void stopping() {
+        if (manager_ && phase_ != phase::stopping) {
+            phase_ = phase::stopping;
+            tell_state("STOPPING=1");
+        }
+    }
+
+private:
+    enum class phase { starting, serving, reloading, stopping };
+
+    static constexpr std::size_t most_text = 500;
+    static constexpr std::size_t most_waiting = 16;
+
+    // As RELOADING=1 wants it: of CLOCK_MONOTONIC, which is what a steady_clock is here.
+    static std::chrono::microseconds::rep monotonic_time() {
+        auto now = std::chrono::steady_clock::now().time_since_epoch();
+        return std::chrono::duration_cast<std::chrono::microseconds>(now).count();
+    }
+
+    void start_beating() {
+        auto timeout = std::chrono::nanoseconds{manager_.watchdog_timeout()};
+        if (timeout.count() > 0) {
+            constexpr std::chrono::nanoseconds shortest = std::chrono::milliseconds{1};
+            beat_ = loop_.every(std::max(timeout / 2, shortest), [this] { tell("WATCHDOG=1"); });
+            beat_.unref();
+        }
+    }
+
+    void count() {
+        auto now = primary_.census();
+        if (phase_ == phase::starting && now.places != 0 && now.ready == now.places) {
+            phase_ = phase::serving;
+            tell_state("READY=1");
+        } else if (auto text = status(now); text != told_) {
+            told_ = text;
+            tell("STATUS=" + text);
+        }
+    }
+
+    // In words; systemctl status shows it.
+    [[nodiscard]] std::string status(const worker_census& now) const {
+        if (phase_ == phase::stopping) {
+            return "stopping, workers left: " + std::to_string(now.alive);
+        }
+        auto text = std::to_string(now.ready) + " of " + std::to_string(now.places) +
+                    " workers ready" + (phase_ == phase::reloading ? ", reloading" : "");
+        return failure_.empty() ? text : text + "; not reloaded: " + failure_;
+    }
+
+    void tell_state(std::string state) {
+        told_ = status(primary_.census());
+        tell(std::move(state) + "\nSTATUS=" + told_);
+    }
+
+    void tell(std::string text) {
+        for (std::string_view kind : {"STATUS=", "WATCHDOG="}) { // the last of them says it all
+            if (text.starts_with(kind)) {
+                std::erase_if(waiting_,
+                              [kind](const auto& each) { return each.starts_with(kind); });
+            }
+        }
+        if (waiting_.size() == most_waiting) {
+            waiting_.erase(waiting_.begin());
+        }
+        waiting_.push_back(std::move(text));
+        flush();
+    }
+
+    void flush() {
+        while (!waiting_.empty()) {
+            if (auto error = manager_.notify(waiting_.front())) {
+                if (error == errc::would_block && !room_.active()) {
+                    room_.start<&service_reporter::on_room>(
+                        loop_, manager_.native_handle(), os::io::writable, *this);
+                } else if (error != errc::would_block) {
+                    room_.stop(); // nobody is there: with the next that there is to tell
+                }
+                return;
+            }
+            waiting_.erase(waiting_.begin());
+        }
+        room_.stop();
+    }
+    void on_room(os::io) { flush(); }
+
+    event_loop& loop_;
+    Primary& primary_;
+    service_notifier manager_;
+    io_watch room_; // for what waits
+    timer beat_;
+    turn_hook hook_ = turn_hook::for_member<service_reporter, &service_reporter::count>(*this);
+    std::vector<std::string> waiting_;
+    std::string told_;    // the last status
+    std::string failure_; // of the last reload
+    phase phase_ = phase::starting;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_SERVICE_REPORTER_HPP
 // ---- cluster/detail/shared_datagram.hpp
 #ifndef CLUSTER_DETAIL_SHARED_DATAGRAM_HPP
 #define CLUSTER_DETAIL_SHARED_DATAGRAM_HPP
@@ -19929,6 +20265,9 @@ public:
     void scale(std::size_t count, const scale_options& options);
     void reload(const reload_options& options, rolling_reload<primary_core>::callback done);
     [[nodiscard]] cluster_stats stats() const;
+    service_notifier& notify_service_manager(service_notifier manager) {
+        return service_.start(std::move(manager));
+    }
 
     local_server_set& servers() noexcept { return servers_; }
     local_datagram_set& datagrams() noexcept { return datagrams_; }
@@ -19937,6 +20276,7 @@ public:
 private:
     friend class shutdown_ladder<primary_core>;
     friend class rolling_reload<primary_core>;
+    friend class service_reporter<primary_core>;
 
     void fill_defaults() {
         if (!settings_.silent) {
@@ -20023,6 +20363,7 @@ private:
     void hold_if_empty();
     void pause(bool on) noexcept;
     [[nodiscard]] worker_core* find_victim(victim which) const noexcept;
+    [[nodiscard]] worker_census census() const; // what service_reporter asks for
 
     // What rolling_reload asks for.
     [[nodiscard]] bool has_room_for_generation(const reload_options& options) const;
@@ -20046,6 +20387,7 @@ private:
     void commit(const std::shared_ptr<const program_generation>& generation) {
         generation_ = generation;
     }
+    void reload_began() { service_.reload_began(); }
     void reloaded(const reload_report& report,
                   std::vector<rolling_reload<primary_core>::callback> callbacks,
                   move_only_function<void()> then);
@@ -20090,6 +20432,7 @@ private:
     shutdown_ladder<primary_core> ladder_;
     replacements replacements_;
     rolling_reload<primary_core> reload_;
+    service_reporter<primary_core> service_{loop_, *this};
     supervision_options supervision_;
     std::vector<move_only_function<void()>> when_ready_;
     std::vector<slot_stats> slot_stats_;
@@ -20118,6 +20461,7 @@ primary_core::start(std::uint32_t slot, worker_plan plan, unsigned restarts, boo
     hold_over_ = false;
     pause(false);
     start_ticking();
+    service_.workers_changed();
     if (supervision_.process_titles && !std::exchange(has_title_, true)) {
         os::set_process_title(arguments_.front() + ": primary");
     }
@@ -20315,6 +20659,7 @@ inline void primary_core::on_worker_frame(worker_core& from, frame& arrived) {
 
 inline void primary_core::on_worker_up(worker_core& one) {
     replacements_.on_up(one);
+    service_.workers_changed();
     loop_.defer(alive_.guard([this] {
         check_all_ready();
         restarts_.go_on();
@@ -20560,6 +20905,7 @@ inline void primary_core::follow(worker_core& dead,
     constexpr std::size_t remembered = 256;
     --unfollowed_;
     dead.on_departed();
+    service_.workers_changed();
     dead.boot_output_.reset();
     auto generation = std::move(dead.generation_); // who is remembered keeps no program file open
     dead.generation_ =
@@ -20670,6 +21016,7 @@ inline void primary_core::shutdown(const shutdown_options& options) {
     if (!ladder_.begin(options)) {
         return;
     }
+    service_.stopping();
     reload_.abandon("the cluster shuts down");
     replacements_.forget_all();
     pause(false);
@@ -21082,6 +21429,21 @@ inline void primary_core::scale(std::size_t count, const scale_options& options)
         }
     }
     pause(count == 0);
+    service_.workers_changed();
+}
+
+inline worker_census primary_core::census() const {
+    enum class place : char { empty, filled, ready };
+    std::vector<place> places(slots_.size(), place::empty);
+    for (const auto& each : workers_) {
+        if (!each->leaving_) { // one that boots beside its predecessor shares its place
+            auto& here = places[each->slot()];
+            here = each->is_ready() ? place::ready : std::max(here, place::filled);
+        }
+    }
+    auto empty = static_cast<std::size_t>(std::count(places.begin(), places.end(), place::empty));
+    auto ready = static_cast<std::size_t>(std::count(places.begin(), places.end(), place::ready));
+    return {ready, places.size() - empty + restarts_.size(), workers_.size()};
 }
 
 inline worker_core* primary_core::find_victim(victim which) const noexcept {
@@ -21265,6 +21627,7 @@ inline void primary_core::reloaded(const reload_report& report,
                                    std::vector<rolling_reload<primary_core>::callback> callbacks,
                                    move_only_function<void()> then) {
     ++(report.ok() ? reloads_ : reloads_failed_);
+    service_.reload_ended(report.reason());
     loop_.defer(alive_.guard([this, report] { reloaded_.emit(report); }));
     for (auto& each : callbacks) {
         loop_.defer(alive_.guard([call = std::move(each), report]() mutable { call(report); }));
@@ -23457,6 +23820,26 @@ public:
     /// SIGKILL; run() then returns 0, or 1 when a worker had to be forced. No worker is replaced
     /// any more. A second call takes the next step at once.
     void shutdown(const shutdown_options& options = {}) { core_.shutdown(options); }
+
+    /// Tells systemd, or whatever manager has started the program with NOTIFY_SOCKET, how the
+    /// cluster does, from now on: READY=1 when every worker is ready for the first time (as of
+    /// when_ready()), RELOADING=1 and READY=1 around a reload, STOPPING=1 when shutdown() begins,
+    /// STATUS= in words ("3 of 4 workers ready"), and WATCHDOG=1 while this loop turns, twice as
+    /// often as it asks (WatchdogSec=). Does nothing when there is no such manager; the variables
+    /// are taken out of the environment, so not while other threads read theirs. Never blocks.
+    /// \returns by what to tell it more; lives as long as the primary
+    /// \throws std::system_error when the variables make no sense
+    service_notifier& notify_service_manager() {
+        return notify_service_manager(service_notifier::from_environment());
+    }
+    /// The same without exceptions; with an error nobody is told anything.
+    service_notifier& notify_service_manager(std::error_code& error) {
+        return notify_service_manager(service_notifier::from_environment(error));
+    }
+    /// The same with a manager of one's own choice.
+    service_notifier& notify_service_manager(service_notifier manager) {
+        return core_.notify_service_manager(std::move(manager));
+    }
 
     /// Makes run() return `code`; workers that still live end with the primary. Thread-safe.
     void stop(int code = 0) noexcept { core_.loop_.stop(code); }
@@ -29922,7 +30305,7 @@ public:
     /// The worker ends with the calling thread. It is in a process group of its own, so that the
     /// terminal's signals come to the parent alone.
     os::child_process launch(int page, int doorbell, std::error_code& error) const {
-        environment_block environment{options_.environment};
+        auto environment = environment_block::for_worker(options_.environment);
         environment.set(pool_variable, "1");
         std::vector<const char*> arguments;
         for (const auto& each : arguments_) {

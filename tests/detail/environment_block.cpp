@@ -99,4 +99,18 @@ TEST_SUITE("detail/environment_block") {
         block.set("CLUSTER_PARENT", "4");
         CHECK(block.find("CLUSTER_PARENT") == "4");
     }
+
+    TEST_CASE("what the service manager told this process is nothing for its workers") {
+        with_variable kept{"CLUSTER_TEST_KEPT", "kept"};
+        with_variable socket{"NOTIFY_SOCKET", "/run/notify"};
+        with_variable period{"WATCHDOG_USEC", "1000000"};
+        with_variable pid{"WATCHDOG_PID", "1"};
+        auto block = environment_block::for_worker({{"WATCHDOG_PID", "7"}});
+        CHECK(block.find("CLUSTER_TEST_KEPT") == "kept");
+        CHECK_FALSE(block.find("NOTIFY_SOCKET").has_value());
+        CHECK_FALSE(block.find("WATCHDOG_USEC").has_value());
+        CHECK(block.find("WATCHDOG_PID") == "7"); // asked for
+        environment_block other{{}};
+        CHECK(other.find("NOTIFY_SOCKET") == "/run/notify"); // a child that is no worker
+    }
 }

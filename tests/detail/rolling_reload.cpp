@@ -91,6 +91,7 @@ public:
     void commit(const std::shared_ptr<const detail::program_generation>& target) {
         log += "commit " + std::to_string(target->number) + "; ";
     }
+    void reload_began() { ++began; }
     void
     reloaded(const cluster::reload_report& report,
              std::vector<detail::move_only_function<void(const cluster::reload_report&)>> calls,
@@ -147,6 +148,7 @@ public:
 
     bool room = true;
     std::string open_error, log;
+    std::size_t began = 0;
     std::vector<cluster::reload_report> reports;
 
 private:
@@ -272,6 +274,7 @@ TEST_CASE("a request between two reloads joins the one that waits") {
     primary.next_turn();
     CHECK(told == 2);
     CHECK(primary.take_log() == "start 0; commit 2; ok; start 0; commit 3; ok; ");
+    CHECK(primary.began == 2);
 }
 
 TEST_CASE("the first worker that does not come up ends the reload") {
@@ -321,6 +324,7 @@ TEST_CASE("a program that cannot be opened ends the reload before it replaces an
     primary.open_error = "server: No such file or directory";
     tested.ask({}, {});
     CHECK(primary.take_log() == "cancel 2; server: No such file or directory; ");
+    CHECK(primary.began == 1); // as often as it ended
     CHECK_FALSE(tested.is_running());
 }
 

@@ -145,11 +145,16 @@ def shares(port, count, source=None):
     return counts
 
 
+def port_of(server):
+    """The port of an http_server that is quiet: all that it says."""
+    return int(server.stdout.readline().rsplit(":", 1)[1])
+
+
 def serve_with(path, model):
     command = [path, "--port", "0", "--workers", "3", "--quiet", "--scheduling", model]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
-            port = int(server.stdout.readline().rsplit(":", 1)[1])
+            port = port_of(server)
             if model in ("round_robin", "weighted_round_robin"):
                 assert sorted(shares(port, 30).values()) == [10, 10, 10], model
             elif model.startswith("sticky"):
@@ -414,4 +419,5 @@ def main():
     print(f"{name}: as promised")
 
 
-main()
+if __name__ == "__main__":
+    main()

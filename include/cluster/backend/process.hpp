@@ -39,9 +39,10 @@ worker_descriptors(const fork_options& options, int channel, std::error_code& er
     return table;
 }
 
-/// The primary's environment with the options' changes and the mark of a worker.
+/// The primary's environment, but for what its service manager told it, with the options' changes
+/// and the mark of a worker.
 inline environment_block worker_environment(const fork_options& options, unsigned cluster) {
-    environment_block block{options.environment};
+    auto block = environment_block::for_worker(options.environment);
     block.set(role_variable, std::to_string(cluster));
     return block;
 }

@@ -2,6 +2,7 @@
 #ifndef CLUSTER_BUS_ANSWERS_HPP
 #define CLUSTER_BUS_ANSWERS_HPP
 
+#include "../detail/algorithm.hpp"
 #include "../detail/chrono.hpp"
 #include "../result.hpp"
 
@@ -38,11 +39,7 @@ struct bus_answers {
     [[nodiscard]] bool complete() const noexcept { return !error && values() >= expected; }
     /// Answers that are values.
     [[nodiscard]] std::size_t values() const noexcept {
-        std::size_t count = 0;
-        for (const auto& each : answers) {
-            count += each.reply.has_value() ? 1U : 0U;
-        }
-        return count;
+        return detail::count_if(answers, [](const auto& each) { return each.reply.has_value(); });
     }
 };
 

@@ -6,6 +6,7 @@
 /// The few algorithms that the library uses: `<algorithm>` would be an eighth of what the umbrella
 /// header costs. By value, for numbers and durations; the others over a whole range.
 
+#include <cstddef>
 #include <type_traits>
 
 namespace cluster {
@@ -39,6 +40,14 @@ template <typename Range, typename Predicate>
 template <typename Range, typename Predicate>
 [[nodiscard]] constexpr bool any_of(const Range& range, Predicate predicate) {
     return find_if(range, predicate) != nullptr;
+}
+template <typename Range, typename Predicate>
+[[nodiscard]] constexpr std::size_t count_if(const Range& range, Predicate predicate) {
+    std::size_t count = 0;
+    for (const auto& each : range) {
+        count += predicate(each) ? 1U : 0U;
+    }
+    return count;
 }
 template <typename Range, typename T>
 [[nodiscard]] constexpr bool contains(const Range& range, const T& value) {

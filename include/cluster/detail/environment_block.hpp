@@ -5,6 +5,7 @@
 #include "../fork_options.hpp"
 #include "os.hpp"
 
+#include <array>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -27,6 +28,11 @@ inline constexpr std::string_view parent_variable = "CLUSTER_PARENT";
 /// channel.
 inline constexpr std::string_view pool_variable = "CLUSTER_POOL_WORKER";
 
+/// What a service manager tells the process that it has started (sd_notify(3),
+/// sd_watchdog_enabled(3)). A worker that answered would be taken for that process.
+inline constexpr std::array<const char*, 3> service_variables{
+    "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"};
+
 /// The environment of a child as execve(2) takes it. Owns the text. What tells this process its own
 /// role is nothing for its children.
 class environment_block {
@@ -41,13 +47,17 @@ public:
                 put(name, std::string{entry});
             }
         }
-        for (const auto& each : changes) {
-            if (each.value) {
-                set(each.name, *each.value);
-            } else {
-                remove(each.name);
-            }
+        change(changes);
+    }
+
+    /// That of a worker: without the service variables, unless the changes bring them back.
+    static environment_block for_worker(const std::vector<environment_variable>& changes) {
+        environment_block block{{}};
+        for (const char* name : service_variables) {
+            block.remove(name);
         }
+        block.change(changes);
+        return block;
     }
 
     void set(std::string_view name, std::string_view value) {
@@ -76,6 +86,15 @@ public:
     }
 
 private:
+    void change(const std::vector<environment_variable>& changes) {
+        for (const auto& each : changes) {
+            if (each.value) {
+                set(each.name, *each.value);
+            } else {
+                remove(each.name);
+            }
+        }
+    }
     static bool names(const std::string& entry, std::string_view name) noexcept {
         return entry.size() > name.size() && entry[name.size()] == '=' && entry.starts_with(name);
     }

@@ -20,6 +20,7 @@
 #include "restart_queue.hpp"
 #include "rolling_reload.hpp"
 #include "server_set.hpp"
+#include "service_reporter.hpp"
 #include "shared_datagram.hpp"
 #include "shared_listener.hpp"
 #include "shared_region.hpp"
@@ -120,6 +121,9 @@ public:
     void scale(std::size_t count, const scale_options& options);
     void reload(const reload_options& options, rolling_reload<primary_core>::callback done);
     [[nodiscard]] cluster_stats stats() const;
+    service_notifier& notify_service_manager(service_notifier manager) {
+        return service_.start(std::move(manager));
+    }
 
     local_server_set& servers() noexcept { return servers_; }
     local_datagram_set& datagrams() noexcept { return datagrams_; }
@@ -128,6 +132,7 @@ public:
 private:
     friend class shutdown_ladder<primary_core>;
     friend class rolling_reload<primary_core>;
+    friend class service_reporter<primary_core>;
 
     void fill_defaults() {
         if (!settings_.silent) {
@@ -214,6 +219,7 @@ private:
     void hold_if_empty();
     void pause(bool on) noexcept;
     [[nodiscard]] worker_core* find_victim(victim which) const noexcept;
+    [[nodiscard]] worker_census census() const; // what service_reporter asks for
 
     // What rolling_reload asks for.
     [[nodiscard]] bool has_room_for_generation(const reload_options& options) const;
@@ -235,6 +241,7 @@ private:
     void commit(const std::shared_ptr<const program_generation>& generation) {
         generation_ = generation;
     }
+    void reload_began() { service_.reload_began(); }
     void reloaded(const reload_report& report,
                   std::vector<rolling_reload<primary_core>::callback> callbacks,
                   move_only_function<void()> then);
@@ -279,6 +286,7 @@ private:
     shutdown_ladder<primary_core> ladder_;
     replacements replacements_;
     rolling_reload<primary_core> reload_;
+    service_reporter<primary_core> service_{loop_, *this};
     supervision_options supervision_;
     std::vector<move_only_function<void()>> when_ready_;
     std::vector<slot_stats> slot_stats_;
@@ -307,6 +315,7 @@ primary_core::start(std::uint32_t slot, worker_plan plan, unsigned restarts, boo
     hold_over_ = false;
     pause(false);
     start_ticking();
+    service_.workers_changed();
     if (supervision_.process_titles && !std::exchange(has_title_, true)) {
         os::set_process_title(arguments_.front() + ": primary");
     }
@@ -504,6 +513,7 @@ inline void primary_core::on_worker_frame(worker_core& from, frame& arrived) {
 
 inline void primary_core::on_worker_up(worker_core& one) {
     replacements_.on_up(one);
+    service_.workers_changed();
     loop_.defer(alive_.guard([this] {
         check_all_ready();
         restarts_.go_on();
@@ -749,6 +759,7 @@ inline void primary_core::follow(worker_core& dead,
     constexpr std::size_t remembered = 256;
     --unfollowed_;
     dead.on_departed();
+    service_.workers_changed();
     dead.boot_output_.reset();
     auto generation = std::move(dead.generation_); // who is remembered keeps no program file open
     dead.generation_ =
@@ -859,6 +870,7 @@ inline void primary_core::shutdown(const shutdown_options& options) {
     if (!ladder_.begin(options)) {
         return;
     }
+    service_.stopping();
     reload_.abandon("the cluster shuts down");
     replacements_.forget_all();
     pause(false);

@@ -186,6 +186,21 @@ inline void primary_core::scale(std::size_t count, const scale_options& options)
         }
     }
     pause(count == 0);
+    service_.workers_changed();
+}
+
+inline worker_census primary_core::census() const {
+    enum class place : char { empty, filled, ready };
+    std::vector<place> places(slots_.size(), place::empty);
+    for (const auto& each : workers_) {
+        if (!each->leaving_) { // one that boots beside its predecessor shares its place
+            auto& here = places[each->slot()];
+            here = each->is_ready() ? place::ready : detail::max(here, place::filled);
+        }
+    }
+    auto empty = count_if(places, [](place each) { return each == place::empty; });
+    auto ready = count_if(places, [](place each) { return each == place::ready; });
+    return {ready, places.size() - empty + restarts_.size(), workers_.size()};
 }
 
 inline worker_core* primary_core::find_victim(victim which) const noexcept {
@@ -369,6 +384,7 @@ inline void primary_core::reloaded(const reload_report& report,
                                    std::vector<rolling_reload<primary_core>::callback> callbacks,
                                    move_only_function<void()> then) {
     ++(report.ok() ? reloads_ : reloads_failed_);
+    service_.reload_ended(report.reason());
     loop_.defer(alive_.guard([this, report] { reloaded_.emit(report); }));
     for (auto& each : callbacks) {
         loop_.defer(alive_.guard([call = std::move(each), report]() mutable { call(report); }));

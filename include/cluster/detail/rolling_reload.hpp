@@ -25,8 +25,8 @@ namespace detail {
 /// not come up. What is asked for meanwhile is one more reload behind this one.
 ///
 /// `Primary` has workers(), has_room_for_generation(options), new_generation(error), replace(old, generation, options, done),
-/// is_being_replaced(worker), cancel(generation), expects_workers(), commit(generation) and
-/// reloaded(report, callbacks, then).
+/// is_being_replaced(worker), cancel(generation), expects_workers(), commit(generation),
+/// reload_began() and reloaded(report, callbacks, then).
 template <typename Primary>
 class rolling_reload {
 public:
@@ -131,6 +131,7 @@ private:
         replaced_ = 0;
         target_ = nullptr;
         nothing_to_do_ = !primary_.expects_workers();
+        primary_.reload_began();
         open_program();
     }
 

@@ -9,6 +9,7 @@
 #include "../ipc/wire.hpp"
 #include "../unique_fd.hpp"
 #include "chrono.hpp"
+#include "environment_block.hpp"
 #include "os.hpp"
 
 #include <array>
@@ -261,6 +262,9 @@ private:
             if (which != fork_plan::keep && !os::put_descriptor(number, from)) {
                 return errno;
             }
+        }
+        for (const char* name : service_variables) {
+            os::change_variable(name, std::nullopt);
         }
         for (const auto& each : plan.environment) {
             os::change_variable(each.name, each.value);

@@ -35,7 +35,7 @@ public:
     /// The worker ends with the calling thread. It is in a process group of its own, so that the
     /// terminal's signals come to the parent alone.
     os::child_process launch(int page, int doorbell, std::error_code& error) const {
-        environment_block environment{options_.environment};
+        auto environment = environment_block::for_worker(options_.environment);
         environment.set(pool_variable, "1");
         std::vector<const char*> arguments;
         for (const auto& each : arguments_) {

@@ -36,6 +36,11 @@ inline unique_fd open_datagram_socket(address_family family) noexcept {
     return unique_fd{::socket(native_family(family), SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
 }
 
+/// A non-blocking UNIX datagram socket without an address; empty and errno on failure.
+inline unique_fd open_local_datagram_socket() noexcept {
+    return unique_fd{::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+}
+
 inline bool is_datagram_socket(int fd) noexcept {
     return option(fd, SOL_SOCKET, SO_TYPE, -1) == SOCK_DGRAM;
 }
