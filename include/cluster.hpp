@@ -79,6 +79,7 @@
 #include "cluster/shared_memory/shared_map.hpp"
 #include "cluster/shared_memory/wait.hpp"
 #include "cluster/stats.hpp"
+#include "cluster/stop_token.hpp"
 #include "cluster/subscription.hpp"
 #include "cluster/supervision.hpp"
 #include "cluster/unique_fd.hpp"

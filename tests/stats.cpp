@@ -4,7 +4,6 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -162,9 +161,9 @@ private:
 
     void check_value(const std::string& type) {
         const std::string text{rest_};
-        double number = 0;
-        const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-        require(error == std::errc{} && end == text.data() + text.size(), "a value is a number");
+        char* end = nullptr; // libc++ before 20 has no from_chars for it
+        const double number = std::strtod(text.c_str(), &end);
+        require(!text.empty() && end == text.c_str() + text.size(), "a value is a number");
         require(type != "counter" || number >= 0, "a counter is not negative");
         require(type != "info" || text == "1", "an info is 1");
         require(type != "stateset" || text == "0" || text == "1", "a state is 0 or 1");

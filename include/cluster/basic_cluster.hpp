@@ -150,8 +150,8 @@ private:
                       std::is_copy_constructible_v<WorkerMain>) {
             struct entry final : detail::worker_entry {
                 entry(basic_cluster& of, const WorkerMain& f) : app{of}, main{f} {}
-                inline int run(unique_fd channel,
-                               detail::worker_surroundings where) const override {
+                [[nodiscard]] inline int run(unique_fd channel,
+                                             detail::worker_surroundings where) const override {
                     auto own = main;
                     return app.run_worker(own, std::move(channel), std::move(where));
                 }

@@ -5,6 +5,10 @@
 /// \file
 /// Every switch of the library. None changes a layout, so translation units may differ.
 
+#if !defined(__cpp_exceptions)
+#    error "cluster: exceptions are needed; compile without -fno-exceptions (-fno-rtti is fine)"
+#endif
+
 /// A precondition that only a bug in the calling program can break; off with NDEBUG.
 /// Define it before the first include to use your own.
 #if !defined(CLUSTER_ASSERT)

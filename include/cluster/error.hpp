@@ -2,6 +2,8 @@
 #ifndef CLUSTER_ERROR_HPP
 #define CLUSTER_ERROR_HPP
 
+#include "config.hpp"
+
 #include <string>
 #include <system_error>
 #include <type_traits>

@@ -3,6 +3,7 @@
 #define CLUSTER_EVENT_LOOP_HPP
 
 #include "config.hpp"
+#include "detail/chrono.hpp"
 #include "detail/move_only_function.hpp"
 #include "detail/os.hpp"
 #include "detail/timer_heap.hpp"
@@ -10,7 +11,6 @@
 #include "subscription.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>

@@ -132,7 +132,7 @@ private:
         return {};
     }
 
-    std::string how_it_ended() const {
+    [[nodiscard]] std::string how_it_ended() const {
         if (exited_) {
             return "exit code " + std::to_string(code_);
         }

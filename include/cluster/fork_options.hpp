@@ -2,10 +2,10 @@
 #ifndef CLUSTER_FORK_OPTIONS_HPP
 #define CLUSTER_FORK_OPTIONS_HPP
 
+#include "detail/chrono.hpp"
 #include "unique_fd.hpp"
 #include "worker_data.hpp"
 
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>

@@ -2,7 +2,8 @@
 #ifndef CLUSTER_LITERALS_HPP
 #define CLUSTER_LITERALS_HPP
 
-#include <chrono>
+#include "detail/chrono.hpp"
+
 #include <cstdint>
 
 namespace cluster {

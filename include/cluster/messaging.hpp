@@ -4,6 +4,7 @@
 
 #include "byte_buffer.hpp"
 #include "detail/callable.hpp"
+#include "detail/chrono.hpp"
 #include "detail/lifetime.hpp"
 #include "detail/message_table.hpp"
 #include "detail/request_table.hpp"
@@ -19,7 +20,6 @@
 #include "serialization/concept.hpp"
 #include "subscription.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>

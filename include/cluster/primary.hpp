@@ -4,6 +4,7 @@
 
 #include "byte_buffer.hpp"
 #include "detail/broadcast_functions.hpp"
+#include "detail/chrono.hpp"
 #include "detail/loop_functions.hpp"
 #include "detail/primary_core.hpp"
 #include "detail/shared_memory_functions.hpp"
@@ -25,7 +26,7 @@
 #include "supervision.hpp"
 #include "worker.hpp"
 
-#include <chrono>
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -151,7 +152,10 @@ public:
         std::error_code error = errc::worker_gone;
         if constexpr (can) {
             unique_fd theirs;
-            if (warmed.is_connected() && !(error = backend_.prepare_refork(theirs))) {
+            if (warmed.is_connected()) {
+                error = backend_.prepare_refork(theirs);
+            }
+            if (!error) {
                 warmed.channel_.send_control({0, detail::frame_kind::refork, 0, 0, 0},
                                              detail::descriptor_list{std::move(theirs)});
             }
@@ -412,7 +416,18 @@ private:
     [[nodiscard]] kernel_steering steering() const noexcept override {
         return detail::steering_of(scheduling_);
     }
+    std::unique_ptr<detail::os::socket_steering>
+    open_steering(std::error_code& error) const override {
+        return detail::open_steering(scheduling_, error);
+    }
     [[nodiscard]] std::size_t peeks() const noexcept override { return detail::peeks(scheduling_); }
+    [[nodiscard]] std::array<detail::thread_link, 2> make_link() const override {
+        if constexpr (Cluster::backend_type::separate_memory) {
+            return {};
+        } else {
+            return detail::thread_link::make();
+        }
+    }
     detail::launched_worker launch(const detail::launch_request& request,
                                    std::error_code& error) override {
         return backend_.launch({request.options,

@@ -2,7 +2,8 @@
 #ifndef CLUSTER_RELOAD_HPP
 #define CLUSTER_RELOAD_HPP
 
-#include <chrono>
+#include "detail/chrono.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <string>

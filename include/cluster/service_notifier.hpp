@@ -2,6 +2,7 @@
 #ifndef CLUSTER_SERVICE_NOTIFIER_HPP
 #define CLUSTER_SERVICE_NOTIFIER_HPP
 
+#include "detail/chrono.hpp"
 #include "detail/environment_block.hpp"
 #include "detail/os.hpp"
 #include "error.hpp"
@@ -11,7 +12,6 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>

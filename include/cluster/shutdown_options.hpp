@@ -2,7 +2,7 @@
 #ifndef CLUSTER_SHUTDOWN_OPTIONS_HPP
 #define CLUSTER_SHUTDOWN_OPTIONS_HPP
 
-#include <chrono>
+#include "detail/chrono.hpp"
 
 namespace cluster {
 inline namespace v0 {

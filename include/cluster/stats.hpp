@@ -2,10 +2,10 @@
 #ifndef CLUSTER_STATS_HPP
 #define CLUSTER_STATS_HPP
 
+#include "detail/chrono.hpp"
 #include "exit_status.hpp"
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>

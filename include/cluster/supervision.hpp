@@ -2,7 +2,8 @@
 #ifndef CLUSTER_SUPERVISION_HPP
 #define CLUSTER_SUPERVISION_HPP
 
-#include <chrono>
+#include "detail/chrono.hpp"
+
 #include <optional>
 
 namespace cluster {

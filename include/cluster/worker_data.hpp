@@ -47,13 +47,15 @@ private:
         base(base&&) = delete;
         base& operator=(base&&) = delete;
         virtual ~base() = default;
-        virtual std::uint32_t type() const noexcept = 0;
+        [[nodiscard]] virtual std::uint32_t type() const noexcept = 0;
         virtual bool encode(byte_buffer& out) const = 0;
     };
     template <typename T>
     struct holder final : base {
         explicit holder(T from) : value{std::move(from)} {}
-        inline std::uint32_t type() const noexcept override { return detail::message_id<T>(); }
+        [[nodiscard]] inline std::uint32_t type() const noexcept override {
+            return detail::message_id<T>();
+        }
         inline bool encode(byte_buffer& out) const override {
             if constexpr (encodes<serialization::binary, T>) {
                 serialization::binary{}.encode(value, out);

@@ -5,14 +5,12 @@
 #    error "cluster: two versions of basic_cluster in one translation unit"
 #endif
 
-#include <algorithm>
 #include <arpa/inet.h>
 #include <array>
 #include <atomic>
 #include <bit>
 #include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <climits>
 #include <compare>
 #include <concepts>
@@ -29,7 +27,6 @@
 #include <dirent.h>
 #include <exception>
 #include <fcntl.h>
-#include <functional>
 #include <future>
 #include <initializer_list>
 #include <iterator>
@@ -50,12 +47,10 @@
 #include <new>
 #include <optional>
 #include <poll.h>
-#include <ranges>
 #include <sched.h>
 #include <signal.h>
 #include <span>
 #include <stdexcept>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <sys/epoll.h>
@@ -79,10 +74,10 @@
 #include <type_traits>
 #include <typeinfo>
 #include <unistd.h>
-#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
+#include <version>
 
 // ---- cluster.hpp
 #ifndef CLUSTER_HPP
@@ -1557,6 +1552,65 @@ inline unsigned affinity_count() noexcept {
 #ifndef CLUSTER_DETAIL_OS_LINUX_DATAGRAM_HPP
 #define CLUSTER_DETAIL_OS_LINUX_DATAGRAM_HPP
 
+// ---- cluster/detail/algorithm.hpp
+#ifndef CLUSTER_DETAIL_ALGORITHM_HPP
+#define CLUSTER_DETAIL_ALGORITHM_HPP
+
+/// \file
+/// The few algorithms that the library uses: `<algorithm>` would be an eighth of what the umbrella
+/// header costs. By value, for numbers and durations; the others over a whole range.
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+template <typename T>
+[[nodiscard]] constexpr T min(T one, std::type_identity_t<T> other) noexcept {
+    return other < one ? other : one;
+}
+template <typename T>
+[[nodiscard]] constexpr T max(T one, std::type_identity_t<T> other) noexcept {
+    return one < other ? other : one;
+}
+template <typename T>
+[[nodiscard]] constexpr T
+clamp(T value, std::type_identity_t<T> least, std::type_identity_t<T> most) noexcept {
+    return value < least ? least : most < value ? most : value;
+}
+
+/// \returns a pointer to the first that fits, null when none does
+template <typename Range, typename Predicate>
+[[nodiscard]] constexpr auto* find_if(Range& range, Predicate predicate) {
+    for (auto& each : range) {
+        if (predicate(each)) {
+            return &each;
+        }
+    }
+    return static_cast<decltype(&*range.begin())>(nullptr);
+}
+template <typename Range, typename Predicate>
+[[nodiscard]] constexpr bool any_of(const Range& range, Predicate predicate) {
+    return find_if(range, predicate) != nullptr;
+}
+template <typename Range, typename Predicate>
+[[nodiscard]] constexpr std::size_t count_if(const Range& range, Predicate predicate) {
+    std::size_t count = 0;
+    for (const auto& each : range) {
+        count += predicate(each) ? 1U : 0U;
+    }
+    return count;
+}
+template <typename Range, typename T>
+[[nodiscard]] constexpr bool contains(const Range& range, const T& value) {
+    return any_of(range, [&value](const auto& each) { return each == value; });
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_ALGORITHM_HPP
+
 namespace cluster {
 inline namespace v0 {
 namespace detail::os {
@@ -1583,10 +1637,10 @@ inline bool set_broadcast(int fd) noexcept {
 }
 /// The system doubles what it is given, and clips it at net.core.rmem_max or wmem_max.
 inline bool set_receive_buffer(int fd, std::uint32_t bytes) noexcept {
-    return set_option(fd, SOL_SOCKET, SO_RCVBUF, static_cast<int>(std::min(bytes, 1U << 30U)));
+    return set_option(fd, SOL_SOCKET, SO_RCVBUF, static_cast<int>(detail::min(bytes, 1U << 30U)));
 }
 inline bool set_send_buffer(int fd, std::uint32_t bytes) noexcept {
-    return set_option(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(std::min(bytes, 1U << 30U)));
+    return set_option(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(detail::min(bytes, 1U << 30U)));
 }
 
 /// The memory for datagrams that nobody has read yet, the most of it, and how many datagrams have
@@ -1740,7 +1794,7 @@ inline transfer send_datagrams(int fd, std::span<const outgoing_datagram> datagr
     mmsghdr headers[max_outgoing];
     iovec parts[max_outgoing];
     socket_address names[max_outgoing];
-    std::size_t count = std::min(datagrams.size(), max_outgoing);
+    std::size_t count = detail::min(datagrams.size(), max_outgoing);
     for (std::size_t i = 0; i != count; ++i) {
         auto bytes = datagrams[i].bytes;
         names[i] = to_native(*datagrams[i].to);
@@ -2288,7 +2342,7 @@ public:
     [[nodiscard]] explicit operator bool() const noexcept { return pid_ > 0; }
 
     /// Never reaches a stranger: ESRCH without a system call once the child is reaped.
-    std::error_code signal(int number) const noexcept {
+    std::error_code signal(int number) const noexcept { // NOLINT(modernize-use-nodiscard)
         if (pid_ <= 0 || info_) {
             return {ESRCH, std::system_category()};
         }
@@ -2350,7 +2404,7 @@ private:
     }
 
     /// The host ignores SIGCHLD or waited for any child: since 6.15 the kernel remembers.
-    exit_info recorded_exit() const noexcept {
+    [[nodiscard]] exit_info recorded_exit() const noexcept {
         constexpr std::uint64_t exit_wanted = 1U << 3;
         for (int attempt = 0; pidfd_ && attempt < 2; ++attempt) {
             pidfd_record record{};
@@ -2665,6 +2719,22 @@ inline void set_up_thread(std::optional<int> nice_value, std::span<const int> cp
 // ---- cluster/detail/os/linux/process_info.hpp
 #ifndef CLUSTER_DETAIL_OS_LINUX_PROCESS_INFO_HPP
 #define CLUSTER_DETAIL_OS_LINUX_PROCESS_INFO_HPP
+
+// ---- cluster/detail/chrono.hpp
+#ifndef CLUSTER_DETAIL_CHRONO_HPP
+#define CLUSTER_DETAIL_CHRONO_HPP
+
+/// \file
+/// Durations, time points and clocks. libstdc++'s `<chrono>` adds calendars, time zones and their
+/// text, with the streams and the formatting that these need; `<mutex>` has all that is used here.
+
+#if defined(__GLIBCXX__)
+#    include <mutex>
+#else
+#    include <chrono>
+#endif
+
+#endif // CLUSTER_DETAIL_CHRONO_HPP
 
 /// \file
 /// What the system tells about a process of ours. Nothing here throws: what cannot be read, because
@@ -3764,7 +3834,7 @@ public:
     title_memory() noexcept {
         // The second page has no access: nobody reads past the title while its end moves.
         const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-        const std::size_t size = std::max(page, capacity);
+        const std::size_t size = detail::max(page, capacity);
         void* memory = ::mmap(
             nullptr, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory != MAP_FAILED) {
@@ -4468,8 +4538,30 @@ private:
     label leave_ = new_label();
 };
 
+/// What a listener asks of its steering: by virtual functions, so that programs whose policy steers
+/// nothing have none of it.
+class socket_steering {
+public:
+    socket_steering() = default;
+    socket_steering(socket_steering&&) = delete;
+    socket_steering& operator=(socket_steering&&) = delete;
+    virtual ~socket_steering() = default;
+
+    /// Whether only a classic filter chooses, and why: it knows no load, and a socket that is
+    /// closed resets who waits there.
+    [[nodiscard]] virtual std::error_code why_classic() const noexcept = 0;
+    /// Clients may be sent to this socket, which listens, once turn_off(place, false) says so. The
+    /// group's sockets are added in the order in which they were bound.
+    virtual std::error_code add(std::uint32_t place, int socket) = 0;
+    virtual void turn_off(std::uint32_t place, bool off) = 0;
+    /// Null without eBPF.
+    [[nodiscard]] virtual steering_load* load() noexcept = 0;
+    /// What workers map to tell their load; -1 without eBPF.
+    [[nodiscard]] virtual int load_descriptor() const noexcept = 0;
+};
+
 /// Chooses, in the kernel, which socket of an SO_REUSEPORT group a client gets.
-class steering {
+class steering final : public socket_steering {
 public:
     /// Makes what is needed and proves that the kernel takes a program: eBPF, or, by client only, a
     /// classic filter. EPERM without CAP_BPF and CAP_NET_ADMIN.
@@ -4500,13 +4592,9 @@ public:
         why_classic_ = error;
         return what == steer_by::client ? std::error_code{} : error;
     }
-    /// Whether only a classic filter chooses, and why: it knows no load, and a socket that is
-    /// closed resets who waits there.
-    [[nodiscard]] std::error_code why_classic() const noexcept { return why_classic_; }
+    [[nodiscard]] std::error_code why_classic() const noexcept override { return why_classic_; }
 
-    /// Clients may be sent to this socket, which listens, once turn_off(place, false) says so. The
-    /// group's sockets are added in the order in which they were bound.
-    std::error_code add(std::uint32_t place, int socket) {
+    std::error_code add(std::uint32_t place, int socket) override {
         if (place >= steered_places) {
             return std::make_error_code(std::errc::argument_out_of_domain);
         }
@@ -4529,7 +4617,7 @@ public:
         }
         return error;
     }
-    void turn_off(std::uint32_t place, bool off) {
+    void turn_off(std::uint32_t place, bool off) override {
         if (!why_classic_) {
             control().places[place].off.store(off ? 1 : 0, std::memory_order_relaxed);
             return;
@@ -4541,12 +4629,10 @@ public:
         }
     }
 
-    /// Null without eBPF.
-    [[nodiscard]] steering_load* load() noexcept {
+    [[nodiscard]] steering_load* load() noexcept override {
         return why_classic_ ? nullptr : std::launder(static_cast<steering_load*>(load_map_.data()));
     }
-    /// What workers map to tell their load; -1 without eBPF.
-    [[nodiscard]] int load_descriptor() const noexcept { return load_fd_.get(); }
+    [[nodiscard]] int load_descriptor() const noexcept override { return load_fd_.get(); }
 
 private:
     struct group_member {
@@ -5312,6 +5398,30 @@ using field_types = decltype(visit_fields(std::declval<T&>(), list_types{}));
 #ifndef CLUSTER_ERROR_HPP
 #define CLUSTER_ERROR_HPP
 
+// ---- cluster/config.hpp
+#ifndef CLUSTER_CONFIG_HPP
+#define CLUSTER_CONFIG_HPP
+
+/// \file
+/// Every switch of the library. None changes a layout, so translation units may differ.
+
+#if !defined(__cpp_exceptions)
+#    error "cluster: exceptions are needed; compile without -fno-exceptions (-fno-rtti is fine)"
+#endif
+
+/// A precondition that only a bug in the calling program can break; off with NDEBUG.
+/// Define it before the first include to use your own.
+#if !defined(CLUSTER_ASSERT)
+#    if defined(NDEBUG)
+#        define CLUSTER_ASSERT(condition, text) static_cast<void>(0)
+#    else
+#        include <cassert>
+#        define CLUSTER_ASSERT(condition, text) assert((condition) && (text))
+#    endif
+#endif
+
+#endif // CLUSTER_CONFIG_HPP
+
 namespace cluster {
 inline namespace v0 {
 
@@ -6032,7 +6142,8 @@ private:
 
 /// One of two ends of a connection between threads of one process: what a pair of sockets is
 /// between processes, without a copy by the system. One system call wakes a side that has taken all
-/// there was. Each end belongs to one thread.
+/// there was. Each end belongs to one thread. What it does is behind virtual functions: programs
+/// whose workers are processes never make one, and have none of it.
 class thread_link {
 public:
     enum class pushed { all, full, closed };
@@ -6048,24 +6159,68 @@ public:
     ~thread_link() { close(); }
 
     /// \throws std::system_error when the system is out of descriptors.
-    static std::array<thread_link, 2> make() {
-        auto both = std::make_shared<shared>();
-        return {thread_link{both, 0}, thread_link{both, 1}};
-    }
+    static std::array<thread_link, 2> make();
 
     [[nodiscard]] explicit operator bool() const noexcept { return shared_ != nullptr; }
 
     /// Readable when something has arrived, there is room again, or the other end is closed.
-    [[nodiscard]] int descriptor() const noexcept { return shared_->wake[side_].descriptor(); }
+    [[nodiscard]] int descriptor() const noexcept { return shared_->descriptor(side_); }
     /// To be called before take() and push() when the descriptor is readable.
-    void clear() const noexcept { shared_->wake[side_].clear(); }
+    void clear() const noexcept { shared_->clear(side_); }
     /// Makes the descriptor readable.
-    void remind() const noexcept { shared_->wake[side_].notify(); }
+    void remind() const noexcept { shared_->remind(side_); }
 
     /// Moves the batch to the other side; all of it or, when that has not taken what was there,
     /// nothing: then the descriptor tells when it can be tried again.
-    pushed push(thread_batch& from) {
-        auto& way = shared_->ways[side_];
+    pushed push(thread_batch& from) { return shared_->push(side_, from); }
+
+    /// Takes everything that has arrived. \returns whether more can come
+    bool take(thread_batch& into) { return shared_->take(side_, into); }
+
+    /// Blocks until push() has a chance, or the time is over.
+    void wait_for_room(std::chrono::milliseconds limit) { shared_->wait_for_room(side_, limit); }
+
+    /// Nothing passes any more but what is there already.
+    void close() noexcept {
+        if (auto both = std::exchange(shared_, nullptr)) {
+            both->close(side_);
+        }
+    }
+
+private:
+    class shared {
+    public:
+        shared() = default;
+        shared(shared&&) = delete;
+        shared& operator=(shared&&) = delete;
+        virtual ~shared() = default;
+        [[nodiscard]] virtual int descriptor(std::size_t side) const noexcept = 0;
+        virtual void clear(std::size_t side) noexcept = 0;
+        virtual void remind(std::size_t side) noexcept = 0;
+        virtual pushed push(std::size_t side, thread_batch& from) = 0;
+        virtual bool take(std::size_t side, thread_batch& into) = 0;
+        virtual void wait_for_room(std::size_t side, std::chrono::milliseconds limit) = 0;
+        virtual void close(std::size_t side) noexcept = 0;
+    };
+    class queues;
+
+    thread_link(std::shared_ptr<shared> both, std::size_t side) noexcept
+        : shared_{std::move(both)}, side_{side} {}
+
+    std::shared_ptr<shared> shared_;
+    std::size_t side_ = 0;
+};
+
+class thread_link::queues final : public shared {
+public:
+    [[nodiscard]] int descriptor(std::size_t side) const noexcept override {
+        return wake_[side].descriptor();
+    }
+    void clear(std::size_t side) noexcept override { wake_[side].clear(); }
+    void remind(std::size_t side) noexcept override { wake_[side].notify(); }
+
+    pushed push(std::size_t side, thread_batch& from) override {
+        auto& way = ways_[side];
         std::unique_lock lock{way.mutex};
         if (way.closed) {
             return pushed::closed;
@@ -6078,44 +6233,39 @@ public:
         from.move_to(way.waiting);
         lock.unlock();
         if (asleep) {
-            shared_->wake[1 - side_].notify();
+            wake_[1 - side].notify();
         }
         return pushed::all;
     }
 
-    /// Takes everything that has arrived. \returns whether more can come
-    bool take(thread_batch& into) {
-        auto& way = shared_->ways[1 - side_];
+    bool take(std::size_t side, thread_batch& into) override {
+        auto& way = ways_[1 - side];
         std::unique_lock lock{way.mutex};
         bool open = !way.closed;
         way.waiting.move_to(into);
         if (std::exchange(way.writer_waits, false)) {
             lock.unlock();
             way.room.notify_one();
-            shared_->wake[1 - side_].notify();
+            wake_[1 - side].notify();
         }
         return open;
     }
 
-    /// Blocks until push() has a chance, or the time is over.
-    void wait_for_room(std::chrono::milliseconds limit) {
-        auto& way = shared_->ways[side_];
+    void wait_for_room(std::size_t side, std::chrono::milliseconds limit) override {
+        auto& way = ways_[side];
         std::unique_lock lock{way.mutex};
         way.room.wait_for(lock, limit, [&way] { return !way.writer_waits || way.closed; });
     }
 
-    /// Nothing passes any more but what is there already.
-    void close() noexcept {
-        if (auto both = std::exchange(shared_, nullptr)) {
-            for (auto& each : both->ways) {
-                {
-                    std::lock_guard lock{each.mutex};
-                    each.closed = true;
-                }
-                each.room.notify_one();
+    void close(std::size_t side) noexcept override {
+        for (auto& each : ways_) {
+            {
+                std::lock_guard lock{each.mutex};
+                each.closed = true;
             }
-            both->wake[1 - side_].notify();
+            each.room.notify_one();
         }
+        wake_[1 - side].notify();
     }
 
 private:
@@ -6128,17 +6278,15 @@ private:
         bool writer_waits = false;
         bool closed = false;
     };
-    struct shared {
-        std::array<one_way, 2> ways; // by the side that writes
-        std::array<os::wakeup, 2> wake;
-    };
 
-    thread_link(std::shared_ptr<shared> both, std::size_t side) noexcept
-        : shared_{std::move(both)}, side_{side} {}
-
-    std::shared_ptr<shared> shared_;
-    std::size_t side_ = 0;
+    std::array<one_way, 2> ways_; // by the side that writes
+    std::array<os::wakeup, 2> wake_;
 };
+
+inline std::array<thread_link, 2> thread_link::make() {
+    auto both = std::make_shared<queues>();
+    return {thread_link{both, 0}, thread_link{both, 1}};
+}
 
 } // namespace detail
 } // namespace v0
@@ -7103,13 +7251,15 @@ private:
         base(base&&) = delete;
         base& operator=(base&&) = delete;
         virtual ~base() = default;
-        virtual std::uint32_t type() const noexcept = 0;
+        [[nodiscard]] virtual std::uint32_t type() const noexcept = 0;
         virtual bool encode(byte_buffer& out) const = 0;
     };
     template <typename T>
     struct holder final : base {
         explicit holder(T from) : value{std::move(from)} {}
-        inline std::uint32_t type() const noexcept override { return detail::message_id<T>(); }
+        [[nodiscard]] inline std::uint32_t type() const noexcept override {
+            return detail::message_id<T>();
+        }
         inline bool encode(byte_buffer& out) const override {
             if constexpr (encodes<serialization::binary, T>) {
                 serialization::binary{}.encode(value, out);
@@ -7316,6 +7466,222 @@ inline fork_options merge(fork_options settings, const fork_options& options) {
 } // namespace cluster
 
 #endif // CLUSTER_FORK_OPTIONS_HPP
+// ---- cluster/stop_token.hpp
+#ifndef CLUSTER_STOP_TOKEN_HPP
+#define CLUSTER_STOP_TOKEN_HPP
+
+/// \file
+/// Cancellation by request: the standard's types, or our own where the standard library has none.
+
+#if defined(__cpp_lib_jthread)
+#    include <stop_token>
+#else
+// ---- cluster/detail/stopping.hpp
+#ifndef CLUSTER_DETAIL_STOPPING_HPP
+#define CLUSTER_DETAIL_STOPPING_HPP
+
+/// \file
+/// `std::stop_token`, `std::stop_source` and `std::stop_callback` for standard libraries that lack
+/// them, as libc++ did before version 20: the same names with the same meaning.
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+namespace stopping {
+
+/// What the tokens, sources and callbacks of one request have in common. Thread-safe.
+class state {
+public:
+    /// A callback in the state's list.
+    class link {
+    public:
+        link(link&&) = delete;
+        link& operator=(link&&) = delete;
+
+    protected:
+        explicit link(void (*call)(link&) noexcept) noexcept : call_{call} {}
+        ~link() = default;
+
+    private:
+        friend class state;
+        void (*call_)(link&) noexcept;
+        link* before_ = nullptr;
+        link* after_ = nullptr;
+        bool listed_ = false;
+    };
+
+    [[nodiscard]] bool requested() const noexcept { return requested_.load(); }
+    [[nodiscard]] bool possible() const noexcept { return requested() || sources.load() != 0; }
+
+    /// \returns whether it was the first; then the callbacks have been called
+    bool request() noexcept {
+        std::unique_lock lock{mutex_};
+        if (requested_.exchange(true)) {
+            return false;
+        }
+        requester_ = std::this_thread::get_id();
+        while (first_ != nullptr) {
+            running_ = first_;
+            take_out(*running_);
+            lock.unlock();
+            running_->call_(*running_); // and it may be destroyed
+            lock.lock();
+            running_ = nullptr;
+            called_.notify_all();
+        }
+        return true;
+    }
+
+    /// \returns false when stop was requested already: the caller calls
+    bool add(link& one) noexcept {
+        const std::lock_guard lock{mutex_};
+        if (requested()) {
+            return false;
+        }
+        one.after_ = first_;
+        if (first_ != nullptr) {
+            first_->before_ = &one;
+        }
+        first_ = &one;
+        one.listed_ = true;
+        return true;
+    }
+    /// After it, the callback is not called and does not run, unless it is the caller.
+    void remove(link& one) noexcept {
+        std::unique_lock lock{mutex_};
+        if (one.listed_) {
+            take_out(one);
+        } else if (requester_ != std::this_thread::get_id()) {
+            called_.wait(lock, [&] { return running_ != &one; });
+        }
+    }
+
+    std::atomic<std::size_t> sources{0};
+
+private:
+    void take_out(link& one) noexcept {
+        (one.before_ != nullptr ? one.before_->after_ : first_) = one.after_;
+        if (one.after_ != nullptr) {
+            one.after_->before_ = one.before_;
+        }
+        one.before_ = one.after_ = nullptr;
+        one.listed_ = false;
+    }
+
+    std::atomic<bool> requested_{false};
+    std::mutex mutex_;
+    std::condition_variable called_;
+    std::thread::id requester_;
+    link* first_ = nullptr;
+    link* running_ = nullptr;
+};
+
+class stop_token {
+public:
+    stop_token() noexcept = default;
+
+    [[nodiscard]] bool stop_requested() const noexcept { return state_ && state_->requested(); }
+    [[nodiscard]] bool stop_possible() const noexcept { return state_ && state_->possible(); }
+    friend bool operator==(const stop_token&, const stop_token&) noexcept = default;
+
+private:
+    friend class stop_source;
+    template <typename F>
+    friend class stop_callback;
+    explicit stop_token(std::shared_ptr<state> of) noexcept : state_{std::move(of)} {}
+    std::shared_ptr<state> state_;
+};
+
+class stop_source {
+public:
+    stop_source() : state_{std::make_shared<state>()} { ++state_->sources; }
+    stop_source(const stop_source& other) noexcept : state_{other.state_} {
+        if (state_) {
+            ++state_->sources;
+        }
+    }
+    stop_source(stop_source&& other) noexcept = default;
+    stop_source& operator=(stop_source other) noexcept {
+        state_.swap(other.state_);
+        return *this;
+    }
+    ~stop_source() {
+        if (state_) {
+            --state_->sources;
+        }
+    }
+
+    bool request_stop() const noexcept { // NOLINT(modernize-use-nodiscard): as in the standard
+        auto kept = state_;              // a callback may destroy this
+        return kept && kept->request();
+    }
+    [[nodiscard]] stop_token get_token() const noexcept { return stop_token{state_}; }
+    [[nodiscard]] bool stop_requested() const noexcept { return state_ && state_->requested(); }
+    [[nodiscard]] bool stop_possible() const noexcept { return state_ != nullptr; }
+    friend bool operator==(const stop_source&, const stop_source&) noexcept = default;
+
+private:
+    std::shared_ptr<state> state_;
+};
+
+template <typename F>
+class stop_callback : private state::link {
+public:
+    using callback_type = F;
+
+    template <typename C>
+        requires std::is_constructible_v<F, C>
+    explicit stop_callback(stop_token of, C&& function)
+        : link{[](link& self) noexcept { static_cast<stop_callback&>(self).call(); }},
+          function_{std::forward<C>(function)},
+          state_{std::move(of.state_)} {
+        if (state_ && !state_->add(*this)) {
+            state_.reset();
+            call();
+        }
+    }
+    ~stop_callback() {
+        if (state_) {
+            state_->remove(*this);
+        }
+    }
+    stop_callback(stop_callback&&) = delete;
+    stop_callback& operator=(stop_callback&&) = delete;
+
+private:
+    void call() noexcept { std::forward<F>(function_)(); }
+
+    F function_;
+    std::shared_ptr<state> state_;
+};
+template <typename F>
+stop_callback(stop_token, F) -> stop_callback<F>;
+
+} // namespace stopping
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_STOPPING_HPP
+#endif
+
+namespace cluster {
+inline namespace v0 {
+
+#if defined(__cpp_lib_jthread)
+using std::stop_callback;
+using std::stop_source;
+using std::stop_token;
+#else
+using detail::stopping::stop_callback;
+using detail::stopping::stop_source;
+using detail::stopping::stop_token;
+#endif
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_STOP_TOKEN_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -7326,7 +7692,7 @@ struct worker_surroundings {
     bool own_process = true;
     thread_link link{}; // of a thread, instead of the channel
     worker_data data{}; // of a thread; a process gets it by the channel
-    std::stop_source stop{};
+    stop_source stop{};
     move_only_function<void(unique_fd)> refork{}; // becomes, in a copy, what starts others
 };
 
@@ -7340,7 +7706,7 @@ public:
     virtual ~worker_entry() = default;
 
     /// \returns the worker's exit code
-    virtual int run(unique_fd channel, worker_surroundings where) const = 0;
+    [[nodiscard]] virtual int run(unique_fd channel, worker_surroundings where) const = 0;
 };
 
 /// Everything that a backend needs to start a worker.
@@ -7355,10 +7721,8 @@ struct launch_request {
 
     /// Other ones than the primary's.
     [[nodiscard]] bool has_own_arguments() const {
-        return !options.arguments.empty() && !std::equal(options.arguments.begin(),
-                                                         options.arguments.end(),
-                                                         arguments.begin() + 1,
-                                                         arguments.end());
+        return !options.arguments.empty() &&
+               options.arguments != std::vector(arguments.begin() + 1, arguments.end());
     }
 };
 
@@ -7447,25 +7811,6 @@ struct checked_backend {
 #ifndef CLUSTER_EVENT_LOOP_HPP
 #define CLUSTER_EVENT_LOOP_HPP
 
-// ---- cluster/config.hpp
-#ifndef CLUSTER_CONFIG_HPP
-#define CLUSTER_CONFIG_HPP
-
-/// \file
-/// Every switch of the library. None changes a layout, so translation units may differ.
-
-/// A precondition that only a bug in the calling program can break; off with NDEBUG.
-/// Define it before the first include to use your own.
-#if !defined(CLUSTER_ASSERT)
-#    if defined(NDEBUG)
-#        define CLUSTER_ASSERT(condition, text) static_cast<void>(0)
-#    else
-#        include <cassert>
-#        define CLUSTER_ASSERT(condition, text) assert((condition) && (text))
-#    endif
-#endif
-
-#endif // CLUSTER_CONFIG_HPP
 // ---- cluster/detail/timer_heap.hpp
 #ifndef CLUSTER_DETAIL_TIMER_HEAP_HPP
 #define CLUSTER_DETAIL_TIMER_HEAP_HPP
@@ -8936,7 +9281,7 @@ inline bind_options binding_of(const listen_options& options) noexcept {
     auto seconds = [](std::chrono::seconds from) {
         constexpr std::chrono::seconds::rep most = 32767; // the kernel's
         return static_cast<std::int32_t>(
-            std::clamp<std::chrono::seconds::rep>(from.count(), 0, most));
+            detail::clamp<std::chrono::seconds::rep>(from.count(), 0, most));
     };
     return {options.backlog,
             options.ipv6_only,
@@ -9371,7 +9716,7 @@ private:
                 settle();
             } else { // UNIX sockets know no low-water mark: do not spin on what is there
                 watch_.stop();
-                wake_at(std::min(*one_.deadline, all_.loop_.now() + again));
+                wake_at(detail::min(*one_.deadline, all_.loop_.now() + again));
             }
         }
         void on_time() {
@@ -9441,9 +9786,9 @@ private:
     template <std::size_t Size>
     static auto bytes_of(std::string_view text) noexcept {
         std::array<std::uint8_t, Size> result;
-        std::transform(text.begin(), text.begin() + Size, result.begin(), [](char each) {
-            return static_cast<std::uint8_t>(each);
-        });
+        for (std::size_t i = 0; i != Size; ++i) {
+            result[i] = static_cast<std::uint8_t>(text[i]);
+        }
         return result;
     }
     static std::uint16_t port_of(std::string_view two) noexcept {
@@ -9462,9 +9807,9 @@ inline proxy_header proxy_header::parse_text(std::string_view text) noexcept {
     auto rest = text.substr(0, end);
     std::array<std::string_view, 6> words; // PROXY, family, two addresses, two ports
     for (auto& each : words) {
-        auto space = std::min(rest.find(' '), rest.size());
+        auto space = detail::min(rest.find(' '), rest.size());
         each = rest.substr(0, space);
-        rest.remove_prefix(std::min(space + 1, rest.size()));
+        rest.remove_prefix(detail::min(space + 1, rest.size()));
     }
     auto source = os::parse_address(words[2]);
     auto wanted = words[1] == "TCP4"   ? address_family::ipv4
@@ -9517,7 +9862,7 @@ inline proxy_header proxy_header::parse(std::span<const std::byte> bytes) noexce
     constexpr std::string_view binary_start{"\r\n\r\n\0\r\nQUIT\n", 12};
     std::string_view all{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
     auto begins = [all](std::string_view start) {
-        auto both = std::min(all.size(), start.size());
+        auto both = detail::min(all.size(), start.size());
         return all.substr(0, both) == start.substr(0, both);
     };
     if (begins(text_start)) { // also for no bytes at all, which are incomplete
@@ -11062,7 +11407,7 @@ public:
 
     /// Runs `body`; what it throws ends the worker with code 1 and a text.
     /// \throws std::system_error when the system has no descriptor or no thread left.
-    worker_thread(function body, std::stop_source stop)
+    worker_thread(function body, stop_source stop)
         : stop_{std::move(stop)}, thread_{[body = std::move(body), shared = shared_]() mutable {
               shared->thread.store(os::thread_id(), std::memory_order_relaxed);
               shared->run(body);
@@ -11141,7 +11486,7 @@ private:
     };
 
     std::shared_ptr<state> shared_ = std::make_shared<state>();
-    std::stop_source stop_;
+    stop_source stop_;
     std::thread thread_;
 };
 
@@ -11514,7 +11859,9 @@ public:
     [[nodiscard]] bool is_broken() const noexcept { return broken_; }
 
 protected:
-    std::size_t offset() const noexcept { return static_cast<std::size_t>(at_) & (size_ - 1); }
+    [[nodiscard]] std::size_t offset() const noexcept {
+        return static_cast<std::size_t>(at_) & (size_ - 1);
+    }
 
     std::byte* bytes_ = nullptr;
     std::size_t size_ = 0;
@@ -12152,12 +12499,13 @@ public:
     cluster_number() {
         auto& all = in_use();
         std::lock_guard lock{all.mutex};
-        auto free = std::find(all.taken.begin(), all.taken.end(), false);
-        value_ = static_cast<unsigned>(free - all.taken.begin());
-        if (free == all.taken.end()) {
+        while (value_ != all.taken.size() && all.taken[value_]) {
+            ++value_;
+        }
+        if (value_ == all.taken.size()) {
             all.taken.push_back(true);
         } else {
-            *free = true;
+            all.taken[value_] = true;
         }
     }
     ~cluster_number() {
@@ -14305,7 +14653,7 @@ private:
         return {};
     }
 
-    std::string how_it_ended() const {
+    [[nodiscard]] std::string how_it_ended() const {
         if (exited_) {
             return "exit code " + std::to_string(code_);
         }
@@ -15394,7 +15742,7 @@ public:
     }
 
     /// The first ones, as many as fit. \returns how many.
-    std::size_t front(std::span<os::outgoing_datagram> into) const noexcept {
+    [[nodiscard]] std::size_t front(std::span<os::outgoing_datagram> into) const noexcept {
         std::size_t count = size() < into.size() ? size() : into.size();
         auto rest = bytes_.span();
         for (std::size_t i = 0; i != count; ++i) {
@@ -15714,8 +16062,8 @@ public:
           key_{key},
           fd_{std::move(fd)},
           address_{detail::os::local_address(fd_.get())},
-          max_size_{std::clamp<std::size_t>(options.max_size, 1, datagram_options::longest)},
-          most_{std::clamp<std::size_t>(options.batch, 1, 256)},
+          max_size_{detail::clamp<std::size_t>(options.max_size, 1, datagram_options::longest)},
+          most_{detail::clamp<std::size_t>(options.batch, 1, 256)},
           shared_{shared},
           handler_{std::move(handler)},
           queue_{options.send_queue},
@@ -15972,7 +16320,7 @@ inline void datagram_socket::flush() {
             }
         }
         auto sent = before - queue_.size();
-        left -= std::min(left, sent);
+        left -= detail::min(left, sent);
         if (sent != 0 && error != 0) {
             tell_error(error, {});
         } else if (error != 0 && !blocked_) {
@@ -17141,7 +17489,7 @@ struct pulse_limits {
 /// How often a worker says that its loop turns, so that silence is noticed in time.
 constexpr std::chrono::nanoseconds beat_period(std::chrono::nanoseconds stalled_after) noexcept {
     using namespace std::chrono_literals;
-    return std::clamp<std::chrono::nanoseconds>(stalled_after / 12, 5ms, 250ms);
+    return detail::clamp<std::chrono::nanoseconds>(stalled_after / 12, 5ms, 250ms);
 }
 
 /// One worker's heartbeat as its primary sees it: a number that grows. Keeps no clock, so tests can
@@ -17199,7 +17547,7 @@ private:
     // from the moment that it stopped the limit is kept. Never so short that a beat which is a
     // little late counts.
     [[nodiscard]] bool is_over(std::chrono::nanoseconds limit, time_point now) const noexcept {
-        return limit.count() > 0 && age(now) >= std::max(limit - 2 * period_, 4 * period_);
+        return limit.count() > 0 && age(now) >= detail::max(limit - 2 * period_, 4 * period_);
     }
 
     time_point last_{};
@@ -17955,11 +18303,29 @@ public:
     [[nodiscard]] virtual bool needs_address() const noexcept = 0;
     [[nodiscard]] virtual bool waits_for_one() const noexcept = 0;
     [[nodiscard]] virtual kernel_steering steering() const noexcept = 0;
+    /// What steers so. \returns null, with the error, when the kernel does not
+    virtual std::unique_ptr<os::socket_steering> open_steering(std::error_code& error) const = 0;
     [[nodiscard]] virtual std::size_t peeks() const noexcept = 0;
 
 protected:
     ~connection_router() = default;
 };
+
+/// \pre steering_of(policy) is not none
+template <typename S>
+std::unique_ptr<os::socket_steering> open_steering(const S& policy, std::error_code& error) {
+    if constexpr (
+        requires { policy.steering(); } || requires { S::steering; }) {
+        auto how = steering_of(policy);
+        auto made = std::make_unique<os::steering>();
+        error = made->open(how == kernel_steering::round_robin    ? os::steer_by::turns
+                           : how == kernel_steering::least_loaded ? os::steer_by::load
+                                                                  : os::steer_by::client);
+        return error ? nullptr : std::move(made);
+    } else {
+        return nullptr;
+    }
+}
 
 /// Accepts in the primary and gives each connection to the worker that the policy picks. While none
 /// can take any, connections wait in the kernel's queue.
@@ -18483,10 +18849,8 @@ public:
     /// Whether a replacement for this place is on its way, and not waiting for a death.
     [[nodiscard]] bool holds(std::uint32_t slot) const noexcept {
         auto is_it = [slot](const returning_worker& each) { return each.slot == slot; };
-        return std::any_of(due_.begin(), due_.end(), is_it) ||
-               std::any_of(groups_.begin(), groups_.end(), [is_it](const auto& each) {
-                   return std::any_of(each->members.begin(), each->members.end(), is_it);
-               });
+        return any_of(due_, is_it) ||
+               any_of(groups_, [is_it](const auto& each) { return any_of(each->members, is_it); });
     }
 
     /// How many places wait for their replacement.
@@ -18634,9 +18998,9 @@ public:
             replaced_ = 0;
         }
         following_.wanted = false;
-        std::move(following_.callbacks.begin(),
-                  following_.callbacks.end(),
-                  std::back_inserter(waiting_.callbacks));
+        for (auto& each : following_.callbacks) {
+            waiting_.callbacks.push_back(std::move(each));
+        }
         following_.callbacks.clear();
         finish(why);
     }
@@ -18651,7 +19015,7 @@ public:
             return;
         }
         const auto& options = waiting_.options;
-        unsigned at_a_time = std::max(1U, options.max_surge + options.max_unavailable);
+        unsigned at_a_time = detail::max(1U, options.max_surge + options.max_unavailable);
         while (active_ < at_a_time) {
             worker_core* next = next_old();
             if (next == nullptr) {
@@ -19173,7 +19537,7 @@ public:
     void reload_ended(std::string_view failure) {
         if (phase_ == phase::reloading) {
             phase_ = phase::serving;
-            failure_ = failure.substr(0, std::min(failure.find('\n'), most_text));
+            failure_ = failure.substr(0, detail::min(failure.find('\n'), most_text));
             tell_state("READY=1");
         }
     }
@@ -19200,7 +19564,7 @@ private:
         auto timeout = std::chrono::nanoseconds{manager_.watchdog_timeout()};
         if (timeout.count() > 0) {
             constexpr std::chrono::nanoseconds shortest = std::chrono::milliseconds{1};
-            beat_ = loop_.every(std::max(timeout / 2, shortest), [this] { tell("WATCHDOG=1"); });
+            beat_ = loop_.every(detail::max(timeout / 2, shortest), [this] { tell("WATCHDOG=1"); });
             beat_.unref();
         }
     }
@@ -19310,7 +19674,7 @@ public:
         return wanted.how.ipv6_only == asked_.how.ipv6_only && wanted.datagram == asked_.datagram;
     }
     [[nodiscard]] bool has_member(const worker_core& one) const noexcept {
-        return std::find(members_.begin(), members_.end(), &one) != members_.end();
+        return contains(members_, &one);
     }
     /// Whether anybody receives from it or is about to.
     [[nodiscard]] bool in_use() const noexcept { return !members_.empty() || !kept_.empty(); }
@@ -19391,9 +19755,7 @@ inline descriptor_list shared_datagram::join(worker_core& one, std::error_code& 
 inline void shared_datagram::leave(worker_core& one, bool kept) {
     std::erase(one.memberships_, this);
     std::erase(members_, &one);
-    bool served = std::any_of(members_.begin(), members_.end(), [&one](const worker_core* each) {
-        return each->slot() == one.slot();
-    });
+    bool served = any_of(members_, [&one](const auto* each) { return each->slot() == one.slot(); });
     if (kept && !served) {
         kept_.push_back(one.slot());
     }
@@ -19481,16 +19843,7 @@ public:
     explicit slot_sockets(std::uint32_t key) noexcept : key_{key} {}
 
     /// Lets a program in the kernel choose among the sockets; before the first one is made.
-    std::error_code steer(kernel_steering how) {
-        auto made = std::make_unique<os::steering>();
-        auto error = made->open(how == kernel_steering::round_robin    ? os::steer_by::turns
-                                : how == kernel_steering::least_loaded ? os::steer_by::load
-                                                                       : os::steer_by::client);
-        if (!error) {
-            steering_ = std::move(made);
-        }
-        return error;
-    }
+    void steer(std::unique_ptr<os::socket_steering> how) noexcept { steering_ = std::move(how); }
     /// Of a model that steers in the kernel: how, as listener_stats::steering tells.
     [[nodiscard]] std::string steering() const {
         auto why = steering_ ? steering_->why_classic() : std::error_code{};
@@ -19601,13 +19954,10 @@ private:
     };
 
     [[nodiscard]] slot_socket* find(std::uint32_t slot) noexcept {
-        auto found = std::find_if(sockets_.begin(), sockets_.end(), [slot](const auto& each) {
-            return each.slot == slot;
-        });
-        return found == sockets_.end() ? nullptr : &*found;
+        return find_if(sockets_, [slot](const auto& each) { return each.slot == slot; });
     }
     [[nodiscard]] bool is_served(std::uint32_t slot) const noexcept {
-        return std::any_of(members_.begin(), members_.end(), [slot](const auto* each) {
+        return any_of(members_, [slot](const auto* each) {
             return each->slot() == slot && each->is_serving();
         });
     }
@@ -19648,7 +19998,7 @@ private:
     unique_fd first_; // until a place has it
     std::vector<worker_core*> members_;
     std::vector<slot_socket> sockets_;
-    std::unique_ptr<os::steering> steering_;
+    std::unique_ptr<os::socket_steering> steering_;
 };
 
 } // namespace detail
@@ -19673,7 +20023,7 @@ public:
         : asked_{std::move(asked)},
           asked_mode_{mode},
           mode_{mode},
-          steering_{router.steering()},
+          router_{router},
           hand_out_{loop, router, key, [this] { inspect(); }},
           sockets_{key} {
         hand_out_.limit(asked_.most, asked_.drops_beyond_most);
@@ -19698,7 +20048,7 @@ public:
     [[nodiscard]] bool has_same_options(const listen_message& wanted,
                                         accept_mode mode) const noexcept;
     [[nodiscard]] bool has_member(const worker_core& one) const noexcept {
-        return std::find(members_.begin(), members_.end(), &one) != members_.end();
+        return contains(members_, &one);
     }
 
     /// Whether fewer connections may wait than was asked for.
@@ -19744,9 +20094,7 @@ public:
 
 private:
     [[nodiscard]] bool has_member_at(std::uint32_t slot) const noexcept {
-        return std::any_of(members_.begin(), members_.end(), [slot](const auto* each) {
-            return each->slot() == slot;
-        });
+        return any_of(members_, [slot](const auto* each) { return each->slot() == slot; });
     }
 
     std::error_code open_given();
@@ -19758,7 +20106,7 @@ private:
     listen_message asked_;
     accept_mode asked_mode_;
     accept_mode mode_; // another one where the kernel does not do what was asked for
-    kernel_steering steering_;
+    connection_router& router_;
     std::error_code not_steered_; // why
     address at_;
     unique_fd fd_;                      // none with a socket per place
@@ -19787,8 +20135,8 @@ inline std::error_code shared_listener::open() {
         }
         wanted = {shortest};
     }
-    if (mode_ == accept_mode::own_socket && steering_ != kernel_steering::none) {
-        not_steered_ = sockets_.steer(steering_);
+    if (mode_ == accept_mode::own_socket && router_.steering() != kernel_steering::none) {
+        sockets_.steer(router_.open_steering(not_steered_));
         mode_ = not_steered_ ? accept_mode::handed : mode_;
     }
     auto how = asked_.how;
@@ -20043,7 +20391,7 @@ private:
         std::mutex mutex;
         std::vector<std::pair<os::file_identity, std::weak_ptr<shared_region>>> entries;
 
-        std::shared_ptr<shared_region> find(const os::file_identity& identity) const {
+        [[nodiscard]] std::shared_ptr<shared_region> find(const os::file_identity& identity) const {
             for (const auto& [known, region] : entries) {
                 if (known == identity) {
                     if (auto alive = region.lock()) {
@@ -20210,6 +20558,8 @@ namespace detail {
 /// What the policies of a cluster decide, behind calls that need no template.
 class cluster_policies : public connection_router {
 public:
+    [[nodiscard]] virtual std::array<thread_link, 2>
+    make_link() const = 0; // where own_processes() is false
     virtual launched_worker launch(const launch_request& request, std::error_code& error) = 0;
     [[nodiscard]] virtual bool own_processes() const noexcept = 0;
     virtual restart_decision decide(const exit_report& report) = 0;
@@ -20334,7 +20684,7 @@ private:
     std::error_code launch(worker_core& one, bool heard);
     [[nodiscard]] std::string title_of(const worker_core& one) const;
     static std::error_code connect(channel& ours, unique_fd& theirs);
-    static std::error_code connect(channel& ours, thread_link& theirs);
+    std::error_code connect(channel& ours, thread_link& theirs);
     std::error_code
     open_channel(worker_core& one, unique_fd& theirs, thread_link& link, unique_fd lasting_stderr);
     std::error_code encode_data(const worker_data& from, welcome_message& into);
@@ -20401,9 +20751,7 @@ private:
     void restore(std::uint32_t slot, const fork_options& asked);
     void cancel(const program_generation& generation);
     [[nodiscard]] bool expects_workers() const noexcept {
-        bool dying = std::any_of(workers_.begin(), workers_.end(), [](const auto& each) {
-            return !each->after_disconnect_;
-        });
+        bool dying = any_of(workers_, [](const auto& each) { return !each->after_disconnect_; });
         return dying || unfollowed_ != 0 || restarts_.size() != 0;
     }
     void commit(const std::shared_ptr<const program_generation>& generation) {
@@ -20535,7 +20883,7 @@ inline std::error_code primary_core::connect(channel& ours, unique_fd& theirs) {
 
 inline std::error_code primary_core::connect(channel& ours, thread_link& theirs) {
     try {
-        auto ends = thread_link::make();
+        auto ends = policies_.make_link();
         theirs = std::move(ends[1]);
         return ours.open(std::move(ends[0]));
     } catch (const std::system_error& failed) {
@@ -21346,9 +21694,7 @@ inline void primary_core::tick_slowly() {
     bool reaps = supervision_.reap_orphans.value_or(os::process_id() == 1);
     if (reaps) {
         os::reap_strangers([this](int pid) {
-            return std::any_of(workers_.begin(), workers_.end(), [pid](const auto& each) {
-                return each->pid() == pid;
-            });
+            return any_of(workers_, [pid](const auto& each) { return each->pid() == pid; });
         });
     }
     look_at_listeners();
@@ -21401,7 +21747,7 @@ inline bool primary_core::may_boot() const noexcept {
     }
     std::size_t most = supervision_.max_booting;
     if (most == 0) {
-        most = std::max<std::size_t>(1, (workers_.size() + restarts_.size() + 3) / 4);
+        most = detail::max<std::size_t>(1, (workers_.size() + restarts_.size() + 3) / 4);
     }
     return booting < most;
 }
@@ -21412,11 +21758,10 @@ inline void primary_core::when_ready(move_only_function<void()> done) {
 }
 
 inline void primary_core::check_all_ready() {
-    bool all =
-        !workers_.empty() && std::all_of(workers_.begin(), workers_.end(), [](const auto& each) {
-            return each->is_ready() || each->leaving_;
-        });
-    if (!all || restarts_.size() != 0) {
+    bool waits = workers_.empty() || any_of(workers_, [](const auto& each) {
+                     return !each->is_ready() && !each->leaving_;
+                 });
+    if (waits || restarts_.size() != 0) {
         return;
     }
     while (!when_ready_.empty()) { // one that throws: the others are called in the next turn
@@ -21460,11 +21805,11 @@ inline worker_census primary_core::census() const {
     for (const auto& each : workers_) {
         if (!each->leaving_) { // one that boots beside its predecessor shares its place
             auto& here = places[each->slot()];
-            here = each->is_ready() ? place::ready : std::max(here, place::filled);
+            here = each->is_ready() ? place::ready : detail::max(here, place::filled);
         }
     }
-    auto empty = static_cast<std::size_t>(std::count(places.begin(), places.end(), place::empty));
-    auto ready = static_cast<std::size_t>(std::count(places.begin(), places.end(), place::ready));
+    auto empty = count_if(places, [](place each) { return each == place::empty; });
+    auto ready = count_if(places, [](place each) { return each == place::ready; });
     return {ready, places.size() - empty + restarts_.size(), workers_.size()};
 }
 
@@ -21518,7 +21863,7 @@ inline void primary_core::set_recycle_limits(worker_core& one) {
         return;
     }
     const auto& wanted = *one.options_.recycle;
-    double part = std::clamp(wanted.jitter, 0.0, 1.0);
+    double part = detail::clamp(wanted.jitter, 0.0, 1.0);
     double factor =
         1.0 - part * static_cast<double>(random_source{}.below(1U << 31U)) / (1U << 31U);
     auto shortened = [factor](auto limit) { // never to 0, which is no limit
@@ -21550,7 +21895,7 @@ inline void primary_core::recycle_some() {
     auto now = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < workers_.size(); ++i) {
         worker_core& one = *workers_[i];
-        if (replacements_.size() >= std::max(1U, supervision_.max_recycling)) {
+        if (replacements_.size() >= detail::max(1U, supervision_.max_recycling)) {
             return;
         }
         if (is_being_replaced(one) || !is_worn_out(one, now)) {
@@ -21610,11 +21955,11 @@ inline void primary_core::reload(const reload_options& options,
 inline bool primary_core::has_room_for_generation(const reload_options& options) const {
     std::vector<std::uint32_t> alive;
     for (const auto& each : workers_) {
-        if (std::find(alive.begin(), alive.end(), each->generation()) == alive.end()) {
+        if (!contains(alive, each->generation())) {
             alive.push_back(each->generation());
         }
     }
-    return alive.size() < std::max(2U, options.max_generations);
+    return alive.size() < detail::max(2U, options.max_generations);
 }
 
 // The program as it is on disk now.
@@ -22218,12 +22563,12 @@ public:
         if (text.size() > N) {
             throw std::length_error("fixed_string: the text is too long");
         }
-        text.copy(bytes_.data(), N);
+        text.copy(bytes_, N);
     }
 
     /// The text, without what fills it up.
     [[nodiscard]] constexpr std::string_view view() const noexcept {
-        const std::string_view all{bytes_.data(), N};
+        const std::string_view all{bytes_, N};
         return all.substr(0, all.find_last_not_of('\0') + 1);
     }
     constexpr operator std::string_view() const noexcept { return view(); }
@@ -22232,7 +22577,7 @@ public:
     friend constexpr auto operator<=>(const fixed_string&, const fixed_string&) = default;
 
 private:
-    std::array<char, N> bytes_{};
+    char bytes_[N]{}; // and no std::array: libc++ 16 does not compare it by <=>
 };
 
 } // namespace v0
@@ -23743,7 +24088,10 @@ public:
         std::error_code error = errc::worker_gone;
         if constexpr (can) {
             unique_fd theirs;
-            if (warmed.is_connected() && !(error = backend_.prepare_refork(theirs))) {
+            if (warmed.is_connected()) {
+                error = backend_.prepare_refork(theirs);
+            }
+            if (!error) {
                 warmed.channel_.send_control({0, detail::frame_kind::refork, 0, 0, 0},
                                              detail::descriptor_list{std::move(theirs)});
             }
@@ -24004,7 +24352,18 @@ private:
     [[nodiscard]] kernel_steering steering() const noexcept override {
         return detail::steering_of(scheduling_);
     }
+    std::unique_ptr<detail::os::socket_steering>
+    open_steering(std::error_code& error) const override {
+        return detail::open_steering(scheduling_, error);
+    }
     [[nodiscard]] std::size_t peeks() const noexcept override { return detail::peeks(scheduling_); }
+    [[nodiscard]] std::array<detail::thread_link, 2> make_link() const override {
+        if constexpr (Cluster::backend_type::separate_memory) {
+            return {};
+        } else {
+            return detail::thread_link::make();
+        }
+    }
     detail::launched_worker launch(const detail::launch_request& request,
                                    std::error_code& error) override {
         return backend_.launch({request.options,
@@ -24263,7 +24622,9 @@ protected:
         throw std::system_error(make_error_code(errc::bad_payload), "worker data");
     }
     [[nodiscard]] bool has_data() const noexcept { return where_.data || welcome_.data_type != 0; }
-    [[nodiscard]] std::stop_token stop_token() const noexcept { return where_.stop.get_token(); }
+    [[nodiscard]] cluster::stop_token stop_token() const noexcept {
+        return where_.stop.get_token();
+    }
 
     ~self_core() {
         heart_.cancel();
@@ -24359,7 +24720,7 @@ private:
     bool announced_ = false;
     bool drain_told_ = false;
     bool dying_ = false; // kill(): end as soon as the primary knows
-    std::stop_callback<stop_loop> on_stop_{where_.stop.get_token(), stop_loop{loop_}};
+    cluster::stop_callback<stop_loop> on_stop_{where_.stop.get_token(), stop_loop{loop_}};
     lifetime alive_;
 };
 
@@ -25258,8 +25619,8 @@ private:
                       std::is_copy_constructible_v<WorkerMain>) {
             struct entry final : detail::worker_entry {
                 entry(basic_cluster& of, const WorkerMain& f) : app{of}, main{f} {}
-                inline int run(unique_fd channel,
-                               detail::worker_surroundings where) const override {
+                [[nodiscard]] inline int run(unique_fd channel,
+                                             detail::worker_surroundings where) const override {
                     auto own = main;
                     return app.run_worker(own, std::move(channel), std::move(where));
                 }
@@ -25340,10 +25701,7 @@ struct bus_answers {
     [[nodiscard]] bool complete() const noexcept { return !error && values() >= expected; }
     /// Answers that are values.
     [[nodiscard]] std::size_t values() const noexcept {
-        return static_cast<std::size_t>(
-            std::count_if(answers.begin(), answers.end(), [](const auto& each) {
-                return each.reply.has_value();
-            }));
+        return detail::count_if(answers, [](const auto& each) { return each.reply.has_value(); });
     }
 };
 
@@ -25764,10 +26122,7 @@ private:
             return nullptr; // late: nobody waits any more
         }
         auto& entry = *found->second;
-        auto has = [node](const auto& names) {
-            return std::find(names.begin(), names.end(), node) != names.end();
-        };
-        if (has(entry.answered) || (entry.only && !has(entry.asked))) {
+        if (contains(entry.answered, node) || (entry.only && !contains(entry.asked, node))) {
             return nullptr;
         }
         entry.answered.emplace_back(node);
@@ -25783,8 +26138,7 @@ private:
     void end(std::uint64_t id, errc why) {
         if (auto entry = take(id)) {
             for (const auto& each : entry->asked) {
-                if (std::find(entry->answered.begin(), entry->answered.end(), each) ==
-                    entry->answered.end()) {
+                if (!contains(entry->answered, each)) {
                     entry->fail(each, make_error_code(why), {});
                 }
             }
@@ -25804,7 +26158,7 @@ private:
     }
 
     event_loop& loop_;
-    std::unordered_map<std::uint64_t, std::unique_ptr<waiting_base>> waiting_;
+    std::map<std::uint64_t, std::unique_ptr<waiting_base>> waiting_;
     std::uint64_t next_ =
         os::random_seed(); // an answer to a predecessor of the same name fits none
 };
@@ -25856,7 +26210,7 @@ public:
 
     /// Nobody owns the key from now on, if it is ours; else nothing happens.
     std::error_code release(std::string_view key) {
-        auto found = keys_.find(std::string{key});
+        auto found = keys_.find(key);
         if (found == keys_.end() || found->second.owner != self_) {
             return {};
         }
@@ -25867,7 +26221,7 @@ public:
 
     /// The node that owns the key, as far as is known here.
     [[nodiscard]] std::optional<std::string> lookup(std::string_view key) const {
-        auto found = keys_.find(std::string{key});
+        auto found = keys_.find(key);
         return found == keys_.end() ? std::nullopt : std::optional{found->second.owner};
     }
     [[nodiscard]] std::size_t size() const noexcept { return keys_.size(); }
@@ -25891,7 +26245,7 @@ private:
         std::string owner;
         std::uint64_t stamp;
     };
-    using key_map = std::unordered_map<std::string, entry>;
+    using key_map = std::map<std::string, entry, std::less<>>;
     struct summary { // of what one node claims
         std::uint64_t claims = 0;
         std::uint64_t digest = 0;
@@ -25910,7 +26264,7 @@ private:
             std::chrono::duration_cast<std::chrono::microseconds>(since).count());
     }
     // Later than every claim that was heard of, whatever the clocks say.
-    std::uint64_t next_stamp() noexcept { return last_ = std::max(now(), last_ + 1); }
+    std::uint64_t next_stamp() noexcept { return last_ = detail::max(now(), last_ + 1); }
 
     static std::uint64_t digest_of(std::string_view key, std::uint64_t stamp) noexcept {
         std::uint64_t hash = 0xcbf29ce484222325U ^ stamp;
@@ -25963,7 +26317,7 @@ private:
         }
         detail::bus_claims mine; // what the other has not heard of
         for (const auto& each : what.claims) {
-            last_ = std::max(last_, each.stamp);
+            last_ = detail::max(last_, each.stamp);
             auto found = keys_.find(each.key);
             if (found == keys_.end()
                     ? keys_.size() < most_keys
@@ -26004,13 +26358,15 @@ private:
             return false;
         }
         ++so_far.next;
-        std::move(what.claims.begin(), what.claims.end(), std::back_inserter(so_far.claims));
+        for (auto& each : what.claims) {
+            so_far.claims.push_back(std::move(each));
+        }
         if (!what.last) {
             return true;
         }
         detail::bus_claims all{0, true, std::move(so_far.claims)};
         incoming_.erase(from);
-        std::unordered_map<std::string_view, std::uint64_t> still;
+        std::map<std::string_view, std::uint64_t> still;
         for (const auto& each : all.claims) {
             still.emplace(each.key, each.stamp);
         }
@@ -26071,8 +26427,8 @@ private:
     std::string self_;
     sender send_;
     key_map keys_;
-    std::unordered_map<std::string, summary> summaries_;
-    std::unordered_map<std::string, incoming> incoming_;
+    std::map<std::string, summary> summaries_;
+    std::map<std::string, incoming> incoming_;
     std::uint64_t last_ = 0;
     detail::emitter<std::string_view, std::string_view> changed_;
 };
@@ -26293,7 +26649,7 @@ private:
                         encode);
         }
         bus_node& self;
-        std::unordered_map<std::uint32_t, asker> open;
+        std::map<std::uint32_t, asker> open;
         std::uint32_t next = 1;
     };
 
@@ -27533,7 +27889,7 @@ struct spawn_options {
     std::chrono::nanoseconds force_after = std::chrono::seconds{5};
     /// A stop that is requested, from any thread, ends the child; one that was before: it is not
     /// started.
-    std::stop_token stop{};
+    stop_token stop{};
     /// Of exec(), exec_file() and run(): a child that writes more bytes than this to its output, or
     /// to its errors, is ended. What it wrote up to here is kept.
     std::size_t max_output = 1024 * 1024;
@@ -27779,7 +28135,9 @@ protected:
     /// in the next turn if not.
     virtual bool has_read_all() { return true; }
     /// Whether nobody waits for what is written by others than the child itself.
-    virtual bool closes_with_exit() const noexcept { return because_.has_value() && collects_; }
+    [[nodiscard]] virtual bool closes_with_exit() const noexcept {
+        return because_.has_value() && collects_;
+    }
     virtual void on_silenced() noexcept {}
     /// Behind event::close.
     virtual void on_closed() {}
@@ -27839,7 +28197,7 @@ private:
     bool finished_ = false;
     bool released_ = false;
     bool silent_ = false;
-    std::optional<std::stop_callback<stop_request>> stop_;
+    std::optional<stop_callback<stop_request>> stop_;
     lifetime alive_;
 };
 
@@ -29358,6 +29716,7 @@ public:
                           std::chrono::ceil<std::chrono::steady_clock::duration>(time));
     }
     /// \returns whether the task is settled, false when the time was over before
+    // NOLINTNEXTLINE(modernize-use-nodiscard): to wait may be all that is wanted
     bool wait_until(std::chrono::steady_clock::time_point deadline) const {
         return state_->wait(deadline);
     }
@@ -29389,7 +29748,7 @@ public:
     auto operator co_await() && noexcept {
         struct awaiter {
             task_future future;
-            bool await_ready() const noexcept { return future.ready(); }
+            [[nodiscard]] bool await_ready() const noexcept { return future.ready(); }
             bool await_suspend(std::coroutine_handle<> waiting) noexcept {
                 return future.state_->chain([waiting] { waiting.resume(); });
             }
@@ -29457,7 +29816,7 @@ struct task_options {
     int priority = 0;
     /// Cancels the task: in the queue it is dropped; a process that runs it is killed and replaced;
     /// a thread's function is told by its std::stop_token. The future fails at once.
-    std::stop_token stop{};
+    stop_token stop{};
     /// How often it is started again after a crash of its worker. A crash in a thread ends the
     /// program.
     unsigned retries = 0;
@@ -29687,7 +30046,7 @@ public:
         process_task* task;
         void operator()() const noexcept { cancel(engine, *task); }
     };
-    std::optional<std::stop_callback<canceller>> link;
+    std::optional<stop_callback<canceller>> link;
 
 protected:
     ~process_task() = default;
@@ -29722,7 +30081,9 @@ public:
     bool fail(std::exception_ptr error) noexcept override {
         return task_state_base::fail(std::move(error));
     }
-    bool is_settled() const noexcept override { return task_state_base::is_settled(); }
+    [[nodiscard]] bool is_settled() const noexcept override {
+        return task_state_base::is_settled();
+    }
 
     bool finish(std::span<const std::byte> result) noexcept override {
         stored_value<R> value{};
@@ -30859,7 +31220,7 @@ private:
             auto& task = *worker.in_flight.front();
             const auto passed = static_cast<std::uint64_t>((now - task.submitted).count());
             const std::chrono::nanoseconds ran{
-                std::min(each.header.run_nanoseconds, passed)}; // as far as it can be true
+                detail::min(each.header.run_nanoseconds, passed)}; // as far as it can be true
             if (each.header.kind == result_kind::exception) {
                 ++crew_.stats.failed;
             } else {
@@ -30936,7 +31297,7 @@ public:
     ~process_engine() { close(); }
 
     /// Queues a task. It is settled in any case. Blocks only for when_full::wait.
-    void submit(task_pointer task, const std::stop_token& stop) {
+    void submit(task_pointer task, const stop_token& stop) {
         task->submitted = clock::now();
         if (stop.stop_possible()) {
             task->link.emplace(stop, process_task::canceller{&on_cancel, this, task.get()});
@@ -31285,6 +31646,42 @@ private:
 } // namespace cluster
 
 #endif // CLUSTER_POOL_DETAIL_PROCESS_MAP_HPP
+// ---- cluster/pool/detail/range.hpp
+#ifndef CLUSTER_POOL_DETAIL_RANGE_HPP
+#define CLUSTER_POOL_DETAIL_RANGE_HPP
+
+/// \file
+/// What map() and for_each() need of `<ranges>`, most of which is views: it would be a sixteenth of
+/// what the umbrella header costs.
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+template <typename Range>
+using iterator_of = decltype(std::begin(std::declval<Range&>()));
+template <typename Range>
+using element_of = std::iter_reference_t<iterator_of<Range>>;
+
+template <typename Range>
+concept forward_range = requires(Range& range) {
+    { std::begin(range) } -> std::forward_iterator;
+    { std::end(range) } -> std::sentinel_for<iterator_of<Range>>;
+};
+template <typename Range>
+concept random_access_range =
+    forward_range<Range> && std::random_access_iterator<iterator_of<Range>>;
+
+template <forward_range Range>
+std::size_t size_of(Range& range) {
+    return static_cast<std::size_t>(std::ranges::distance(std::begin(range), std::end(range)));
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_POOL_DETAIL_RANGE_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -31373,7 +31770,7 @@ public:
     /// \returns the results in the order of the elements
     /// \throws the failure of the first element, in their order, that has one; a crash, a timeout or
     /// a retry is that of the whole chunk
-    template <auto Function, std::ranges::forward_range Range>
+    template <auto Function, detail::forward_range Range>
     auto map(Range&& range, map_options options = {}) {
         using result = result_of<Function>;
         static_assert(!std::is_void_v<result>, "map: the function returns nothing; use for_each.");
@@ -31386,7 +31783,7 @@ public:
         return results;
     }
     /// The same without results.
-    template <auto Function, std::ranges::forward_range Range>
+    template <auto Function, detail::forward_range Range>
     void for_each(Range&& range, map_options options = {}) {
         run_chunks<Function>(range, options, [](auto&) {});
     }
@@ -31438,19 +31835,19 @@ private:
         static_assert(detail::signature_of<Function>::count == 1,
                       "map: the function takes one argument, the element.");
         constexpr std::size_t rounds = 8; // chunks for each worker: the last ones even out the load
-        const auto total = static_cast<std::size_t>(std::ranges::distance(range));
-        const std::size_t size = options.chunk != 0
-                                     ? options.chunk
-                                     : std::max<std::size_t>(1, total / (engine_.most() * rounds));
+        const auto total = detail::size_of(range);
+        const std::size_t size =
+            options.chunk != 0 ? options.chunk
+                               : detail::max<std::size_t>(1, total / (engine_.most() * rounds));
         const std::size_t chunks = (total + size - 1) / size;
         std::vector<task_future<chunk>> ended(chunks);
         detail::map_progress progress;
         std::uint32_t started = 0;
-        auto element = std::ranges::begin(range);
+        auto element = std::begin(range);
         std::exception_ptr error;
         try {
             for (std::size_t i = 0; i != chunks; ++i) {
-                const std::size_t count = std::min(size, total - i * size);
+                const std::size_t count = detail::min(size, total - i * size);
                 auto task = make<Function, chunk>(
                     options.task, [](std::span<const std::byte> bytes, chunk& value) {
                         return detail::decode_chunk<result, serializer_type>(bytes, value);
@@ -32205,8 +32602,8 @@ class thread_engine {
 public:
     using clock = std::chrono::steady_clock;
 
-    explicit thread_engine(thread_pool_options options)
-        : options_{std::move(options)}, room_{options_.max_queue, options_.when_full} {
+    explicit thread_engine(const thread_pool_options& options)
+        : options_{options}, room_{options_.max_queue, options_.when_full} {
         if (options_.workers == 0) {
             options_.workers = available_parallelism();
         }
@@ -32580,7 +32977,7 @@ namespace detail {
 template <typename Body>
 class shared_loop {
 public:
-    shared_loop(std::size_t total, std::size_t chunk, std::stop_token stop, Body& body)
+    shared_loop(std::size_t total, std::size_t chunk, stop_token stop, Body& body)
         : total_{total}, chunk_{chunk}, stop_{std::move(stop)}, body_{body} {}
 
     void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
@@ -32679,7 +33076,7 @@ private:
 
     const std::size_t total_;
     const std::size_t chunk_;
-    const std::stop_token stop_;
+    const stop_token stop_;
     Body& body_; // of the one who waits: used for as long as something is not done
     std::atomic<unsigned> references_{1};
     std::atomic<unsigned> helpers_{0};
@@ -32885,7 +33282,7 @@ public:
         : function_{std::move(f)}, timeout_{options.timeout}, watch_{watch}, counts_{counts} {}
 
     /// \pre the caller holds a reference
-    void link(std::stop_token outer, std::stop_token pool) {
+    void link(stop_token outer, stop_token pool) {
         outer_.emplace(std::move(outer), canceller{this});
         pool_.emplace(std::move(pool), canceller{this});
     }
@@ -32966,9 +33363,9 @@ private:
     std::chrono::nanoseconds timeout_;
     deadline_watch& watch_;
     thread_task_counts& counts_;
-    std::stop_source source_;
-    std::optional<std::stop_callback<canceller>> outer_;
-    std::optional<std::stop_callback<canceller>> pool_;
+    stop_source source_;
+    std::optional<stop_callback<canceller>> outer_;
+    std::optional<stop_callback<canceller>> pool_;
 };
 
 /// What waits in the queue: runs the task, or, when it is dropped there, settles it.
@@ -33019,13 +33416,13 @@ class basic_pool<backend::thread, Serializer> {
     template <typename F, typename... Args>
     static constexpr bool takes_token =
         !std::invocable<std::decay_t<F>, std::decay_t<Args>...> &&
-        std::invocable<std::decay_t<F>, std::stop_token, std::decay_t<Args>...>;
+        std::invocable<std::decay_t<F>, stop_token, std::decay_t<Args>...>;
 
     template <typename F, typename... Args>
     static consteval auto find_result() {
         if constexpr (takes_token<F, Args...>) {
             return std::type_identity<std::decay_t<
-                std::invoke_result_t<std::decay_t<F>, std::stop_token, std::decay_t<Args>...>>>{};
+                std::invoke_result_t<std::decay_t<F>, stop_token, std::decay_t<Args>...>>>{};
         } else {
             return std::type_identity<
                 std::decay_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>>{};
@@ -33040,7 +33437,7 @@ class basic_pool<backend::thread, Serializer> {
 
 public:
     /// Starts the threads. \throws std::system_error when there are none to be had
-    explicit basic_pool(thread_pool_options options = {}) : engine_{std::move(options)} {}
+    explicit basic_pool(const thread_pool_options& options = {}) : engine_{options} {}
     basic_pool(basic_pool&&) = delete;
     basic_pool& operator=(basic_pool&&) = delete;
     /// As close().
@@ -33119,18 +33516,17 @@ public:
     /// Calls `f` for each element, in chunks, and blocks until all are done; in a task of this pool
     /// the calling thread helps. \returns the results in the order of the elements
     /// \throws the first exception of an element, after which no further ones are begun
-    template <std::ranges::random_access_range Range, typename F>
-        requires std::invocable<F&, std::ranges::range_reference_t<Range>>
+    template <detail::random_access_range Range, typename F>
+        requires std::invocable<F&, detail::element_of<Range>>
     auto map(Range&& range, F f, map_options options = {}) {
-        using result =
-            std::decay_t<std::invoke_result_t<F&, std::ranges::range_reference_t<Range>>>;
+        using result = std::decay_t<std::invoke_result_t<F&, detail::element_of<Range>>>;
         static_assert(!std::is_void_v<result>, "map: the function returns nothing; use for_each.");
         refuse_limits(options.task.limits);
-        const auto first = std::ranges::begin(range);
-        const auto total = static_cast<std::size_t>(std::ranges::distance(range));
+        const auto first = std::begin(range);
+        const auto total = detail::size_of(range);
         std::vector<std::optional<result>> found(total);
         detail::run_loop(engine_, total, options, [&](std::size_t i) {
-            found[i].emplace(f(first[static_cast<std::ranges::range_difference_t<Range>>(i)]));
+            found[i].emplace(f(first[static_cast<std::iter_difference_t<decltype(first)>>(i)]));
         });
         std::vector<result> results;
         results.reserve(total);
@@ -33140,24 +33536,24 @@ public:
         return results;
     }
     /// The same for a function that is known at compile time.
-    template <auto Function, std::ranges::random_access_range Range>
+    template <auto Function, detail::random_access_range Range>
     auto map(Range&& range, map_options options = {}) {
         return map(std::forward<Range>(range), Function, std::move(options));
     }
 
     /// The same without results.
-    template <std::ranges::random_access_range Range, typename F>
-        requires std::invocable<F&, std::ranges::range_reference_t<Range>>
+    template <detail::random_access_range Range, typename F>
+        requires std::invocable<F&, detail::element_of<Range>>
     void for_each(Range&& range, F f, map_options options = {}) {
         refuse_limits(options.task.limits);
-        const auto first = std::ranges::begin(range);
-        const auto total = static_cast<std::size_t>(std::ranges::distance(range));
+        const auto first = std::begin(range);
+        const auto total = detail::size_of(range);
         detail::run_loop(engine_, total, options, [&](std::size_t i) {
-            static_cast<void>(f(first[static_cast<std::ranges::range_difference_t<Range>>(i)]));
+            static_cast<void>(f(first[static_cast<std::iter_difference_t<decltype(first)>>(i)]));
         });
     }
     /// The same for a function that is known at compile time.
-    template <auto Function, std::ranges::random_access_range Range>
+    template <auto Function, detail::random_access_range Range>
     void for_each(Range&& range, map_options options = {}) {
         for_each(std::forward<Range>(range), Function, std::move(options));
     }
@@ -33207,7 +33603,7 @@ private:
     static auto bind_token(F&& f, Args&&... args) {
         return [f = std::decay_t<F>(std::forward<F>(f)),
                 ... args = std::decay_t<Args>(std::forward<Args>(args))](
-                   [[maybe_unused]] std::stop_token token) mutable {
+                   [[maybe_unused]] stop_token token) mutable {
             if constexpr (takes_token<F, Args...>) {
                 return std::apply(std::move(f),
                                   std::forward_as_tuple(std::move(token), std::move(args)...));
@@ -33278,7 +33674,7 @@ private:
     time_histogram wait_; // with measure
     time_histogram run_;
     detail::thread_task_counts counts_;
-    std::stop_source stop_;
+    stop_source stop_;
     detail::deadline_watch watch_;
     detail::thread_engine engine_; // last: its threads use the others
 };
@@ -34264,7 +34660,7 @@ public:
     static constexpr std::size_t peeks = detail::constant_peeks<Key>();
 
     template <typename Candidates>
-    choice pick(const Candidates& ready, const connection_info& from) const {
+    [[nodiscard]] choice pick(const Candidates& ready, const connection_info& from) const {
         if constexpr (sticky_key_function<Key>) {
             sticky_key::value key = key_(from);
             if (key.needs_more() && from.more_may_come) {
@@ -34351,20 +34747,28 @@ public:
         if (text.empty()) {
             return refusal::fallback;
         }
-        order_.resize(ready.size());
-        for (std::size_t i = 0; i != order_.size(); ++i) {
-            order_[i] = i;
-        }
-        auto chosen = order_.begin() + static_cast<std::ptrdiff_t>(hash(text) % order_.size());
-        std::nth_element(order_.begin(), chosen, order_.end(), [&ready](auto one, auto other) {
-            return ready[one].slot() != ready[other].slot()
-                       ? ready[one].slot() < ready[other].slot()
-                       : ready[one].id() < ready[other].id();
-        });
-        return *chosen;
+        sort(ready);
+        return order_[hash(text) % order_.size()];
     }
 
 private:
+    // What the last one left is nearly always in order still.
+    template <typename Candidates>
+    void sort(const Candidates& ready) {
+        if (order_.size() != ready.size()) {
+            order_.resize(ready.size());
+            for (std::size_t i = 0; i != order_.size(); ++i) {
+                order_[i] = i;
+            }
+        }
+        auto place = [&ready](std::size_t i) { return std::pair{ready[i].slot(), ready[i].id()}; };
+        for (std::size_t i = 1; i < order_.size(); ++i) {
+            for (auto at = i; at != 0 && place(order_[at]) < place(order_[at - 1]); --at) {
+                std::swap(order_[at], order_[at - 1]);
+            }
+        }
+    }
+
     std::vector<std::size_t> order_; // of the candidates, by their place
 };
 

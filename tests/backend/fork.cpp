@@ -5,6 +5,7 @@
 #include "../support/sanitized.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -48,6 +49,23 @@ int parent_of(int pid) {
     const char* name_end = size <= 0 ? nullptr : std::strrchr(text, ')');
     return name_end == nullptr ? -1 : std::atoi(name_end + 4);
 }
+
+/// Does nothing for as long as it lives.
+class second_thread {
+public:
+    second_thread() = default;
+    second_thread(second_thread&&) = delete;
+    second_thread& operator=(second_thread&&) = delete;
+    ~second_thread() {
+        ends_.test_and_set();
+        ends_.notify_one();
+        thread_.join();
+    }
+
+private:
+    std::atomic_flag ends_;
+    std::thread thread_{[this] { ends_.wait(false); }};
+};
 
 int loaded = 0; // what a program has loaded before its first worker
 
@@ -179,11 +197,7 @@ TEST_CASE("a primary with threads forks from its zygote and not from itself") {
                 events.push_back(message.text);
                 from.disconnect();
                 if (events.size() == 1) {
-                    std::jthread other{[](std::stop_token asked) {
-                        while (!asked.stop_requested()) {
-                            std::this_thread::yield();
-                        }
-                    }};
+                    second_thread other;
                     primary.fork();
                 }
             });
@@ -195,11 +209,7 @@ TEST_CASE("a primary with threads forks from its zygote and not from itself") {
 
 TEST_CASE("a first fork in a program with threads is refused") {
     std::error_code why;
-    std::jthread other{[](std::stop_token asked) {
-        while (!asked.stop_requested()) {
-            std::this_thread::sleep_for(1ms);
-        }
-    }};
+    second_thread other;
     run_forks<forks<>>(
         [&](auto& primary) {
             primary.on(cluster::event::error,

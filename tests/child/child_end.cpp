@@ -11,7 +11,6 @@
 #include <csignal>
 #include <optional>
 #include <ostream>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -163,7 +162,7 @@ TEST_SUITE("child/child_end") {
 
     TEST_CASE("a child that ignores its signal is killed after all") {
         patient_loop loop;
-        std::stop_source stop;
+        cluster::stop_source stop;
         auto one = spawn(loop,
                          {.file = "/bin/sh",
                           .arguments = shell("trap '' TERM; echo ready; while :; do sleep 1; done"),
@@ -185,7 +184,7 @@ TEST_SUITE("child/child_end") {
     TEST_CASE("a stop from another thread ends the child") {
         patient_loop loop;
         journal seen;
-        std::stop_source stop;
+        cluster::stop_source stop;
         auto one = spawn(loop, {.file = "sleep", .arguments = {"1000"}, .stop = stop.get_token()});
         write_down(one, seen);
         std::thread other{[&] { stop.request_stop(); }};
@@ -200,7 +199,7 @@ TEST_SUITE("child/child_end") {
     TEST_CASE("a stop before the start starts nothing") {
         patient_loop loop;
         journal seen;
-        std::stop_source stop;
+        cluster::stop_source stop;
         stop.request_stop();
         auto one = spawn(loop, {.file = "true", .stop = stop.get_token()});
         write_down(one, seen);
@@ -213,7 +212,7 @@ TEST_SUITE("child/child_end") {
 
     TEST_CASE("a stop after the end does nothing") {
         patient_loop loop;
-        std::stop_source stop;
+        cluster::stop_source stop;
         auto one = spawn(loop, {.file = "true", .stop = stop.get_token()});
         loop.run();
         stop.request_stop();
@@ -225,7 +224,7 @@ TEST_SUITE("child/child_end") {
         for (int how = 0; how != 4; ++how) {
             CAPTURE(how);
             patient_loop loop;
-            std::stop_source stop;
+            cluster::stop_source stop;
             auto held = raw::unix_pair(); // by every process of the tree
             std::optional<child> one;
             one = spawn(

@@ -13,7 +13,6 @@
 #include <memory>
 #include <ostream>
 #include <stdexcept>
-#include <stop_token>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -120,7 +119,7 @@ TEST_SUITE("child/exec") {
     }
 
     TEST_CASE("a stop ends a command, from the start and later") {
-        std::stop_source stop;
+        cluster::stop_source stop;
         patient_loop loop;
         exec_result result;
         auto one =
@@ -217,7 +216,7 @@ TEST_SUITE("child/exec") {
     }
 
     TEST_CASE("the blocking form works in a thread and can be stopped from another") {
-        std::stop_source stop;
+        cluster::stop_source stop;
         exec_result result;
         std::thread other{[&] {
             result = run({.file = "sleep", .arguments = {"1000"}, .stop = stop.get_token()});

@@ -14,7 +14,6 @@
 #include <csignal>
 #include <filesystem>
 #include <ostream>
-#include <stop_token>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -232,7 +231,7 @@ TEST_SUITE("child/node_fork") {
         patient_loop loop;
         for (bool before : {false, true}) {
             for (int signal : {SIGTERM, SIGKILL}) {
-                std::stop_source stop;
+                cluster::stop_source stop;
                 journal errors;
                 auto options = talk({"echo"});
                 options.stop = stop.get_token();

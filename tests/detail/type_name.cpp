@@ -63,6 +63,7 @@ static_assert(message_id<hashes_to_zero>() != 0);
 TEST_SUITE("detail/type_name") {
     TEST_CASE("names of standard types are whole") {
         CHECK(type_name<std::vector<int>>().find("vector<int") != std::string_view::npos);
-        CHECK(type_name<std::string>().find("basic_string") != std::string_view::npos);
+        auto text = type_name<std::string>(); // libc++ has its compiler call it by its alias
+        CHECK((text.find("basic_string") != std::string_view::npos || text == "std::string"));
     }
 }

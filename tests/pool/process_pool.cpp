@@ -19,7 +19,6 @@
 #include <numeric>
 #include <optional>
 #include <stdexcept>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -248,7 +247,7 @@ TEST_SUITE("pool/process_pool") {
 
     TEST_CASE("a stop token cancels a task in the queue and a running one") {
         test_pool pool{{.workers = 1}};
-        std::stop_source source;
+        cluster::stop_source source;
         running_task running{pool, {.stop = source.get_token()}};
         auto queued = pool.submit<twice>({.stop = source.get_token()}, 1);
         auto other = pool.submit<twice>(3);

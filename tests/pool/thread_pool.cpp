@@ -11,7 +11,6 @@
 #include <memory>
 #include <numeric>
 #include <stdexcept>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <vector>
@@ -268,7 +267,7 @@ TEST_SUITE("pool/thread_pool") {
     TEST_CASE("a timeout fails the future and stops the token") {
         thread_pool pool{{.workers = 1}};
         std::promise<void> ended;
-        auto late = pool.submit({.timeout = 10ms}, [&](std::stop_token token) {
+        auto late = pool.submit({.timeout = 10ms}, [&](cluster::stop_token token) {
             while (!token.stop_requested()) {
                 std::this_thread::yield();
             }
@@ -283,10 +282,10 @@ TEST_SUITE("pool/thread_pool") {
 
     TEST_CASE("a stop token cancels a task in the queue and a running one") {
         thread_pool pool{{.workers = 1}};
-        std::stop_source source;
+        cluster::stop_source source;
         std::latch runs{1};
         std::promise<void> ended;
-        auto running = pool.submit({.stop = source.get_token()}, [&](std::stop_token token) {
+        auto running = pool.submit({.stop = source.get_token()}, [&](cluster::stop_token token) {
             runs.count_down();
             while (!token.stop_requested()) {
                 std::this_thread::yield();

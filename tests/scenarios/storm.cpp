@@ -3,6 +3,7 @@
 #include "../fixtures/scenario.hpp"
 #include "../support/every_backend.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <fstream>

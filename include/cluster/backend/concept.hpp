@@ -24,12 +24,11 @@
 #include "../detail/running_worker.hpp"
 #include "../detail/thread_link.hpp"
 #include "../fork_options.hpp"
+#include "../stop_token.hpp"
 #include "../unique_fd.hpp"
 
-#include <algorithm>
 #include <concepts>
 #include <memory>
-#include <stop_token>
 #include <string>
 #include <system_error>
 #include <type_traits>
@@ -44,7 +43,7 @@ struct worker_surroundings {
     bool own_process = true;
     thread_link link{}; // of a thread, instead of the channel
     worker_data data{}; // of a thread; a process gets it by the channel
-    std::stop_source stop{};
+    stop_source stop{};
     move_only_function<void(unique_fd)> refork{}; // becomes, in a copy, what starts others
 };
 
@@ -58,7 +57,7 @@ public:
     virtual ~worker_entry() = default;
 
     /// \returns the worker's exit code
-    virtual int run(unique_fd channel, worker_surroundings where) const = 0;
+    [[nodiscard]] virtual int run(unique_fd channel, worker_surroundings where) const = 0;
 };
 
 /// Everything that a backend needs to start a worker.
@@ -73,10 +72,8 @@ struct launch_request {
 
     /// Other ones than the primary's.
     [[nodiscard]] bool has_own_arguments() const {
-        return !options.arguments.empty() && !std::equal(options.arguments.begin(),
-                                                         options.arguments.end(),
-                                                         arguments.begin() + 1,
-                                                         arguments.end());
+        return !options.arguments.empty() &&
+               options.arguments != std::vector(arguments.begin() + 1, arguments.end());
     }
 };
 

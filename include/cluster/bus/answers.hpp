@@ -2,10 +2,10 @@
 #ifndef CLUSTER_BUS_ANSWERS_HPP
 #define CLUSTER_BUS_ANSWERS_HPP
 
+#include "../detail/algorithm.hpp"
+#include "../detail/chrono.hpp"
 #include "../result.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <string>
 #include <system_error>
@@ -44,10 +44,7 @@ struct bus_answers {
     [[nodiscard]] bool complete() const noexcept { return !error && values() >= expected; }
     /// Answers that are values.
     [[nodiscard]] std::size_t values() const noexcept {
-        return static_cast<std::size_t>(
-            std::count_if(answers.begin(), answers.end(), [](const auto& each) {
-                return each.reply.has_value();
-            }));
+        return detail::count_if(answers, [](const auto& each) { return each.reply.has_value(); });
     }
 };
 

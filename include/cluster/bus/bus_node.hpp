@@ -4,6 +4,7 @@
 
 #include "../byte_buffer.hpp"
 #include "../detail/callable.hpp"
+#include "../detail/chrono.hpp"
 #include "../detail/lifetime.hpp"
 #include "../detail/message_table.hpp"
 #include "../detail/reply_path.hpp"
@@ -22,16 +23,15 @@
 #include "detail/bus_requests.hpp"
 #include "sticky_registry.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
 #include <type_traits>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -246,7 +246,7 @@ private:
                         encode);
         }
         bus_node& self;
-        std::unordered_map<std::uint32_t, asker> open;
+        std::map<std::uint32_t, asker> open;
         std::uint32_t next = 1;
     };
 

@@ -2,21 +2,20 @@
 #ifndef CLUSTER_BUS_STICKY_REGISTRY_HPP
 #define CLUSTER_BUS_STICKY_REGISTRY_HPP
 
+#include "../detail/algorithm.hpp"
+#include "../detail/chrono.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../error.hpp"
 #include "../subscription.hpp"
 #include "detail/bus_frame.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -58,7 +57,7 @@ public:
 
     /// Nobody owns the key from now on, if it is ours; else nothing happens.
     std::error_code release(std::string_view key) {
-        auto found = keys_.find(std::string{key});
+        auto found = keys_.find(key);
         if (found == keys_.end() || found->second.owner != self_) {
             return {};
         }
@@ -69,7 +68,7 @@ public:
 
     /// The node that owns the key, as far as is known here.
     [[nodiscard]] std::optional<std::string> lookup(std::string_view key) const {
-        auto found = keys_.find(std::string{key});
+        auto found = keys_.find(key);
         return found == keys_.end() ? std::nullopt : std::optional{found->second.owner};
     }
     [[nodiscard]] std::size_t size() const noexcept { return keys_.size(); }
@@ -93,7 +92,7 @@ private:
         std::string owner;
         std::uint64_t stamp;
     };
-    using key_map = std::unordered_map<std::string, entry>;
+    using key_map = std::map<std::string, entry, std::less<>>;
     struct summary { // of what one node claims
         std::uint64_t claims = 0;
         std::uint64_t digest = 0;
@@ -112,7 +111,7 @@ private:
             std::chrono::duration_cast<std::chrono::microseconds>(since).count());
     }
     // Later than every claim that was heard of, whatever the clocks say.
-    std::uint64_t next_stamp() noexcept { return last_ = std::max(now(), last_ + 1); }
+    std::uint64_t next_stamp() noexcept { return last_ = detail::max(now(), last_ + 1); }
 
     static std::uint64_t digest_of(std::string_view key, std::uint64_t stamp) noexcept {
         std::uint64_t hash = 0xcbf29ce484222325U ^ stamp;
@@ -165,7 +164,7 @@ private:
         }
         detail::bus_claims mine; // what the other has not heard of
         for (const auto& each : what.claims) {
-            last_ = std::max(last_, each.stamp);
+            last_ = detail::max(last_, each.stamp);
             auto found = keys_.find(each.key);
             if (found == keys_.end()
                     ? keys_.size() < most_keys
@@ -206,13 +205,15 @@ private:
             return false;
         }
         ++so_far.next;
-        std::move(what.claims.begin(), what.claims.end(), std::back_inserter(so_far.claims));
+        for (auto& each : what.claims) {
+            so_far.claims.push_back(std::move(each));
+        }
         if (!what.last) {
             return true;
         }
         detail::bus_claims all{0, true, std::move(so_far.claims)};
         incoming_.erase(from);
-        std::unordered_map<std::string_view, std::uint64_t> still;
+        std::map<std::string_view, std::uint64_t> still;
         for (const auto& each : all.claims) {
             still.emplace(each.key, each.stamp);
         }
@@ -273,8 +274,8 @@ private:
     std::string self_;
     sender send_;
     key_map keys_;
-    std::unordered_map<std::string, summary> summaries_;
-    std::unordered_map<std::string, incoming> incoming_;
+    std::map<std::string, summary> summaries_;
+    std::map<std::string, incoming> incoming_;
     std::uint64_t last_ = 0;
     detail::emitter<std::string_view, std::string_view> changed_;
 };

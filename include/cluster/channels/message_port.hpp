@@ -2,6 +2,7 @@
 #ifndef CLUSTER_CHANNELS_MESSAGE_PORT_HPP
 #define CLUSTER_CHANNELS_MESSAGE_PORT_HPP
 
+#include "../detail/chrono.hpp"
 #include "../detail/os.hpp"
 #include "../detail/type_name.hpp"
 #include "../error.hpp"
@@ -14,7 +15,6 @@
 #include "../subscription.hpp"
 #include "message_channel.hpp"
 
-#include <chrono>
 #include <deque>
 #include <memory>
 #include <optional>

@@ -2,13 +2,13 @@
 #ifndef CLUSTER_CHILD_SPAWN_OPTIONS_HPP
 #define CLUSTER_CHILD_SPAWN_OPTIONS_HPP
 
+#include "../detail/chrono.hpp"
 #include "../fork_options.hpp"
+#include "../stop_token.hpp"
 
-#include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -74,7 +74,7 @@ struct spawn_options {
     std::chrono::nanoseconds force_after = std::chrono::seconds{5};
     /// A stop that is requested, from any thread, ends the child; one that was before: it is not
     /// started.
-    std::stop_token stop{};
+    stop_token stop{};
     /// Of exec(), exec_file() and run(): a child that writes more bytes than this to its output, or
     /// to its errors, is ended. What it wrote up to here is kept.
     std::size_t max_output = 1024 * 1024;

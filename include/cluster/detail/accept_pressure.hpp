@@ -3,9 +3,9 @@
 #define CLUSTER_DETAIL_ACCEPT_PRESSURE_HPP
 
 #include "../unique_fd.hpp"
+#include "chrono.hpp"
 #include "os.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <system_error>
 

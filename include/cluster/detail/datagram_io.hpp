@@ -3,8 +3,8 @@
 #define CLUSTER_DETAIL_DATAGRAM_IO_HPP
 
 #include "../net/datagram_socket.hpp"
+#include "algorithm.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -138,7 +138,7 @@ inline void datagram_socket::flush() {
             }
         }
         auto sent = before - queue_.size();
-        left -= std::min(left, sent);
+        left -= detail::min(left, sent);
         if (sent != 0 && error != 0) {
             tell_error(error, {});
         } else if (error != 0 && !blocked_) {

@@ -47,7 +47,7 @@ public:
     }
 
     /// The first ones, as many as fit. \returns how many.
-    std::size_t front(std::span<os::outgoing_datagram> into) const noexcept {
+    [[nodiscard]] std::size_t front(std::span<os::outgoing_datagram> into) const noexcept {
         std::size_t count = size() < into.size() ? size() : into.size();
         auto rest = bytes_.span();
         for (std::size_t i = 0; i != count; ++i) {

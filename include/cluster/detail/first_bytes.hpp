@@ -4,10 +4,10 @@
 
 #include "../event_loop.hpp"
 #include "../unique_fd.hpp"
+#include "algorithm.hpp"
+#include "chrono.hpp"
 #include "os.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <optional>
@@ -118,7 +118,7 @@ private:
                 settle();
             } else { // UNIX sockets know no low-water mark: do not spin on what is there
                 watch_.stop();
-                wake_at(std::min(*one_.deadline, all_.loop_.now() + again));
+                wake_at(detail::min(*one_.deadline, all_.loop_.now() + again));
             }
         }
         void on_time() {

@@ -3,8 +3,7 @@
 #define CLUSTER_DETAIL_FLUSH_AT_EXIT_HPP
 
 #include "../ipc/channel.hpp"
-
-#include <chrono>
+#include "chrono.hpp"
 
 namespace cluster {
 inline namespace v0 {

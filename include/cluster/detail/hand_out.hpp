@@ -8,15 +8,16 @@
 #include "../scheduling/concept.hpp"
 #include "../scheduling/round_robin.hpp"
 #include "accept_pressure.hpp"
+#include "chrono.hpp"
 #include "first_bytes.hpp"
 #include "hand_over.hpp"
 #include "os.hpp"
 #include "worker_core.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -33,11 +34,29 @@ public:
     [[nodiscard]] virtual bool needs_address() const noexcept = 0;
     [[nodiscard]] virtual bool waits_for_one() const noexcept = 0;
     [[nodiscard]] virtual kernel_steering steering() const noexcept = 0;
+    /// What steers so. \returns null, with the error, when the kernel does not
+    virtual std::unique_ptr<os::socket_steering> open_steering(std::error_code& error) const = 0;
     [[nodiscard]] virtual std::size_t peeks() const noexcept = 0;
 
 protected:
     ~connection_router() = default;
 };
+
+/// \pre steering_of(policy) is not none
+template <typename S>
+std::unique_ptr<os::socket_steering> open_steering(const S& policy, std::error_code& error) {
+    if constexpr (
+        requires { policy.steering(); } || requires { S::steering; }) {
+        auto how = steering_of(policy);
+        auto made = std::make_unique<os::steering>();
+        error = made->open(how == kernel_steering::round_robin    ? os::steer_by::turns
+                           : how == kernel_steering::least_loaded ? os::steer_by::load
+                                                                  : os::steer_by::client);
+        return error ? nullptr : std::move(made);
+    } else {
+        return nullptr;
+    }
+}
 
 /// Accepts in the primary and gives each connection to the worker that the policy picks. While none
 /// can take any, connections wait in the kernel's queue.

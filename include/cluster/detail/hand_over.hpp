@@ -5,10 +5,10 @@
 #include "../event_loop.hpp"
 #include "../ipc/channel.hpp"
 #include "../unique_fd.hpp"
+#include "chrono.hpp"
 #include "control_page.hpp"
 #include "turn_hook.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>

@@ -11,7 +11,9 @@
 #include "../shutdown_options.hpp"
 #include "../stats.hpp"
 #include "../supervision.hpp"
+#include "algorithm.hpp"
 #include "broadcast_hub.hpp"
+#include "chrono.hpp"
 #include "datagram_set.hpp"
 #include "hand_out.hpp"
 #include "replacements.hpp"
@@ -25,8 +27,7 @@
 #include "shutdown_ladder.hpp"
 #include "worker_core.hpp"
 
-#include <algorithm>
-#include <chrono>
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -41,6 +42,8 @@ namespace detail {
 /// What the policies of a cluster decide, behind calls that need no template.
 class cluster_policies : public connection_router {
 public:
+    [[nodiscard]] virtual std::array<thread_link, 2>
+    make_link() const = 0; // where own_processes() is false
     virtual launched_worker launch(const launch_request& request, std::error_code& error) = 0;
     [[nodiscard]] virtual bool own_processes() const noexcept = 0;
     virtual restart_decision decide(const exit_report& report) = 0;
@@ -165,7 +168,7 @@ private:
     std::error_code launch(worker_core& one, bool heard);
     [[nodiscard]] std::string title_of(const worker_core& one) const;
     static std::error_code connect(channel& ours, unique_fd& theirs);
-    static std::error_code connect(channel& ours, thread_link& theirs);
+    std::error_code connect(channel& ours, thread_link& theirs);
     std::error_code
     open_channel(worker_core& one, unique_fd& theirs, thread_link& link, unique_fd lasting_stderr);
     std::error_code encode_data(const worker_data& from, welcome_message& into);
@@ -232,9 +235,7 @@ private:
     void restore(std::uint32_t slot, const fork_options& asked);
     void cancel(const program_generation& generation);
     [[nodiscard]] bool expects_workers() const noexcept {
-        bool dying = std::any_of(workers_.begin(), workers_.end(), [](const auto& each) {
-            return !each->after_disconnect_;
-        });
+        bool dying = any_of(workers_, [](const auto& each) { return !each->after_disconnect_; });
         return dying || unfollowed_ != 0 || restarts_.size() != 0;
     }
     void commit(const std::shared_ptr<const program_generation>& generation) {
@@ -366,7 +367,7 @@ inline std::error_code primary_core::connect(channel& ours, unique_fd& theirs) {
 
 inline std::error_code primary_core::connect(channel& ours, thread_link& theirs) {
     try {
-        auto ends = thread_link::make();
+        auto ends = policies_.make_link();
         theirs = std::move(ends[1]);
         return ours.open(std::move(ends[0]));
     } catch (const std::system_error& failed) {

@@ -4,9 +4,9 @@
 
 // The part of primary_core that counts.
 
+#include "chrono.hpp"
 #include "primary_core.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 

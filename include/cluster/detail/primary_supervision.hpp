@@ -5,11 +5,11 @@
 // The part of primary_core that looks after the workers: how many there are, whether they answer,
 // when they are replaced.
 
+#include "algorithm.hpp"
+#include "chrono.hpp"
 #include "primary_core.hpp"
 #include "random_source.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -84,9 +84,7 @@ inline void primary_core::tick_slowly() {
     bool reaps = supervision_.reap_orphans.value_or(os::process_id() == 1);
     if (reaps) {
         os::reap_strangers([this](int pid) {
-            return std::any_of(workers_.begin(), workers_.end(), [pid](const auto& each) {
-                return each->pid() == pid;
-            });
+            return any_of(workers_, [pid](const auto& each) { return each->pid() == pid; });
         });
     }
     look_at_listeners();
@@ -139,7 +137,7 @@ inline bool primary_core::may_boot() const noexcept {
     }
     std::size_t most = supervision_.max_booting;
     if (most == 0) {
-        most = std::max<std::size_t>(1, (workers_.size() + restarts_.size() + 3) / 4);
+        most = detail::max<std::size_t>(1, (workers_.size() + restarts_.size() + 3) / 4);
     }
     return booting < most;
 }
@@ -150,11 +148,10 @@ inline void primary_core::when_ready(move_only_function<void()> done) {
 }
 
 inline void primary_core::check_all_ready() {
-    bool all =
-        !workers_.empty() && std::all_of(workers_.begin(), workers_.end(), [](const auto& each) {
-            return each->is_ready() || each->leaving_;
-        });
-    if (!all || restarts_.size() != 0) {
+    bool waits = workers_.empty() || any_of(workers_, [](const auto& each) {
+                     return !each->is_ready() && !each->leaving_;
+                 });
+    if (waits || restarts_.size() != 0) {
         return;
     }
     while (!when_ready_.empty()) { // one that throws: the others are called in the next turn
@@ -198,11 +195,11 @@ inline worker_census primary_core::census() const {
     for (const auto& each : workers_) {
         if (!each->leaving_) { // one that boots beside its predecessor shares its place
             auto& here = places[each->slot()];
-            here = each->is_ready() ? place::ready : std::max(here, place::filled);
+            here = each->is_ready() ? place::ready : detail::max(here, place::filled);
         }
     }
-    auto empty = static_cast<std::size_t>(std::count(places.begin(), places.end(), place::empty));
-    auto ready = static_cast<std::size_t>(std::count(places.begin(), places.end(), place::ready));
+    auto empty = count_if(places, [](place each) { return each == place::empty; });
+    auto ready = count_if(places, [](place each) { return each == place::ready; });
     return {ready, places.size() - empty + restarts_.size(), workers_.size()};
 }
 
@@ -256,7 +253,7 @@ inline void primary_core::set_recycle_limits(worker_core& one) {
         return;
     }
     const auto& wanted = *one.options_.recycle;
-    double part = std::clamp(wanted.jitter, 0.0, 1.0);
+    double part = detail::clamp(wanted.jitter, 0.0, 1.0);
     double factor =
         1.0 - part * static_cast<double>(random_source{}.below(1U << 31U)) / (1U << 31U);
     auto shortened = [factor](auto limit) { // never to 0, which is no limit
@@ -288,7 +285,7 @@ inline void primary_core::recycle_some() {
     auto now = std::chrono::steady_clock::now();
     for (std::size_t i = 0; i < workers_.size(); ++i) {
         worker_core& one = *workers_[i];
-        if (replacements_.size() >= std::max(1U, supervision_.max_recycling)) {
+        if (replacements_.size() >= detail::max(1U, supervision_.max_recycling)) {
             return;
         }
         if (is_being_replaced(one) || !is_worn_out(one, now)) {
@@ -348,11 +345,11 @@ inline void primary_core::reload(const reload_options& options,
 inline bool primary_core::has_room_for_generation(const reload_options& options) const {
     std::vector<std::uint32_t> alive;
     for (const auto& each : workers_) {
-        if (std::find(alive.begin(), alive.end(), each->generation()) == alive.end()) {
+        if (!contains(alive, each->generation())) {
             alive.push_back(each->generation());
         }
     }
-    return alive.size() < std::max(2U, options.max_generations);
+    return alive.size() < detail::max(2U, options.max_generations);
 }
 
 // The program as it is on disk now.

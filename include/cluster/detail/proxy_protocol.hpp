@@ -3,9 +3,9 @@
 #define CLUSTER_DETAIL_PROXY_PROTOCOL_HPP
 
 #include "../net/address.hpp"
+#include "algorithm.hpp"
 #include "os.hpp"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstddef>
@@ -41,9 +41,9 @@ private:
     template <std::size_t Size>
     static auto bytes_of(std::string_view text) noexcept {
         std::array<std::uint8_t, Size> result;
-        std::transform(text.begin(), text.begin() + Size, result.begin(), [](char each) {
-            return static_cast<std::uint8_t>(each);
-        });
+        for (std::size_t i = 0; i != Size; ++i) {
+            result[i] = static_cast<std::uint8_t>(text[i]);
+        }
         return result;
     }
     static std::uint16_t port_of(std::string_view two) noexcept {
@@ -62,9 +62,9 @@ inline proxy_header proxy_header::parse_text(std::string_view text) noexcept {
     auto rest = text.substr(0, end);
     std::array<std::string_view, 6> words; // PROXY, family, two addresses, two ports
     for (auto& each : words) {
-        auto space = std::min(rest.find(' '), rest.size());
+        auto space = detail::min(rest.find(' '), rest.size());
         each = rest.substr(0, space);
-        rest.remove_prefix(std::min(space + 1, rest.size()));
+        rest.remove_prefix(detail::min(space + 1, rest.size()));
     }
     auto source = os::parse_address(words[2]);
     auto wanted = words[1] == "TCP4"   ? address_family::ipv4
@@ -117,7 +117,7 @@ inline proxy_header proxy_header::parse(std::span<const std::byte> bytes) noexce
     constexpr std::string_view binary_start{"\r\n\r\n\0\r\nQUIT\n", 12};
     std::string_view all{reinterpret_cast<const char*>(bytes.data()), bytes.size()};
     auto begins = [all](std::string_view start) {
-        auto both = std::min(all.size(), start.size());
+        auto both = detail::min(all.size(), start.size());
         return all.substr(0, both) == start.substr(0, both);
     };
     if (begins(text_start)) { // also for no bytes at all, which are incomplete

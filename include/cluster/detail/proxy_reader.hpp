@@ -4,13 +4,13 @@
 
 #include "../event_loop.hpp"
 #include "../net/connection.hpp"
+#include "chrono.hpp"
 #include "first_bytes.hpp"
 #include "move_only_function.hpp"
 #include "os.hpp"
 #include "proxy_protocol.hpp"
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <map>
 #include <utility>

@@ -2,8 +2,9 @@
 #ifndef CLUSTER_DETAIL_PULSE_HPP
 #define CLUSTER_DETAIL_PULSE_HPP
 
-#include <algorithm>
-#include <chrono>
+#include "algorithm.hpp"
+#include "chrono.hpp"
+
 #include <cstdint>
 #include <utility>
 
@@ -20,7 +21,7 @@ struct pulse_limits {
 /// How often a worker says that its loop turns, so that silence is noticed in time.
 constexpr std::chrono::nanoseconds beat_period(std::chrono::nanoseconds stalled_after) noexcept {
     using namespace std::chrono_literals;
-    return std::clamp<std::chrono::nanoseconds>(stalled_after / 12, 5ms, 250ms);
+    return detail::clamp<std::chrono::nanoseconds>(stalled_after / 12, 5ms, 250ms);
 }
 
 /// One worker's heartbeat as its primary sees it: a number that grows. Keeps no clock, so tests can
@@ -78,7 +79,7 @@ private:
     // from the moment that it stopped the limit is kept. Never so short that a beat which is a
     // little late counts.
     [[nodiscard]] bool is_over(std::chrono::nanoseconds limit, time_point now) const noexcept {
-        return limit.count() > 0 && age(now) >= std::max(limit - 2 * period_, 4 * period_);
+        return limit.count() > 0 && age(now) >= detail::max(limit - 2 * period_, 4 * period_);
     }
 
     time_point last_{};

@@ -2,10 +2,10 @@
 #ifndef CLUSTER_DETAIL_RECOVERABLE_LOCK_HPP
 #define CLUSTER_DETAIL_RECOVERABLE_LOCK_HPP
 
+#include "chrono.hpp"
 #include "os.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 
 namespace cluster {

@@ -3,10 +3,10 @@
 #define CLUSTER_DETAIL_REPLACEMENTS_HPP
 
 #include "../event_loop.hpp"
+#include "chrono.hpp"
 #include "move_only_function.hpp"
 #include "worker_core.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>

@@ -7,9 +7,9 @@
 #include "../ipc/frame.hpp"
 #include "../result.hpp"
 #include "../serialization/concept.hpp"
+#include "chrono.hpp"
 #include "type_name.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>

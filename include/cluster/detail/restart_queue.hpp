@@ -3,11 +3,11 @@
 #define CLUSTER_DETAIL_RESTART_QUEUE_HPP
 
 #include "../event_loop.hpp"
+#include "algorithm.hpp"
+#include "chrono.hpp"
 #include "move_only_function.hpp"
 #include "worker_core.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -80,10 +80,8 @@ public:
     /// Whether a replacement for this place is on its way, and not waiting for a death.
     [[nodiscard]] bool holds(std::uint32_t slot) const noexcept {
         auto is_it = [slot](const returning_worker& each) { return each.slot == slot; };
-        return std::any_of(due_.begin(), due_.end(), is_it) ||
-               std::any_of(groups_.begin(), groups_.end(), [is_it](const auto& each) {
-                   return std::any_of(each->members.begin(), each->members.end(), is_it);
-               });
+        return any_of(due_, is_it) ||
+               any_of(groups_, [is_it](const auto& each) { return any_of(each->members, is_it); });
     }
 
     /// How many places wait for their replacement.

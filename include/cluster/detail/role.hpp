@@ -9,7 +9,6 @@
 #include "../unique_fd.hpp"
 #include "os.hpp"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstddef>
@@ -44,12 +43,13 @@ public:
     cluster_number() {
         auto& all = in_use();
         std::lock_guard lock{all.mutex};
-        auto free = std::find(all.taken.begin(), all.taken.end(), false);
-        value_ = static_cast<unsigned>(free - all.taken.begin());
-        if (free == all.taken.end()) {
+        while (value_ != all.taken.size() && all.taken[value_]) {
+            ++value_;
+        }
+        if (value_ == all.taken.size()) {
             all.taken.push_back(true);
         } else {
-            *free = true;
+            all.taken[value_] = true;
         }
     }
     ~cluster_number() {

@@ -4,11 +4,11 @@
 
 #include "../event_loop.hpp"
 #include "../reload.hpp"
+#include "algorithm.hpp"
 #include "move_only_function.hpp"
 #include "replacements.hpp"
 #include "worker_core.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -64,9 +64,9 @@ public:
             replaced_ = 0;
         }
         following_.wanted = false;
-        std::move(following_.callbacks.begin(),
-                  following_.callbacks.end(),
-                  std::back_inserter(waiting_.callbacks));
+        for (auto& each : following_.callbacks) {
+            waiting_.callbacks.push_back(std::move(each));
+        }
         following_.callbacks.clear();
         finish(why);
     }
@@ -81,7 +81,7 @@ public:
             return;
         }
         const auto& options = waiting_.options;
-        unsigned at_a_time = std::max(1U, options.max_surge + options.max_unavailable);
+        unsigned at_a_time = detail::max(1U, options.max_surge + options.max_unavailable);
         while (active_ < at_a_time) {
             worker_core* next = next_old();
             if (next == nullptr) {

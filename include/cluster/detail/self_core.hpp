@@ -10,7 +10,9 @@
 #include "../net/listener.hpp"
 #include "../net/server.hpp"
 #include "../net/stream.hpp"
+#include "../stop_token.hpp"
 #include "broadcast_hub.hpp"
+#include "chrono.hpp"
 #include "control_page.hpp"
 #include "datagram_set.hpp"
 #include "flush_at_exit.hpp"
@@ -19,7 +21,6 @@
 #include "server_set.hpp"
 #include "shared_region.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -27,7 +28,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <stop_token>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -178,7 +178,9 @@ protected:
         throw std::system_error(make_error_code(errc::bad_payload), "worker data");
     }
     [[nodiscard]] bool has_data() const noexcept { return where_.data || welcome_.data_type != 0; }
-    [[nodiscard]] std::stop_token stop_token() const noexcept { return where_.stop.get_token(); }
+    [[nodiscard]] cluster::stop_token stop_token() const noexcept {
+        return where_.stop.get_token();
+    }
 
     ~self_core() {
         heart_.cancel();
@@ -274,7 +276,7 @@ private:
     bool announced_ = false;
     bool drain_told_ = false;
     bool dying_ = false; // kill(): end as soon as the primary knows
-    std::stop_callback<stop_loop> on_stop_{where_.stop.get_token(), stop_loop{loop_}};
+    cluster::stop_callback<stop_loop> on_stop_{where_.stop.get_token(), stop_loop{loop_}};
     lifetime alive_;
 };
 

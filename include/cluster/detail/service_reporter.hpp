@@ -5,11 +5,11 @@
 #include "../error.hpp"
 #include "../event_loop.hpp"
 #include "../service_notifier.hpp"
+#include "algorithm.hpp"
+#include "chrono.hpp"
 #include "os.hpp"
 #include "turn_hook.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <string>
 #include <string_view>
@@ -69,7 +69,7 @@ public:
     void reload_ended(std::string_view failure) {
         if (phase_ == phase::reloading) {
             phase_ = phase::serving;
-            failure_ = failure.substr(0, std::min(failure.find('\n'), most_text));
+            failure_ = failure.substr(0, detail::min(failure.find('\n'), most_text));
             tell_state("READY=1");
         }
     }
@@ -96,7 +96,7 @@ private:
         auto timeout = std::chrono::nanoseconds{manager_.watchdog_timeout()};
         if (timeout.count() > 0) {
             constexpr std::chrono::nanoseconds shortest = std::chrono::milliseconds{1};
-            beat_ = loop_.every(std::max(timeout / 2, shortest), [this] { tell("WATCHDOG=1"); });
+            beat_ = loop_.every(detail::max(timeout / 2, shortest), [this] { tell("WATCHDOG=1"); });
             beat_.unref();
         }
     }

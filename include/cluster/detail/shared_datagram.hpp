@@ -5,11 +5,11 @@
 #include "../ipc/wire.hpp"
 #include "../net/address.hpp"
 #include "../stats.hpp"
+#include "algorithm.hpp"
 #include "datagram_set.hpp"
 #include "os.hpp"
 #include "worker_core.hpp"
 
-#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <system_error>
@@ -43,7 +43,7 @@ public:
         return wanted.how.ipv6_only == asked_.how.ipv6_only && wanted.datagram == asked_.datagram;
     }
     [[nodiscard]] bool has_member(const worker_core& one) const noexcept {
-        return std::find(members_.begin(), members_.end(), &one) != members_.end();
+        return contains(members_, &one);
     }
     /// Whether anybody receives from it or is about to.
     [[nodiscard]] bool in_use() const noexcept { return !members_.empty() || !kept_.empty(); }
@@ -124,9 +124,7 @@ inline descriptor_list shared_datagram::join(worker_core& one, std::error_code& 
 inline void shared_datagram::leave(worker_core& one, bool kept) {
     std::erase(one.memberships_, this);
     std::erase(members_, &one);
-    bool served = std::any_of(members_.begin(), members_.end(), [&one](const worker_core* each) {
-        return each->slot() == one.slot();
-    });
+    bool served = any_of(members_, [&one](const auto* each) { return each->slot() == one.slot(); });
     if (kept && !served) {
         kept_.push_back(one.slot());
     }

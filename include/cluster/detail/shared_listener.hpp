@@ -7,12 +7,12 @@
 #include "../net/listener.hpp"
 #include "../net/server.hpp"
 #include "../stats.hpp"
+#include "algorithm.hpp"
 #include "hand_out.hpp"
 #include "os.hpp"
 #include "slot_sockets.hpp"
 #include "worker_core.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -36,7 +36,7 @@ public:
         : asked_{std::move(asked)},
           asked_mode_{mode},
           mode_{mode},
-          steering_{router.steering()},
+          router_{router},
           hand_out_{loop, router, key, [this] { inspect(); }},
           sockets_{key} {
         hand_out_.limit(asked_.most, asked_.drops_beyond_most);
@@ -61,7 +61,7 @@ public:
     [[nodiscard]] bool has_same_options(const listen_message& wanted,
                                         accept_mode mode) const noexcept;
     [[nodiscard]] bool has_member(const worker_core& one) const noexcept {
-        return std::find(members_.begin(), members_.end(), &one) != members_.end();
+        return contains(members_, &one);
     }
 
     /// Whether fewer connections may wait than was asked for.
@@ -107,9 +107,7 @@ public:
 
 private:
     [[nodiscard]] bool has_member_at(std::uint32_t slot) const noexcept {
-        return std::any_of(members_.begin(), members_.end(), [slot](const auto* each) {
-            return each->slot() == slot;
-        });
+        return any_of(members_, [slot](const auto* each) { return each->slot() == slot; });
     }
 
     std::error_code open_given();
@@ -121,7 +119,7 @@ private:
     listen_message asked_;
     accept_mode asked_mode_;
     accept_mode mode_; // another one where the kernel does not do what was asked for
-    kernel_steering steering_;
+    connection_router& router_;
     std::error_code not_steered_; // why
     address at_;
     unique_fd fd_;                      // none with a socket per place
@@ -150,8 +148,8 @@ inline std::error_code shared_listener::open() {
         }
         wanted = {shortest};
     }
-    if (mode_ == accept_mode::own_socket && steering_ != kernel_steering::none) {
-        not_steered_ = sockets_.steer(steering_);
+    if (mode_ == accept_mode::own_socket && router_.steering() != kernel_steering::none) {
+        sockets_.steer(router_.open_steering(not_steered_));
         mode_ = not_steered_ ? accept_mode::handed : mode_;
     }
     auto how = asked_.how;

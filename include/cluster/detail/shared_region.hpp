@@ -81,7 +81,7 @@ private:
         std::mutex mutex;
         std::vector<std::pair<os::file_identity, std::weak_ptr<shared_region>>> entries;
 
-        std::shared_ptr<shared_region> find(const os::file_identity& identity) const {
+        [[nodiscard]] std::shared_ptr<shared_region> find(const os::file_identity& identity) const {
             for (const auto& [known, region] : entries) {
                 if (known == identity) {
                     if (auto alive = region.lock()) {

@@ -4,10 +4,10 @@
 
 #include "../net/address.hpp"
 #include "../net/listener.hpp"
+#include "algorithm.hpp"
 #include "os.hpp"
 #include "worker_core.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -27,16 +27,7 @@ public:
     explicit slot_sockets(std::uint32_t key) noexcept : key_{key} {}
 
     /// Lets a program in the kernel choose among the sockets; before the first one is made.
-    std::error_code steer(kernel_steering how) {
-        auto made = std::make_unique<os::steering>();
-        auto error = made->open(how == kernel_steering::round_robin    ? os::steer_by::turns
-                                : how == kernel_steering::least_loaded ? os::steer_by::load
-                                                                       : os::steer_by::client);
-        if (!error) {
-            steering_ = std::move(made);
-        }
-        return error;
-    }
+    void steer(std::unique_ptr<os::socket_steering> how) noexcept { steering_ = std::move(how); }
     /// Of a model that steers in the kernel: how, as listener_stats::steering tells.
     [[nodiscard]] std::string steering() const {
         auto why = steering_ ? steering_->why_classic() : std::error_code{};
@@ -147,13 +138,10 @@ private:
     };
 
     [[nodiscard]] slot_socket* find(std::uint32_t slot) noexcept {
-        auto found = std::find_if(sockets_.begin(), sockets_.end(), [slot](const auto& each) {
-            return each.slot == slot;
-        });
-        return found == sockets_.end() ? nullptr : &*found;
+        return find_if(sockets_, [slot](const auto& each) { return each.slot == slot; });
     }
     [[nodiscard]] bool is_served(std::uint32_t slot) const noexcept {
-        return std::any_of(members_.begin(), members_.end(), [slot](const auto* each) {
+        return any_of(members_, [slot](const auto* each) {
             return each->slot() == slot && each->is_serving();
         });
     }
@@ -194,7 +182,7 @@ private:
     unique_fd first_; // until a place has it
     std::vector<worker_core*> members_;
     std::vector<slot_socket> sockets_;
-    std::unique_ptr<os::steering> steering_;
+    std::unique_ptr<os::socket_steering> steering_;
 };
 
 } // namespace detail

@@ -2,8 +2,9 @@
 #ifndef CLUSTER_DETAIL_STATS_TEXT_HPP
 #define CLUSTER_DETAIL_STATS_TEXT_HPP
 
+#include "chrono.hpp"
+
 #include <charconv>
-#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>

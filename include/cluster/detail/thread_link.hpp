@@ -4,11 +4,11 @@
 
 #include "../byte_buffer.hpp"
 #include "../unique_fd.hpp"
+#include "chrono.hpp"
 #include "moved_value.hpp"
 #include "os.hpp"
 
 #include <array>
-#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <deque>
@@ -59,7 +59,8 @@ private:
 
 /// One of two ends of a connection between threads of one process: what a pair of sockets is
 /// between processes, without a copy by the system. One system call wakes a side that has taken all
-/// there was. Each end belongs to one thread.
+/// there was. Each end belongs to one thread. What it does is behind virtual functions: programs
+/// whose workers are processes never make one, and have none of it.
 class thread_link {
 public:
     enum class pushed { all, full, closed };
@@ -75,24 +76,68 @@ public:
     ~thread_link() { close(); }
 
     /// \throws std::system_error when the system is out of descriptors.
-    static std::array<thread_link, 2> make() {
-        auto both = std::make_shared<shared>();
-        return {thread_link{both, 0}, thread_link{both, 1}};
-    }
+    static std::array<thread_link, 2> make();
 
     [[nodiscard]] explicit operator bool() const noexcept { return shared_ != nullptr; }
 
     /// Readable when something has arrived, there is room again, or the other end is closed.
-    [[nodiscard]] int descriptor() const noexcept { return shared_->wake[side_].descriptor(); }
+    [[nodiscard]] int descriptor() const noexcept { return shared_->descriptor(side_); }
     /// To be called before take() and push() when the descriptor is readable.
-    void clear() const noexcept { shared_->wake[side_].clear(); }
+    void clear() const noexcept { shared_->clear(side_); }
     /// Makes the descriptor readable.
-    void remind() const noexcept { shared_->wake[side_].notify(); }
+    void remind() const noexcept { shared_->remind(side_); }
 
     /// Moves the batch to the other side; all of it or, when that has not taken what was there,
     /// nothing: then the descriptor tells when it can be tried again.
-    pushed push(thread_batch& from) {
-        auto& way = shared_->ways[side_];
+    pushed push(thread_batch& from) { return shared_->push(side_, from); }
+
+    /// Takes everything that has arrived. \returns whether more can come
+    bool take(thread_batch& into) { return shared_->take(side_, into); }
+
+    /// Blocks until push() has a chance, or the time is over.
+    void wait_for_room(std::chrono::milliseconds limit) { shared_->wait_for_room(side_, limit); }
+
+    /// Nothing passes any more but what is there already.
+    void close() noexcept {
+        if (auto both = std::exchange(shared_, nullptr)) {
+            both->close(side_);
+        }
+    }
+
+private:
+    class shared {
+    public:
+        shared() = default;
+        shared(shared&&) = delete;
+        shared& operator=(shared&&) = delete;
+        virtual ~shared() = default;
+        [[nodiscard]] virtual int descriptor(std::size_t side) const noexcept = 0;
+        virtual void clear(std::size_t side) noexcept = 0;
+        virtual void remind(std::size_t side) noexcept = 0;
+        virtual pushed push(std::size_t side, thread_batch& from) = 0;
+        virtual bool take(std::size_t side, thread_batch& into) = 0;
+        virtual void wait_for_room(std::size_t side, std::chrono::milliseconds limit) = 0;
+        virtual void close(std::size_t side) noexcept = 0;
+    };
+    class queues;
+
+    thread_link(std::shared_ptr<shared> both, std::size_t side) noexcept
+        : shared_{std::move(both)}, side_{side} {}
+
+    std::shared_ptr<shared> shared_;
+    std::size_t side_ = 0;
+};
+
+class thread_link::queues final : public shared {
+public:
+    [[nodiscard]] int descriptor(std::size_t side) const noexcept override {
+        return wake_[side].descriptor();
+    }
+    void clear(std::size_t side) noexcept override { wake_[side].clear(); }
+    void remind(std::size_t side) noexcept override { wake_[side].notify(); }
+
+    pushed push(std::size_t side, thread_batch& from) override {
+        auto& way = ways_[side];
         std::unique_lock lock{way.mutex};
         if (way.closed) {
             return pushed::closed;
@@ -105,44 +150,39 @@ public:
         from.move_to(way.waiting);
         lock.unlock();
         if (asleep) {
-            shared_->wake[1 - side_].notify();
+            wake_[1 - side].notify();
         }
         return pushed::all;
     }
 
-    /// Takes everything that has arrived. \returns whether more can come
-    bool take(thread_batch& into) {
-        auto& way = shared_->ways[1 - side_];
+    bool take(std::size_t side, thread_batch& into) override {
+        auto& way = ways_[1 - side];
         std::unique_lock lock{way.mutex};
         bool open = !way.closed;
         way.waiting.move_to(into);
         if (std::exchange(way.writer_waits, false)) {
             lock.unlock();
             way.room.notify_one();
-            shared_->wake[1 - side_].notify();
+            wake_[1 - side].notify();
         }
         return open;
     }
 
-    /// Blocks until push() has a chance, or the time is over.
-    void wait_for_room(std::chrono::milliseconds limit) {
-        auto& way = shared_->ways[side_];
+    void wait_for_room(std::size_t side, std::chrono::milliseconds limit) override {
+        auto& way = ways_[side];
         std::unique_lock lock{way.mutex};
         way.room.wait_for(lock, limit, [&way] { return !way.writer_waits || way.closed; });
     }
 
-    /// Nothing passes any more but what is there already.
-    void close() noexcept {
-        if (auto both = std::exchange(shared_, nullptr)) {
-            for (auto& each : both->ways) {
-                {
-                    std::lock_guard lock{each.mutex};
-                    each.closed = true;
-                }
-                each.room.notify_one();
+    void close(std::size_t side) noexcept override {
+        for (auto& each : ways_) {
+            {
+                std::lock_guard lock{each.mutex};
+                each.closed = true;
             }
-            both->wake[1 - side_].notify();
+            each.room.notify_one();
         }
+        wake_[1 - side].notify();
     }
 
 private:
@@ -155,17 +195,15 @@ private:
         bool writer_waits = false;
         bool closed = false;
     };
-    struct shared {
-        std::array<one_way, 2> ways; // by the side that writes
-        std::array<os::wakeup, 2> wake;
-    };
 
-    thread_link(std::shared_ptr<shared> both, std::size_t side) noexcept
-        : shared_{std::move(both)}, side_{side} {}
-
-    std::shared_ptr<shared> shared_;
-    std::size_t side_ = 0;
+    std::array<one_way, 2> ways_; // by the side that writes
+    std::array<os::wakeup, 2> wake_;
 };
+
+inline std::array<thread_link, 2> thread_link::make() {
+    auto both = std::make_shared<queues>();
+    return {thread_link{both, 0}, thread_link{both, 1}};
+}
 
 } // namespace detail
 } // namespace v0

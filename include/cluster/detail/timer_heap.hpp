@@ -2,9 +2,9 @@
 #ifndef CLUSTER_DETAIL_TIMER_HEAP_HPP
 #define CLUSTER_DETAIL_TIMER_HEAP_HPP
 
+#include "chrono.hpp"
 #include "move_only_function.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <utility>

@@ -15,12 +15,12 @@
 #include "../stats.hpp"
 #include "../subscription.hpp"
 #include "boot_output.hpp"
+#include "chrono.hpp"
 #include "hand_over.hpp"
 #include "lifetime.hpp"
 #include "pulse.hpp"
 #include "worker_process.hpp"
 
-#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <exception>

@@ -4,11 +4,11 @@
 
 #include "../event_loop.hpp"
 #include "../exit_status.hpp"
+#include "chrono.hpp"
 #include "move_only_function.hpp"
 #include "os.hpp"
 #include "running_worker.hpp"
 
-#include <chrono>
 #include <csignal>
 #include <cstdint>
 #include <memory>

@@ -2,6 +2,7 @@
 #ifndef CLUSTER_DETAIL_WORKER_THREAD_HPP
 #define CLUSTER_DETAIL_WORKER_THREAD_HPP
 
+#include "../stop_token.hpp"
 #include "move_only_function.hpp"
 #include "os.hpp"
 #include "running_worker.hpp"
@@ -10,7 +11,6 @@
 #include <exception>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <system_error>
 #include <thread>
@@ -29,7 +29,7 @@ public:
 
     /// Runs `body`; what it throws ends the worker with code 1 and a text.
     /// \throws std::system_error when the system has no descriptor or no thread left.
-    worker_thread(function body, std::stop_source stop)
+    worker_thread(function body, stop_source stop)
         : stop_{std::move(stop)}, thread_{[body = std::move(body), shared = shared_]() mutable {
               shared->thread.store(os::thread_id(), std::memory_order_relaxed);
               shared->run(body);
@@ -108,7 +108,7 @@ private:
     };
 
     std::shared_ptr<state> shared_ = std::make_shared<state>();
-    std::stop_source stop_;
+    stop_source stop_;
     std::thread thread_;
 };
 

@@ -8,12 +8,12 @@
 #include "../fork_options.hpp"
 #include "../ipc/wire.hpp"
 #include "../unique_fd.hpp"
+#include "chrono.hpp"
 #include "environment_block.hpp"
 #include "os.hpp"
 
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -3,6 +3,7 @@
 #define CLUSTER_IPC_CHANNEL_HPP
 
 #include "../byte_buffer.hpp"
+#include "../detail/chrono.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
 #include "../detail/thread_link.hpp"
@@ -14,7 +15,6 @@
 #include "frame.hpp"
 
 #include <cerrno>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>

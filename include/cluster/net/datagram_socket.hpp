@@ -2,6 +2,8 @@
 #ifndef CLUSTER_NET_DATAGRAM_SOCKET_HPP
 #define CLUSTER_NET_DATAGRAM_SOCKET_HPP
 
+#include "../detail/algorithm.hpp"
+#include "../detail/chrono.hpp"
 #include "../detail/control_page.hpp"
 #include "../detail/datagram_queue.hpp"
 #include "../detail/lifetime.hpp"
@@ -13,8 +15,6 @@
 #include "address.hpp"
 #include "datagram_options.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -197,8 +197,8 @@ public:
           key_{key},
           fd_{std::move(fd)},
           address_{detail::os::local_address(fd_.get())},
-          max_size_{std::clamp<std::size_t>(options.max_size, 1, datagram_options::longest)},
-          most_{std::clamp<std::size_t>(options.batch, 1, 256)},
+          max_size_{detail::clamp<std::size_t>(options.max_size, 1, datagram_options::longest)},
+          most_{detail::clamp<std::size_t>(options.batch, 1, 256)},
           shared_{shared},
           handler_{std::move(handler)},
           queue_{options.send_queue},

@@ -2,7 +2,8 @@
 #ifndef CLUSTER_NET_LISTEN_OPTIONS_HPP
 #define CLUSTER_NET_LISTEN_OPTIONS_HPP
 
-#include <chrono>
+#include "../detail/chrono.hpp"
+
 #include <cstddef>
 #include <cstdint>
 #include <optional>

@@ -2,15 +2,15 @@
 #ifndef CLUSTER_NET_LISTENER_HPP
 #define CLUSTER_NET_LISTENER_HPP
 
+#include "../detail/algorithm.hpp"
+#include "../detail/chrono.hpp"
 #include "../detail/os.hpp"
 #include "../unique_fd.hpp"
 #include "address.hpp"
 #include "connection.hpp"
 #include "listen_options.hpp"
 
-#include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -74,7 +74,7 @@ inline bind_options binding_of(const listen_options& options) noexcept {
     auto seconds = [](std::chrono::seconds from) {
         constexpr std::chrono::seconds::rep most = 32767; // the kernel's
         return static_cast<std::int32_t>(
-            std::clamp<std::chrono::seconds::rep>(from.count(), 0, most));
+            detail::clamp<std::chrono::seconds::rep>(from.count(), 0, most));
     };
     return {options.backlog,
             options.ipv6_only,

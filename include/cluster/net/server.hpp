@@ -3,6 +3,7 @@
 #define CLUSTER_NET_SERVER_HPP
 
 #include "../detail/accept_pressure.hpp"
+#include "../detail/chrono.hpp"
 #include "../detail/connection_account.hpp"
 #include "../detail/endpoint.hpp"
 #include "../detail/move_only_function.hpp"
@@ -13,7 +14,6 @@
 #include "connection.hpp"
 #include "listen_options.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>

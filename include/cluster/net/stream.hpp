@@ -3,6 +3,7 @@
 #define CLUSTER_NET_STREAM_HPP
 
 #include "../byte_buffer.hpp"
+#include "../detail/chrono.hpp"
 #include "../detail/connection_account.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
@@ -10,7 +11,6 @@
 #include "../event_loop.hpp"
 #include "connection.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <span>

@@ -3,10 +3,10 @@
 #define CLUSTER_POOL_FUTURE_HPP
 
 #include "../config.hpp"
+#include "../detail/chrono.hpp"
 #include "detail/counted.hpp"
 #include "detail/task_state.hpp"
 
-#include <chrono>
 #include <coroutine>
 #include <exception>
 #include <future>
@@ -45,6 +45,7 @@ public:
                           std::chrono::ceil<std::chrono::steady_clock::duration>(time));
     }
     /// \returns whether the task is settled, false when the time was over before
+    // NOLINTNEXTLINE(modernize-use-nodiscard): to wait may be all that is wanted
     bool wait_until(std::chrono::steady_clock::time_point deadline) const {
         return state_->wait(deadline);
     }
@@ -76,7 +77,7 @@ public:
     auto operator co_await() && noexcept {
         struct awaiter {
             task_future future;
-            bool await_ready() const noexcept { return future.ready(); }
+            [[nodiscard]] bool await_ready() const noexcept { return future.ready(); }
             bool await_suspend(std::coroutine_handle<> waiting) noexcept {
                 return future.state_->chain([waiting] { waiting.resume(); });
             }

@@ -2,15 +2,15 @@
 #ifndef CLUSTER_POOL_OPTIONS_HPP
 #define CLUSTER_POOL_OPTIONS_HPP
 
+#include "../detail/chrono.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../fork_options.hpp"
 #include "../literals.hpp"
+#include "../stop_token.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -35,7 +35,7 @@ struct task_options {
     int priority = 0;
     /// Cancels the task: in the queue it is dropped; a process that runs it is killed and replaced;
     /// a thread's function is told by its std::stop_token. The future fails at once.
-    std::stop_token stop{};
+    stop_token stop{};
     /// How often it is started again after a crash of its worker. A crash in a thread ends the
     /// program.
     unsigned retries = 0;

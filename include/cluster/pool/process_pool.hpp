@@ -2,6 +2,7 @@
 #ifndef CLUSTER_POOL_PROCESS_POOL_HPP
 #define CLUSTER_POOL_PROCESS_POOL_HPP
 
+#include "../detail/algorithm.hpp"
 #include "../detail/role.hpp"
 #include "../serialization/binary.hpp"
 #include "../serialization/concept.hpp"
@@ -9,6 +10,7 @@
 #include "detail/process_engine.hpp"
 #include "detail/process_map.hpp"
 #include "detail/process_task.hpp"
+#include "detail/range.hpp"
 #include "detail/task_registry.hpp"
 #include "detail/worker_loop.hpp"
 #include "error.hpp"
@@ -16,13 +18,12 @@
 #include "options.hpp"
 #include "stats.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <optional>
-#include <ranges>
 #include <span>
 #include <system_error>
 #include <tuple>
@@ -117,7 +118,7 @@ public:
     /// \returns the results in the order of the elements
     /// \throws the failure of the first element, in their order, that has one; a crash, a timeout or
     /// a retry is that of the whole chunk
-    template <auto Function, std::ranges::forward_range Range>
+    template <auto Function, detail::forward_range Range>
     auto map(Range&& range, map_options options = {}) {
         using result = result_of<Function>;
         static_assert(!std::is_void_v<result>, "map: the function returns nothing; use for_each.");
@@ -130,7 +131,7 @@ public:
         return results;
     }
     /// The same without results.
-    template <auto Function, std::ranges::forward_range Range>
+    template <auto Function, detail::forward_range Range>
     void for_each(Range&& range, map_options options = {}) {
         run_chunks<Function>(range, options, [](auto&) {});
     }
@@ -182,19 +183,19 @@ private:
         static_assert(detail::signature_of<Function>::count == 1,
                       "map: the function takes one argument, the element.");
         constexpr std::size_t rounds = 8; // chunks for each worker: the last ones even out the load
-        const auto total = static_cast<std::size_t>(std::ranges::distance(range));
-        const std::size_t size = options.chunk != 0
-                                     ? options.chunk
-                                     : std::max<std::size_t>(1, total / (engine_.most() * rounds));
+        const auto total = detail::size_of(range);
+        const std::size_t size =
+            options.chunk != 0 ? options.chunk
+                               : detail::max<std::size_t>(1, total / (engine_.most() * rounds));
         const std::size_t chunks = (total + size - 1) / size;
         std::vector<task_future<chunk>> ended(chunks);
         detail::map_progress progress;
         std::uint32_t started = 0;
-        auto element = std::ranges::begin(range);
+        auto element = std::begin(range);
         std::exception_ptr error;
         try {
             for (std::size_t i = 0; i != chunks; ++i) {
-                const std::size_t count = std::min(size, total - i * size);
+                const std::size_t count = detail::min(size, total - i * size);
                 auto task = make<Function, chunk>(
                     options.task, [](std::span<const std::byte> bytes, chunk& value) {
                         return detail::decode_chunk<result, serializer_type>(bytes, value);

@@ -2,9 +2,10 @@
 #ifndef CLUSTER_POOL_STATS_HPP
 #define CLUSTER_POOL_STATS_HPP
 
+#include "../detail/chrono.hpp"
+
 #include <array>
 #include <bit>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 

@@ -2,8 +2,11 @@
 #ifndef CLUSTER_POOL_THREAD_POOL_HPP
 #define CLUSTER_POOL_THREAD_POOL_HPP
 
+#include "../detail/chrono.hpp"
 #include "../error.hpp"
+#include "../stop_token.hpp"
 #include "basic_pool.hpp"
+#include "detail/range.hpp"
 #include "detail/thread_engine.hpp"
 #include "detail/thread_map.hpp"
 #include "detail/thread_task.hpp"
@@ -12,13 +15,11 @@
 #include "options.hpp"
 #include "stats.hpp"
 
-#include <chrono>
 #include <concepts>
 #include <cstddef>
+#include <iterator>
 #include <mutex>
 #include <optional>
-#include <ranges>
-#include <stop_token>
 #include <system_error>
 #include <tuple>
 #include <type_traits>
@@ -45,13 +46,13 @@ class basic_pool<backend::thread, Serializer> {
     template <typename F, typename... Args>
     static constexpr bool takes_token =
         !std::invocable<std::decay_t<F>, std::decay_t<Args>...> &&
-        std::invocable<std::decay_t<F>, std::stop_token, std::decay_t<Args>...>;
+        std::invocable<std::decay_t<F>, stop_token, std::decay_t<Args>...>;
 
     template <typename F, typename... Args>
     static consteval auto find_result() {
         if constexpr (takes_token<F, Args...>) {
             return std::type_identity<std::decay_t<
-                std::invoke_result_t<std::decay_t<F>, std::stop_token, std::decay_t<Args>...>>>{};
+                std::invoke_result_t<std::decay_t<F>, stop_token, std::decay_t<Args>...>>>{};
         } else {
             return std::type_identity<
                 std::decay_t<std::invoke_result_t<std::decay_t<F>, std::decay_t<Args>...>>>{};
@@ -66,7 +67,7 @@ class basic_pool<backend::thread, Serializer> {
 
 public:
     /// Starts the threads. \throws std::system_error when there are none to be had
-    explicit basic_pool(thread_pool_options options = {}) : engine_{std::move(options)} {}
+    explicit basic_pool(const thread_pool_options& options = {}) : engine_{options} {}
     basic_pool(basic_pool&&) = delete;
     basic_pool& operator=(basic_pool&&) = delete;
     /// As close().
@@ -145,18 +146,17 @@ public:
     /// Calls `f` for each element, in chunks, and blocks until all are done; in a task of this pool
     /// the calling thread helps. \returns the results in the order of the elements
     /// \throws the first exception of an element, after which no further ones are begun
-    template <std::ranges::random_access_range Range, typename F>
-        requires std::invocable<F&, std::ranges::range_reference_t<Range>>
+    template <detail::random_access_range Range, typename F>
+        requires std::invocable<F&, detail::element_of<Range>>
     auto map(Range&& range, F f, map_options options = {}) {
-        using result =
-            std::decay_t<std::invoke_result_t<F&, std::ranges::range_reference_t<Range>>>;
+        using result = std::decay_t<std::invoke_result_t<F&, detail::element_of<Range>>>;
         static_assert(!std::is_void_v<result>, "map: the function returns nothing; use for_each.");
         refuse_limits(options.task.limits);
-        const auto first = std::ranges::begin(range);
-        const auto total = static_cast<std::size_t>(std::ranges::distance(range));
+        const auto first = std::begin(range);
+        const auto total = detail::size_of(range);
         std::vector<std::optional<result>> found(total);
         detail::run_loop(engine_, total, options, [&](std::size_t i) {
-            found[i].emplace(f(first[static_cast<std::ranges::range_difference_t<Range>>(i)]));
+            found[i].emplace(f(first[static_cast<std::iter_difference_t<decltype(first)>>(i)]));
         });
         std::vector<result> results;
         results.reserve(total);
@@ -166,24 +166,24 @@ public:
         return results;
     }
     /// The same for a function that is known at compile time.
-    template <auto Function, std::ranges::random_access_range Range>
+    template <auto Function, detail::random_access_range Range>
     auto map(Range&& range, map_options options = {}) {
         return map(std::forward<Range>(range), Function, std::move(options));
     }
 
     /// The same without results.
-    template <std::ranges::random_access_range Range, typename F>
-        requires std::invocable<F&, std::ranges::range_reference_t<Range>>
+    template <detail::random_access_range Range, typename F>
+        requires std::invocable<F&, detail::element_of<Range>>
     void for_each(Range&& range, F f, map_options options = {}) {
         refuse_limits(options.task.limits);
-        const auto first = std::ranges::begin(range);
-        const auto total = static_cast<std::size_t>(std::ranges::distance(range));
+        const auto first = std::begin(range);
+        const auto total = detail::size_of(range);
         detail::run_loop(engine_, total, options, [&](std::size_t i) {
-            static_cast<void>(f(first[static_cast<std::ranges::range_difference_t<Range>>(i)]));
+            static_cast<void>(f(first[static_cast<std::iter_difference_t<decltype(first)>>(i)]));
         });
     }
     /// The same for a function that is known at compile time.
-    template <auto Function, std::ranges::random_access_range Range>
+    template <auto Function, detail::random_access_range Range>
     void for_each(Range&& range, map_options options = {}) {
         for_each(std::forward<Range>(range), Function, std::move(options));
     }
@@ -233,7 +233,7 @@ private:
     static auto bind_token(F&& f, Args&&... args) {
         return [f = std::decay_t<F>(std::forward<F>(f)),
                 ... args = std::decay_t<Args>(std::forward<Args>(args))](
-                   [[maybe_unused]] std::stop_token token) mutable {
+                   [[maybe_unused]] stop_token token) mutable {
             if constexpr (takes_token<F, Args...>) {
                 return std::apply(std::move(f),
                                   std::forward_as_tuple(std::move(token), std::move(args)...));
@@ -304,7 +304,7 @@ private:
     time_histogram wait_; // with measure
     time_histogram run_;
     detail::thread_task_counts counts_;
-    std::stop_source stop_;
+    stop_source stop_;
     detail::deadline_watch watch_;
     detail::thread_engine engine_; // last: its threads use the others
 };

@@ -2,9 +2,8 @@
 #ifndef CLUSTER_RESTART_ALWAYS_HPP
 #define CLUSTER_RESTART_ALWAYS_HPP
 
+#include "../detail/chrono.hpp"
 #include "concept.hpp"
-
-#include <chrono>
 
 namespace cluster {
 inline namespace v0 {

@@ -2,13 +2,13 @@
 #ifndef CLUSTER_RESTART_BACKOFF_HPP
 #define CLUSTER_RESTART_BACKOFF_HPP
 
+#include "../detail/chrono.hpp"
 #include "../detail/random_source.hpp"
 #include "../literals.hpp"
 #include "always.hpp"
 #include "concept.hpp"
 #include "detail/nesting.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <vector>

@@ -18,9 +18,9 @@
 /// and around another one: `backoff` (when), `limit` (how often), `one_for_one`, `one_for_all`,
 /// `rest_for_one` (who).
 
+#include "../detail/chrono.hpp"
 #include "../exit_status.hpp"
 
-#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <string>

@@ -2,12 +2,12 @@
 #ifndef CLUSTER_RESTART_LIMIT_HPP
 #define CLUSTER_RESTART_LIMIT_HPP
 
+#include "../detail/chrono.hpp"
 #include "../literals.hpp"
 #include "always.hpp"
 #include "concept.hpp"
 #include "detail/nesting.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <vector>
 

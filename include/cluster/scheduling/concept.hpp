@@ -34,9 +34,9 @@
 /// policy is default constructible, owned by one cluster and never called from two threads at once.
 /// Smallest model: `tests/archetypes/scheduling.hpp`.
 
+#include "../detail/chrono.hpp"
 #include "../net/address.hpp"
 
-#include <chrono>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>

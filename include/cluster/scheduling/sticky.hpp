@@ -173,7 +173,7 @@ public:
     static constexpr std::size_t peeks = detail::constant_peeks<Key>();
 
     template <typename Candidates>
-    choice pick(const Candidates& ready, const connection_info& from) const {
+    [[nodiscard]] choice pick(const Candidates& ready, const connection_info& from) const {
         if constexpr (sticky_key_function<Key>) {
             sticky_key::value key = key_(from);
             if (key.needs_more() && from.more_may_come) {

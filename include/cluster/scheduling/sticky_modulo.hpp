@@ -4,11 +4,11 @@
 
 #include "concept.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace cluster {
@@ -40,20 +40,28 @@ public:
         if (text.empty()) {
             return refusal::fallback;
         }
-        order_.resize(ready.size());
-        for (std::size_t i = 0; i != order_.size(); ++i) {
-            order_[i] = i;
-        }
-        auto chosen = order_.begin() + static_cast<std::ptrdiff_t>(hash(text) % order_.size());
-        std::nth_element(order_.begin(), chosen, order_.end(), [&ready](auto one, auto other) {
-            return ready[one].slot() != ready[other].slot()
-                       ? ready[one].slot() < ready[other].slot()
-                       : ready[one].id() < ready[other].id();
-        });
-        return *chosen;
+        sort(ready);
+        return order_[hash(text) % order_.size()];
     }
 
 private:
+    // What the last one left is nearly always in order still.
+    template <typename Candidates>
+    void sort(const Candidates& ready) {
+        if (order_.size() != ready.size()) {
+            order_.resize(ready.size());
+            for (std::size_t i = 0; i != order_.size(); ++i) {
+                order_[i] = i;
+            }
+        }
+        auto place = [&ready](std::size_t i) { return std::pair{ready[i].slot(), ready[i].id()}; };
+        for (std::size_t i = 1; i < order_.size(); ++i) {
+            for (auto at = i; at != 0 && place(order_[at]) < place(order_[at - 1]); --at) {
+                std::swap(order_[at], order_[at - 1]);
+            }
+        }
+    }
+
     std::vector<std::size_t> order_; // of the candidates, by their place
 };
 

@@ -2,7 +2,6 @@
 #ifndef CLUSTER_SHARED_MEMORY_FIXED_STRING_HPP
 #define CLUSTER_SHARED_MEMORY_FIXED_STRING_HPP
 
-#include <array>
 #include <compare>
 #include <concepts>
 #include <cstddef>
@@ -25,12 +24,12 @@ public:
         if (text.size() > N) {
             throw std::length_error("fixed_string: the text is too long");
         }
-        text.copy(bytes_.data(), N);
+        text.copy(bytes_, N);
     }
 
     /// The text, without what fills it up.
     [[nodiscard]] constexpr std::string_view view() const noexcept {
-        const std::string_view all{bytes_.data(), N};
+        const std::string_view all{bytes_, N};
         return all.substr(0, all.find_last_not_of('\0') + 1);
     }
     constexpr operator std::string_view() const noexcept { return view(); }
@@ -39,7 +38,7 @@ public:
     friend constexpr auto operator<=>(const fixed_string&, const fixed_string&) = default;
 
 private:
-    std::array<char, N> bytes_{};
+    char bytes_[N]{}; // and no std::array: libc++ 16 does not compare it by <=>
 };
 
 } // namespace v0

@@ -9,11 +9,11 @@
 /// sleeper there makes no system call. So a process that waits with the one is woken only by the
 /// other's of its own process.
 
+#include "../detail/chrono.hpp"
 #include "../detail/os.hpp"
 
 #include <atomic>
 #include <bit>
-#include <chrono>
 #include <climits>
 #include <cstddef>
 #include <cstdint>

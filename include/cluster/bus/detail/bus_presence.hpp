@@ -2,9 +2,9 @@
 #ifndef CLUSTER_BUS_DETAIL_BUS_PRESENCE_HPP
 #define CLUSTER_BUS_DETAIL_BUS_PRESENCE_HPP
 
-#include <chrono>
+#include "../../detail/chrono.hpp"
+
 #include <cstddef>
-#include <functional>
 #include <map>
 #include <string>
 #include <string_view>

@@ -2,22 +2,22 @@
 #ifndef CLUSTER_BUS_DETAIL_BUS_REQUESTS_HPP
 #define CLUSTER_BUS_DETAIL_BUS_REQUESTS_HPP
 
+#include "../../detail/algorithm.hpp"
+#include "../../detail/chrono.hpp"
 #include "../../detail/os.hpp"
 #include "../../detail/type_name.hpp"
 #include "../../error.hpp"
 #include "../../event_loop.hpp"
 #include "../answers.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -124,10 +124,7 @@ private:
             return nullptr; // late: nobody waits any more
         }
         auto& entry = *found->second;
-        auto has = [node](const auto& names) {
-            return std::find(names.begin(), names.end(), node) != names.end();
-        };
-        if (has(entry.answered) || (entry.only && !has(entry.asked))) {
+        if (contains(entry.answered, node) || (entry.only && !contains(entry.asked, node))) {
             return nullptr;
         }
         entry.answered.emplace_back(node);
@@ -143,8 +140,7 @@ private:
     void end(std::uint64_t id, errc why) {
         if (auto entry = take(id)) {
             for (const auto& each : entry->asked) {
-                if (std::find(entry->answered.begin(), entry->answered.end(), each) ==
-                    entry->answered.end()) {
+                if (!contains(entry->answered, each)) {
                     entry->fail(each, make_error_code(why), {});
                 }
             }
@@ -164,7 +160,7 @@ private:
     }
 
     event_loop& loop_;
-    std::unordered_map<std::uint64_t, std::unique_ptr<waiting_base>> waiting_;
+    std::map<std::uint64_t, std::unique_ptr<waiting_base>> waiting_;
     std::uint64_t next_ =
         os::random_seed(); // an answer to a predecessor of the same name fits none
 };

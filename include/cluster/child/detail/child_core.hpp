@@ -2,6 +2,7 @@
 #ifndef CLUSTER_CHILD_DETAIL_CHILD_CORE_HPP
 #define CLUSTER_CHILD_DETAIL_CHILD_CORE_HPP
 
+#include "../../detail/chrono.hpp"
 #include "../../detail/lifetime.hpp"
 #include "../../detail/turn_hook.hpp"
 #include "../../detail/worker_process.hpp"
@@ -10,15 +11,14 @@
 #include "../../event_loop.hpp"
 #include "../../exit_status.hpp"
 #include "../../net/stream.hpp"
+#include "../../stop_token.hpp"
 #include "../../subscription.hpp"
 #include "../spawn_options.hpp"
 #include "launch.hpp"
 
-#include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -105,7 +105,9 @@ protected:
     /// in the next turn if not.
     virtual bool has_read_all() { return true; }
     /// Whether nobody waits for what is written by others than the child itself.
-    virtual bool closes_with_exit() const noexcept { return because_.has_value() && collects_; }
+    [[nodiscard]] virtual bool closes_with_exit() const noexcept {
+        return because_.has_value() && collects_;
+    }
     virtual void on_silenced() noexcept {}
     /// Behind event::close.
     virtual void on_closed() {}
@@ -165,7 +167,7 @@ private:
     bool finished_ = false;
     bool released_ = false;
     bool silent_ = false;
-    std::optional<std::stop_callback<stop_request>> stop_;
+    std::optional<stop_callback<stop_request>> stop_;
     lifetime alive_;
 };
 

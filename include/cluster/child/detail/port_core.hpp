@@ -2,6 +2,7 @@
 #ifndef CLUSTER_CHILD_DETAIL_PORT_CORE_HPP
 #define CLUSTER_CHILD_DETAIL_PORT_CORE_HPP
 
+#include "../../detail/chrono.hpp"
 #include "../../detail/lifetime.hpp"
 #include "../../detail/turn_hook.hpp"
 #include "../../error.hpp"
@@ -11,7 +12,6 @@
 #include "../../ipc/wire.hpp"
 #include "../../subscription.hpp"
 
-#include <chrono>
 #include <string>
 #include <string_view>
 #include <system_error>

@@ -32,7 +32,9 @@ public:
     [[nodiscard]] bool is_broken() const noexcept { return broken_; }
 
 protected:
-    std::size_t offset() const noexcept { return static_cast<std::size_t>(at_) & (size_ - 1); }
+    [[nodiscard]] std::size_t offset() const noexcept {
+        return static_cast<std::size_t>(at_) & (size_ - 1);
+    }
 
     std::byte* bytes_ = nullptr;
     std::size_t size_ = 0;

@@ -2,9 +2,9 @@
 #ifndef CLUSTER_POOL_DETAIL_DEADLINE_WATCH_HPP
 #define CLUSTER_POOL_DETAIL_DEADLINE_WATCH_HPP
 
+#include "../../detail/chrono.hpp"
 #include "counted.hpp"
 
-#include <chrono>
 #include <condition_variable>
 #include <map>
 #include <mutex>

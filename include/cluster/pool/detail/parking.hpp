@@ -2,10 +2,10 @@
 #ifndef CLUSTER_POOL_DETAIL_PARKING_HPP
 #define CLUSTER_POOL_DETAIL_PARKING_HPP
 
+#include "../../detail/chrono.hpp"
 #include "../../detail/os/linux/futex.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 
 namespace cluster {

@@ -3,6 +3,7 @@
 #define CLUSTER_POOL_DETAIL_POOL_WORKER_HPP
 
 #include "../../byte_buffer.hpp"
+#include "../../detail/chrono.hpp"
 #include "../../detail/os.hpp"
 #include "../../unique_fd.hpp"
 #include "byte_ring.hpp"
@@ -11,7 +12,6 @@
 #include "process_task.hpp"
 
 #include <array>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>

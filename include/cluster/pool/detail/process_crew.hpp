@@ -3,6 +3,7 @@
 #define CLUSTER_POOL_DETAIL_PROCESS_CREW_HPP
 
 #include "../../available_parallelism.hpp"
+#include "../../detail/chrono.hpp"
 #include "../../detail/os.hpp"
 #include "../options.hpp"
 #include "../stats.hpp"
@@ -13,7 +14,6 @@
 #include "process_task.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>

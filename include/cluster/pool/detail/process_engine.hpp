@@ -3,7 +3,9 @@
 #define CLUSTER_POOL_DETAIL_PROCESS_ENGINE_HPP
 
 #include "../../backend/process.hpp"
+#include "../../detail/chrono.hpp"
 #include "../../detail/os.hpp"
+#include "../../stop_token.hpp"
 #include "../error.hpp"
 #include "../options.hpp"
 #include "../stats.hpp"
@@ -18,11 +20,9 @@
 #include "result_collector.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <mutex>
 #include <optional>
-#include <stop_token>
 #include <string>
 #include <thread>
 #include <utility>
@@ -51,7 +51,7 @@ public:
     ~process_engine() { close(); }
 
     /// Queues a task. It is settled in any case. Blocks only for when_full::wait.
-    void submit(task_pointer task, const std::stop_token& stop) {
+    void submit(task_pointer task, const stop_token& stop) {
         task->submitted = clock::now();
         if (stop.stop_possible()) {
             task->link.emplace(stop, process_task::canceller{&on_cancel, this, task.get()});

@@ -2,6 +2,7 @@
 #ifndef CLUSTER_POOL_DETAIL_PROCESS_LIFECYCLE_HPP
 #define CLUSTER_POOL_DETAIL_PROCESS_LIFECYCLE_HPP
 
+#include "../../detail/chrono.hpp"
 #include "../../detail/os.hpp"
 #include "../../detail/random_source.hpp"
 #include "../../exit_status.hpp"
@@ -9,7 +10,6 @@
 #include "pool_worker.hpp"
 #include "process_crew.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>

@@ -3,6 +3,8 @@
 #define CLUSTER_POOL_DETAIL_PROCESS_TASK_HPP
 
 #include "../../byte_buffer.hpp"
+#include "../../detail/chrono.hpp"
+#include "../../stop_token.hpp"
 #include "../error.hpp"
 #include "../options.hpp"
 #include "counted.hpp"
@@ -10,13 +12,11 @@
 #include "task_registry.hpp"
 #include "task_state.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <optional>
 #include <span>
-#include <stop_token>
 #include <string>
 #include <system_error>
 #include <type_traits>
@@ -59,7 +59,7 @@ public:
         process_task* task;
         void operator()() const noexcept { cancel(engine, *task); }
     };
-    std::optional<std::stop_callback<canceller>> link;
+    std::optional<stop_callback<canceller>> link;
 
 protected:
     ~process_task() = default;
@@ -94,7 +94,9 @@ public:
     bool fail(std::exception_ptr error) noexcept override {
         return task_state_base::fail(std::move(error));
     }
-    bool is_settled() const noexcept override { return task_state_base::is_settled(); }
+    [[nodiscard]] bool is_settled() const noexcept override {
+        return task_state_base::is_settled();
+    }
 
     bool finish(std::span<const std::byte> result) noexcept override {
         stored_value<R> value{};

@@ -2,11 +2,10 @@
 #ifndef CLUSTER_POOL_DETAIL_PROCESS_TIMEKEEPER_HPP
 #define CLUSTER_POOL_DETAIL_PROCESS_TIMEKEEPER_HPP
 
+#include "../../detail/chrono.hpp"
 #include "../../detail/os.hpp"
 #include "pool_worker.hpp"
 #include "process_crew.hpp"
-
-#include <chrono>
 
 namespace cluster {
 inline namespace v0 {

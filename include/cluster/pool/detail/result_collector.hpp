@@ -2,6 +2,8 @@
 #ifndef CLUSTER_POOL_DETAIL_RESULT_COLLECTOR_HPP
 #define CLUSTER_POOL_DETAIL_RESULT_COLLECTOR_HPP
 
+#include "../../detail/algorithm.hpp"
+#include "../../detail/chrono.hpp"
 #include "../../error.hpp"
 #include "counted.hpp"
 #include "pool_page.hpp"
@@ -10,8 +12,6 @@
 #include "process_lifecycle.hpp"
 #include "process_task.hpp"
 
-#include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <mutex>
@@ -87,7 +87,7 @@ private:
             auto& task = *worker.in_flight.front();
             const auto passed = static_cast<std::uint64_t>((now - task.submitted).count());
             const std::chrono::nanoseconds ran{
-                std::min(each.header.run_nanoseconds, passed)}; // as far as it can be true
+                detail::min(each.header.run_nanoseconds, passed)}; // as far as it can be true
             if (each.header.kind == result_kind::exception) {
                 ++crew_.stats.failed;
             } else {

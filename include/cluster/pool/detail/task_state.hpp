@@ -2,11 +2,11 @@
 #ifndef CLUSTER_POOL_DETAIL_TASK_STATE_HPP
 #define CLUSTER_POOL_DETAIL_TASK_STATE_HPP
 
+#include "../../detail/chrono.hpp"
 #include "../../detail/move_only_function.hpp"
 #include "../../detail/os/linux/futex.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <optional>

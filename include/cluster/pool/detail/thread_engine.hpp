@@ -3,6 +3,7 @@
 #define CLUSTER_POOL_DETAIL_THREAD_ENGINE_HPP
 
 #include "../../available_parallelism.hpp"
+#include "../../detail/chrono.hpp"
 #include "../options.hpp"
 #include "../stats.hpp"
 #include "backlog.hpp"
@@ -11,7 +12,6 @@
 #include "task_ring.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -33,8 +33,8 @@ class thread_engine {
 public:
     using clock = std::chrono::steady_clock;
 
-    explicit thread_engine(thread_pool_options options)
-        : options_{std::move(options)}, room_{options_.max_queue, options_.when_full} {
+    explicit thread_engine(const thread_pool_options& options)
+        : options_{options}, room_{options_.max_queue, options_.when_full} {
         if (options_.workers == 0) {
             options_.workers = available_parallelism();
         }

@@ -2,6 +2,8 @@
 #ifndef CLUSTER_POOL_DETAIL_THREAD_MAP_HPP
 #define CLUSTER_POOL_DETAIL_THREAD_MAP_HPP
 
+#include "../../detail/chrono.hpp"
+#include "../../stop_token.hpp"
 #include "../error.hpp"
 #include "../options.hpp"
 #include "counted.hpp"
@@ -9,12 +11,10 @@
 #include "thread_engine.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <mutex>
-#include <stop_token>
 #include <utility>
 
 namespace cluster {
@@ -26,7 +26,7 @@ namespace detail {
 template <typename Body>
 class shared_loop {
 public:
-    shared_loop(std::size_t total, std::size_t chunk, std::stop_token stop, Body& body)
+    shared_loop(std::size_t total, std::size_t chunk, stop_token stop, Body& body)
         : total_{total}, chunk_{chunk}, stop_{std::move(stop)}, body_{body} {}
 
     void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
@@ -125,7 +125,7 @@ private:
 
     const std::size_t total_;
     const std::size_t chunk_;
-    const std::stop_token stop_;
+    const stop_token stop_;
     Body& body_; // of the one who waits: used for as long as something is not done
     std::atomic<unsigned> references_{1};
     std::atomic<unsigned> helpers_{0};

@@ -2,6 +2,8 @@
 #ifndef CLUSTER_POOL_DETAIL_THREAD_TASK_HPP
 #define CLUSTER_POOL_DETAIL_THREAD_TASK_HPP
 
+#include "../../detail/chrono.hpp"
+#include "../../stop_token.hpp"
 #include "../error.hpp"
 #include "../options.hpp"
 #include "counted.hpp"
@@ -10,12 +12,10 @@
 #include "task_state.hpp"
 
 #include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <memory>
 #include <optional>
-#include <stop_token>
 #include <type_traits>
 #include <utility>
 
@@ -77,7 +77,7 @@ public:
         : function_{std::move(f)}, timeout_{options.timeout}, watch_{watch}, counts_{counts} {}
 
     /// \pre the caller holds a reference
-    void link(std::stop_token outer, std::stop_token pool) {
+    void link(stop_token outer, stop_token pool) {
         outer_.emplace(std::move(outer), canceller{this});
         pool_.emplace(std::move(pool), canceller{this});
     }
@@ -158,9 +158,9 @@ private:
     std::chrono::nanoseconds timeout_;
     deadline_watch& watch_;
     thread_task_counts& counts_;
-    std::stop_source source_;
-    std::optional<std::stop_callback<canceller>> outer_;
-    std::optional<std::stop_callback<canceller>> pool_;
+    stop_source source_;
+    std::optional<stop_callback<canceller>> outer_;
+    std::optional<stop_callback<canceller>> pool_;
 };
 
 /// What waits in the queue: runs the task, or, when it is dropped there, settles it.

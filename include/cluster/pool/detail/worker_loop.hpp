@@ -3,6 +3,7 @@
 #define CLUSTER_POOL_DETAIL_WORKER_LOOP_HPP
 
 #include "../../byte_buffer.hpp"
+#include "../../detail/chrono.hpp"
 #include "../../detail/environment_block.hpp"
 #include "../../detail/os.hpp"
 #include "../../detail/os/linux/sandbox.hpp"
@@ -12,7 +13,6 @@
 
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -4,10 +4,10 @@
 
 #include "../../../net/address.hpp"
 #include "../../../unique_fd.hpp"
+#include "../../algorithm.hpp"
 #include "fd.hpp"
 #include "socket.hpp"
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -49,10 +49,10 @@ inline bool set_broadcast(int fd) noexcept {
 }
 /// The system doubles what it is given, and clips it at net.core.rmem_max or wmem_max.
 inline bool set_receive_buffer(int fd, std::uint32_t bytes) noexcept {
-    return set_option(fd, SOL_SOCKET, SO_RCVBUF, static_cast<int>(std::min(bytes, 1U << 30U)));
+    return set_option(fd, SOL_SOCKET, SO_RCVBUF, static_cast<int>(detail::min(bytes, 1U << 30U)));
 }
 inline bool set_send_buffer(int fd, std::uint32_t bytes) noexcept {
-    return set_option(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(std::min(bytes, 1U << 30U)));
+    return set_option(fd, SOL_SOCKET, SO_SNDBUF, static_cast<int>(detail::min(bytes, 1U << 30U)));
 }
 
 /// The memory for datagrams that nobody has read yet, the most of it, and how many datagrams have
@@ -206,7 +206,7 @@ inline transfer send_datagrams(int fd, std::span<const outgoing_datagram> datagr
     mmsghdr headers[max_outgoing];
     iovec parts[max_outgoing];
     socket_address names[max_outgoing];
-    std::size_t count = std::min(datagrams.size(), max_outgoing);
+    std::size_t count = detail::min(datagrams.size(), max_outgoing);
     for (std::size_t i = 0; i != count; ++i) {
         auto bytes = datagrams[i].bytes;
         names[i] = to_native(*datagrams[i].to);

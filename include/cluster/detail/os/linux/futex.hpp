@@ -2,11 +2,11 @@
 #ifndef CLUSTER_DETAIL_OS_LINUX_FUTEX_HPP
 #define CLUSTER_DETAIL_OS_LINUX_FUTEX_HPP
 
+#include "../../chrono.hpp"
 #include "process_info.hpp"
 
 #include <atomic>
 #include <cerrno>
-#include <chrono>
 #include <climits>
 #include <cstddef>
 #include <cstdint>

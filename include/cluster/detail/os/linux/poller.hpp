@@ -3,9 +3,9 @@
 #define CLUSTER_DETAIL_OS_LINUX_POLLER_HPP
 
 #include "../../../unique_fd.hpp"
+#include "../../chrono.hpp"
 #include "fd.hpp"
 
-#include <chrono>
 #include <cstdint>
 #include <system_error>
 

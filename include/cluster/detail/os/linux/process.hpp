@@ -129,7 +129,7 @@ public:
     [[nodiscard]] explicit operator bool() const noexcept { return pid_ > 0; }
 
     /// Never reaches a stranger: ESRCH without a system call once the child is reaped.
-    std::error_code signal(int number) const noexcept {
+    std::error_code signal(int number) const noexcept { // NOLINT(modernize-use-nodiscard)
         if (pid_ <= 0 || info_) {
             return {ESRCH, std::system_category()};
         }
@@ -191,7 +191,7 @@ private:
     }
 
     /// The host ignores SIGCHLD or waited for any child: since 6.15 the kernel remembers.
-    exit_info recorded_exit() const noexcept {
+    [[nodiscard]] exit_info recorded_exit() const noexcept {
         constexpr std::uint64_t exit_wanted = 1U << 3;
         for (int attempt = 0; pidfd_ && attempt < 2; ++attempt) {
             pidfd_record record{};

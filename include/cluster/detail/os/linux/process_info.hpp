@@ -3,12 +3,12 @@
 #define CLUSTER_DETAIL_OS_LINUX_PROCESS_INFO_HPP
 
 #include "../../../unique_fd.hpp"
+#include "../../chrono.hpp"
 #include "cpu.hpp"
 #include "fd.hpp"
 
 #include <array>
 #include <charconv>
-#include <chrono>
 #include <climits>
 #include <cstddef>
 #include <cstdint>

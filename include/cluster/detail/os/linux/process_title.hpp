@@ -2,9 +2,9 @@
 #ifndef CLUSTER_DETAIL_OS_LINUX_PROCESS_TITLE_HPP
 #define CLUSTER_DETAIL_OS_LINUX_PROCESS_TITLE_HPP
 
+#include "../../algorithm.hpp"
 #include "process_info.hpp"
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -29,7 +29,7 @@ public:
     title_memory() noexcept {
         // The second page has no access: nobody reads past the title while its end moves.
         const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-        const std::size_t size = std::max(page, capacity);
+        const std::size_t size = detail::max(page, capacity);
         void* memory = ::mmap(
             nullptr, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (memory != MAP_FAILED) {

@@ -2,7 +2,8 @@
 #ifndef CLUSTER_DETAIL_OS_LINUX_RANDOM_HPP
 #define CLUSTER_DETAIL_OS_LINUX_RANDOM_HPP
 
-#include <chrono>
+#include "../../chrono.hpp"
+
 #include <cstdint>
 
 #include <sys/random.h>

@@ -2,11 +2,11 @@
 #ifndef CLUSTER_DETAIL_OS_LINUX_SANDBOX_HPP
 #define CLUSTER_DETAIL_OS_LINUX_SANDBOX_HPP
 
+#include "../../chrono.hpp"
 #include "fd.hpp"
 #include "process_info.hpp"
 #include "spawn_child.hpp"
 
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <system_error>

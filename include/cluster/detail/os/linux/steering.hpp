@@ -314,8 +314,30 @@ private:
     label leave_ = new_label();
 };
 
+/// What a listener asks of its steering: by virtual functions, so that programs whose policy steers
+/// nothing have none of it.
+class socket_steering {
+public:
+    socket_steering() = default;
+    socket_steering(socket_steering&&) = delete;
+    socket_steering& operator=(socket_steering&&) = delete;
+    virtual ~socket_steering() = default;
+
+    /// Whether only a classic filter chooses, and why: it knows no load, and a socket that is
+    /// closed resets who waits there.
+    [[nodiscard]] virtual std::error_code why_classic() const noexcept = 0;
+    /// Clients may be sent to this socket, which listens, once turn_off(place, false) says so. The
+    /// group's sockets are added in the order in which they were bound.
+    virtual std::error_code add(std::uint32_t place, int socket) = 0;
+    virtual void turn_off(std::uint32_t place, bool off) = 0;
+    /// Null without eBPF.
+    [[nodiscard]] virtual steering_load* load() noexcept = 0;
+    /// What workers map to tell their load; -1 without eBPF.
+    [[nodiscard]] virtual int load_descriptor() const noexcept = 0;
+};
+
 /// Chooses, in the kernel, which socket of an SO_REUSEPORT group a client gets.
-class steering {
+class steering final : public socket_steering {
 public:
     /// Makes what is needed and proves that the kernel takes a program: eBPF, or, by client only, a
     /// classic filter. EPERM without CAP_BPF and CAP_NET_ADMIN.
@@ -346,13 +368,9 @@ public:
         why_classic_ = error;
         return what == steer_by::client ? std::error_code{} : error;
     }
-    /// Whether only a classic filter chooses, and why: it knows no load, and a socket that is
-    /// closed resets who waits there.
-    [[nodiscard]] std::error_code why_classic() const noexcept { return why_classic_; }
+    [[nodiscard]] std::error_code why_classic() const noexcept override { return why_classic_; }
 
-    /// Clients may be sent to this socket, which listens, once turn_off(place, false) says so. The
-    /// group's sockets are added in the order in which they were bound.
-    std::error_code add(std::uint32_t place, int socket) {
+    std::error_code add(std::uint32_t place, int socket) override {
         if (place >= steered_places) {
             return std::make_error_code(std::errc::argument_out_of_domain);
         }
@@ -375,7 +393,7 @@ public:
         }
         return error;
     }
-    void turn_off(std::uint32_t place, bool off) {
+    void turn_off(std::uint32_t place, bool off) override {
         if (!why_classic_) {
             control().places[place].off.store(off ? 1 : 0, std::memory_order_relaxed);
             return;
@@ -387,12 +405,10 @@ public:
         }
     }
 
-    /// Null without eBPF.
-    [[nodiscard]] steering_load* load() noexcept {
+    [[nodiscard]] steering_load* load() noexcept override {
         return why_classic_ ? nullptr : std::launder(static_cast<steering_load*>(load_map_.data()));
     }
-    /// What workers map to tell their load; -1 without eBPF.
-    [[nodiscard]] int load_descriptor() const noexcept { return load_fd_.get(); }
+    [[nodiscard]] int load_descriptor() const noexcept override { return load_fd_.get(); }
 
 private:
     struct group_member {
