@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A cluster with one policy of each kind, built without RTTI: check.py looks at what of the library is in its object
-// file. Two workers say hello over a socket that they share, the primary answers, and all end.
+// A cluster with one policy of each kind, built without RTTI: check.py looks at what of the library is in the program.
+// Two workers say hello over a socket that they share, the primary answers, and all end.
 #include <cluster.hpp>
 
 namespace {
