@@ -461,7 +461,8 @@ class Server:
                 )
             return
         self.reloads["ok" if why == "ok" else "failed"] += 1
-        if why == "no worker was left to replace" and time.monotonic() - self.paused_at < 2 * PATIENCE:
+        paused = ("no worker was left to replace", "scaled to nothing: no worker could prove the program")
+        if why in paused and time.monotonic() - self.paused_at < 2 * PATIENCE:
             return
         if why != "ok" and not self.short_of_descriptors():
             named = re.match(r"worker (\d+) ", why)
