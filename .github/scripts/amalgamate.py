@@ -7,10 +7,10 @@ Include guards are kept: the result may be mixed with the modular headers of the
 System includes are hoisted, de-duplicated and sorted; conditional ones stay where they are.
 Headers under adapters/ need other libraries; they are no part of the single header.
 """
-import argparse
-import pathlib
 import re
 import sys
+
+import generated
 
 QUOTED = re.compile(r'^\s*#\s*include\s*"([^"]+)"')
 ANGLED = re.compile(r'^\s*#\s*include\s*<([^>]+)>\s*(?://.*)?$')
@@ -53,11 +53,7 @@ def refuse_other_versions(version_header):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('umbrella', type=pathlib.Path)
-    parser.add_argument('output', type=pathlib.Path)
-    parser.add_argument('--check', action='store_true', help='write nothing; fail if the output is stale')
-    arguments = parser.parse_args()
+    arguments = generated.parse(__doc__)
 
     umbrella = arguments.umbrella.resolve()
     headers = umbrella.parent / umbrella.stem
@@ -78,11 +74,7 @@ def main():
         *body,
     ]
     text = re.sub(r'\n{3,}', '\n\n', '\n'.join(lines)) + '\n'
-    if arguments.check:
-        fresh = arguments.output.exists() and arguments.output.read_text(encoding='utf-8') == text
-        sys.exit(0 if fresh else f'{arguments.output} is stale: run {sys.argv[0]} without --check')
-    arguments.output.parent.mkdir(parents=True, exist_ok=True)
-    arguments.output.write_text(text, encoding='utf-8', newline='\n')
+    generated.write(arguments, text)
 
 
 main()

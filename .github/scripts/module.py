@@ -6,10 +6,10 @@ It exports every name that a header declares in namespace cluster or below, `det
 need other libraries; their names are not exported. A declaration of a form that is not known here ends it with an
 error, so that none is left out in silence.
 """
-import argparse
-import pathlib
 import re
 import sys
+
+import generated
 
 NO_CODE = re.compile(
     r"""(?P<number>\b\d[\w'.]*) | "(?:\\.|[^"\\\n])*" | '(?:\\.|[^'\\\n])*' | //[^\n]* | /\*.*?\*/ """
@@ -116,11 +116,7 @@ def exported(headers):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('umbrella', type=pathlib.Path)
-    parser.add_argument('output', type=pathlib.Path)
-    parser.add_argument('--check', action='store_true', help='write nothing; fail if the output is stale')
-    arguments = parser.parse_args()
+    arguments = generated.parse(__doc__)
 
     headers = arguments.umbrella.parent / arguments.umbrella.stem
     names = exported(sorted(set(headers.rglob('*.hpp')) - set((headers / 'adapters').rglob('*.hpp'))))
@@ -135,10 +131,7 @@ def main():
     for scope in names:
         lines += ['', f'export namespace {scope} {{', *(f'using {scope}::{name};' for name in names[scope]), '}']
     text = '\n'.join(lines) + '\n'
-    if arguments.check:
-        fresh = arguments.output.exists() and arguments.output.read_text(encoding='utf-8') == text
-        sys.exit(0 if fresh else f'{arguments.output} is stale: run {sys.argv[0]} without --check')
-    arguments.output.write_text(text, encoding='utf-8', newline='\n')
+    generated.write(arguments, text)
 
 
 main()
