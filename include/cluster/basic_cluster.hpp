@@ -158,7 +158,8 @@ private:
                 basic_cluster& app;
                 WorkerMain main;
             };
-            primary().entry_ = std::make_shared<const entry>(*this, worker_main);
+            const detail::worker_entry* made = new entry{*this, worker_main};
+            primary().entry_.reset(made); // by its base: else a control block for each function
         }
     }
 

@@ -211,24 +211,21 @@ public:
     }
 
     /// Runs `f` once, `delay` from now. Cancel it with the result.
-    template <typename F>
-    timer after(duration delay, F&& f) {
-        return start_timer(delay, duration::zero(), std::forward<F>(f));
+    timer after(duration delay, task f) {
+        return start_timer(delay, duration::zero(), std::move(f));
     }
 
     /// Runs `f` every `period` (1 ns at least), the first time one period from now. A late loop
     /// skips the periods that it missed.
-    template <typename F>
-    timer every(duration period, F&& f) {
+    timer every(duration period, task f) {
         period = period > duration::zero() ? period : duration{1};
-        return start_timer(period, period, std::forward<F>(f));
+        return start_timer(period, period, std::move(f));
     }
 
     /// Calls `f` whenever the process gets `signal`. Installs a handler for the whole process for
     /// as long as anybody is subscribed; does not keep run() from returning. \throws
     /// std::system_error for a signal that cannot be caught.
-    template <typename F>
-    subscription on_signal(int signal, F&& f) {
+    subscription on_signal(int signal, task f) {
         if (signal < 1 || signal > detail::os::signal_hub::max_signal) {
             throw std::system_error(std::make_error_code(std::errc::invalid_argument), "on_signal");
         }
@@ -244,7 +241,7 @@ public:
         auto cancelled = [](void* loop) noexcept {
             static_cast<event_loop*>(loop)->drop_unused_signals();
         };
-        return entry->add(std::forward<F>(f), false, cancelled, this);
+        return entry->add(std::move(f), false, cancelled, this);
     }
 
     /// The time at the start of this turn: one clock reading for all handlers. Outside of run() and
@@ -468,12 +465,11 @@ private:
         }
     }
 
-    template <typename F>
-    timer start_timer(duration delay, duration period, F&& f) {
+    timer start_timer(duration delay, duration period, task f) {
         auto base = std::chrono::steady_clock::now();
         constexpr duration most = std::chrono::hours{24 * 365 * 100};
         delay = delay < duration::zero() ? duration::zero() : delay; // none overtakes for ever
-        auto key = timers_.add(base + (delay < most ? delay : most), period, std::forward<F>(f));
+        auto key = timers_.add(base + (delay < most ? delay : most), period, std::move(f));
         arm_outer_timer();
         return timer{*this, key};
     }

@@ -4730,6 +4730,87 @@ inline namespace v0 {
 #ifndef CLUSTER_DETAIL_MOVE_ONLY_FUNCTION_HPP
 #define CLUSTER_DETAIL_MOVE_ONLY_FUNCTION_HPP
 
+// ---- cluster/detail/inline_target.hpp
+#ifndef CLUSTER_DETAIL_INLINE_TARGET_HPP
+#define CLUSTER_DETAIL_INLINE_TARGET_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// What may be done with a callable of a type that is forgotten: it lives in six words, or on the
+/// heap when it is larger or may throw when it is moved. Most of them are a few references, which
+/// are moved as bytes and leave nothing to destroy: no function is made for that.
+struct inline_target {
+    static constexpr std::size_t room = 6 * sizeof(void*);
+
+    template <typename F>
+    static constexpr bool fits = sizeof(F) <= room && alignof(F) <= alignof(void*) &&
+                                 std::is_nothrow_move_constructible_v<F>;
+
+    void (*relocate)(void* from, void* to) noexcept; // null: by copying the bytes
+    void (*destroy)(void* storage) noexcept;         // null: nothing to do
+
+    template <typename Target, typename F>
+    static void put(void* storage, F&& f) {
+        if constexpr (fits<Target>) {
+            ::new (storage) Target(static_cast<F&&>(f));
+        } else {
+            ::new (storage) Target*(new Target(static_cast<F&&>(f)));
+        }
+    }
+
+    template <typename F>
+    static F& get(void* storage) noexcept {
+        if constexpr (fits<F>) {
+            return *std::launder(static_cast<F*>(storage));
+        } else {
+            return **std::launder(static_cast<F**>(storage));
+        }
+    }
+
+    template <typename F>
+    static constexpr inline_target of() noexcept {
+        return {fits<F> && !std::is_trivially_copyable_v<F> ? &relocate_as<F> : nullptr,
+                fits<F> && std::is_trivially_destructible_v<F> ? nullptr : &destroy_as<F>};
+    }
+
+    void move(void* from, void* to) const noexcept {
+        if (relocate == nullptr) {
+            std::memcpy(to, from, room);
+        } else {
+            relocate(from, to);
+        }
+    }
+    void end(void* storage) const noexcept {
+        if (destroy != nullptr) {
+            destroy(storage);
+        }
+    }
+
+private:
+    template <typename F>
+    static void relocate_as(void* from, void* to) noexcept {
+        F& old = get<F>(from);
+        ::new (to) F(static_cast<F&&>(old));
+        old.~F();
+    }
+    template <typename F>
+    static void destroy_as(void* storage) noexcept {
+        if constexpr (fits<F>) {
+            get<F>(storage).~F();
+        } else {
+            delete &get<F>(storage);
+        }
+    }
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_INLINE_TARGET_HPP
+
 namespace cluster {
 inline namespace v0 {
 namespace detail {
@@ -4738,15 +4819,10 @@ template <typename Signature>
 class move_only_function;
 
 /// What std::move_only_function is in C++23, with room for six pointers before it allocates.
-/// <functional> costs 10,000 preprocessed lines, this costs none.
+/// <functional> costs 10,000 preprocessed lines, this costs none; and a program has hundreds of
+/// handlers, so that each is made of as few functions as can be.
 template <typename Result, typename... Args>
 class move_only_function<Result(Args...)> {
-    static constexpr std::size_t room = 6 * sizeof(void*);
-
-    template <typename F>
-    static constexpr bool fits = sizeof(F) <= room && alignof(F) <= alignof(void*) &&
-                                 std::is_nothrow_move_constructible_v<F>;
-
 public:
     move_only_function() noexcept = default;
     move_only_function(std::nullptr_t) noexcept {}
@@ -4756,11 +4832,7 @@ public:
                  std::is_invocable_r_v<Result, std::decay_t<F>&, Args...>)
     move_only_function(F&& f) {
         using target = std::decay_t<F>;
-        if constexpr (fits<target>) {
-            ::new (static_cast<void*>(storage_)) target(std::forward<F>(f));
-        } else {
-            ::new (static_cast<void*>(storage_)) target*(new target(std::forward<F>(f)));
-        }
+        inline_target::put<target>(storage_, static_cast<F&&>(f));
         operations_ = &operations_for<target>;
     }
 
@@ -4777,64 +4849,43 @@ public:
     explicit operator bool() const noexcept { return operations_ != nullptr; }
 
     Result operator()(Args... args) {
-        return operations_->call(storage_, std::forward<Args>(args)...);
+        return operations_->call(storage_, static_cast<Args&&>(args)...);
     }
 
 private:
     struct operations {
         Result (*call)(void*, Args&&...);
-        void (*relocate)(void* from, void* to) noexcept;
-        void (*destroy)(void*) noexcept;
+        inline_target target;
     };
 
     template <typename F>
-    static F& target_of(void* storage) noexcept {
-        if constexpr (fits<F>) {
-            return *std::launder(static_cast<F*>(storage));
+    static Result call_as(void* storage, Args&&... args) {
+        if constexpr (std::is_void_v<Result>) {
+            static_cast<void>(inline_target::get<F>(storage)(static_cast<Args&&>(args)...));
         } else {
-            return **std::launder(static_cast<F**>(storage));
+            return inline_target::get<F>(storage)(static_cast<Args&&>(args)...);
         }
     }
 
     template <typename F>
-    static constexpr operations operations_for = {
-        [](void* storage, Args&&... args) -> Result {
-            if constexpr (std::is_void_v<Result>) {
-                static_cast<void>(target_of<F>(storage)(std::forward<Args>(args)...));
-            } else {
-                return target_of<F>(storage)(std::forward<Args>(args)...);
-            }
-        },
-        [](void* from, void* to) noexcept {
-            if constexpr (fits<F>) {
-                ::new (to) F(std::move(target_of<F>(from)));
-                target_of<F>(from).~F();
-            } else {
-                ::new (to) F*(&target_of<F>(from));
-            }
-        },
-        [](void* storage) noexcept {
-            if constexpr (fits<F>) {
-                target_of<F>(storage).~F();
-            } else {
-                delete &target_of<F>(storage);
-            }
-        }};
+    static constexpr operations operations_for = {&call_as<F>, inline_target::of<F>()};
 
     void take(move_only_function& other) noexcept {
-        if (other.operations_ != nullptr) {
-            other.operations_->relocate(other.storage_, storage_);
-            operations_ = std::exchange(other.operations_, nullptr);
+        operations_ = other.operations_;
+        if (operations_ != nullptr) {
+            other.operations_ = nullptr;
+            operations_->target.move(other.storage_, storage_);
         }
     }
 
     void reset() noexcept {
-        if (operations_ != nullptr) {
-            std::exchange(operations_, nullptr)->destroy(storage_);
+        if (const operations* does = operations_) {
+            operations_ = nullptr;
+            does->target.end(storage_);
         }
     }
 
-    alignas(void*) std::byte storage_[room];
+    alignas(void*) std::byte storage_[inline_target::room];
     const operations* operations_ = nullptr;
 };
 
@@ -8095,17 +8146,104 @@ private:
 #ifndef CLUSTER_SUBSCRIPTION_HPP
 #define CLUSTER_SUBSCRIPTION_HPP
 
+// ---- cluster/detail/counted.hpp
+#ifndef CLUSTER_DETAIL_COUNTED_HPP
+#define CLUSTER_DETAIL_COUNTED_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Holds one reference of an object that counts its references itself: add_reference(), release().
+template <typename T>
+class counted {
+public:
+    counted() noexcept = default;
+    /// Takes over a reference that is counted already.
+    static counted adopt(T* object) noexcept {
+        counted result;
+        result.object_ = object;
+        return result;
+    }
+    /// Counts one more.
+    static counted share(T* object) noexcept {
+        object->add_reference();
+        return adopt(object);
+    }
+
+    counted(const counted& other) noexcept : object_{other.object_} {
+        if (object_ != nullptr) {
+            object_->add_reference();
+        }
+    }
+    counted(counted&& other) noexcept : object_{std::exchange(other.object_, nullptr)} {}
+    counted& operator=(counted other) noexcept {
+        std::swap(object_, other.object_);
+        return *this;
+    }
+    ~counted() {
+        if (object_ != nullptr) {
+            object_->release();
+        }
+    }
+
+    [[nodiscard]] T* get() const noexcept { return object_; }
+    [[nodiscard]] T* leak() noexcept { return std::exchange(object_, nullptr); }
+    void reset() noexcept { counted gone{std::move(*this)}; }
+    [[nodiscard]] explicit operator bool() const noexcept { return object_ != nullptr; }
+    T* operator->() const noexcept { return object_; }
+    T& operator*() const noexcept { return *object_; }
+
+private:
+    T* object_ = nullptr;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_COUNTED_HPP
+
 namespace cluster {
 inline namespace v0 {
 
+class subscription;
+
 namespace detail {
 
-/// What a subscription can switch off. The handler dies when the event's table is next walked, so
-/// that it may cancel itself while it runs.
-struct subscribed {
-    virtual ~subscribed() = default;
-    virtual void cancel() noexcept { active = false; }
+/// One handler of an event, whatever its arguments are: what a subscription can switch off. The
+/// handler itself dies when the event's table is next walked, so that it may cancel itself while it
+/// runs.
+class subscribed {
+public:
+    /// `cancelled(owner)`, if any, is told when a subscription takes the handler away.
+    using listener = void (*)(void* owner) noexcept;
+
+    void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
+    void release() noexcept {
+        if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+            delete this;
+        }
+    }
+
+    void cancel() noexcept {
+        if (std::exchange(active, false) && cancelled != nullptr) {
+            cancelled(owner);
+        }
+    }
+    /// Lets go of the handler.
+    virtual void forget() noexcept = 0;
+
     bool active = true;
+    bool once = false;
+    listener cancelled = nullptr;
+    void* owner = nullptr;
+
+protected:
+    virtual ~subscribed() = default;
+
+private:
+    std::atomic<unsigned> references_{1};
 };
 
 } // namespace detail
@@ -8116,52 +8254,36 @@ struct subscribed {
 class subscription {
 public:
     subscription() noexcept = default;
-    explicit subscription(std::weak_ptr<detail::subscribed> target) noexcept
-        : target_{std::move(target)} {}
+    explicit subscription(detail::subscribed& target) noexcept
+        : target_{detail::counted<detail::subscribed>::share(&target)} {}
 
     /// Takes the handler away. Idempotent.
     void cancel() noexcept {
-        if (auto target = target_.lock()) {
-            target->cancel();
+        if (target_) {
+            target_->cancel();
+            target_.reset();
         }
-        target_.reset();
     }
 
     /// Whether the handler may still be called.
-    [[nodiscard]] bool active() const noexcept {
-        auto target = target_.lock();
-        return target && target->active;
-    }
+    [[nodiscard]] bool active() const noexcept { return target_ && target_->active; }
 
 private:
-    std::weak_ptr<detail::subscribed> target_;
+    detail::counted<detail::subscribed> target_;
 };
 
 namespace detail {
 
-/// The handlers of one event. Handlers may add and cancel handlers; one that throws does not keep
-/// the others from running: the first exception leaves emit() afterwards.
-template <typename... Args>
-class emitter {
+/// What the emitters of all kinds of events have in common: each kind adds as little code as can be.
+class handler_list {
 public:
-    using handler = move_only_function<void(Args...)>;
-
-    /// `cancelled(owner)`, if any, is told when a subscription takes a handler away.
-    subscription add(handler f,
-                     bool once = false,
-                     void (*cancelled)(void*) noexcept = nullptr,
-                     void* owner = nullptr) {
-        auto entry = std::make_shared<slot>();
-        entry->call = std::move(f);
-        entry->once = once;
-        entry->cancelled = cancelled;
-        entry->owner = owner;
-        slots_.push_back(entry);
-        return subscription{entry};
-    }
+    handler_list() noexcept = default;
+    handler_list(handler_list&&) = delete;
+    handler_list& operator=(handler_list&&) = delete;
+    ~handler_list() { drop(); }
 
     [[nodiscard]] bool empty() const noexcept {
-        for (const auto& each : slots_) {
+        for (const auto& each : handlers_) {
             if (each->active) {
                 return false;
             }
@@ -8171,53 +8293,125 @@ public:
 
     /// Takes every handler away, also those that an emit() under way has not called yet.
     void clear() noexcept {
-        for (const auto& each : slots_) {
+        for (const auto& each : handlers_) {
             each->active = false;
+        }
+    }
+
+    /// The same, and lets go of them, at the end of the emit() under way if there is one.
+    void drop() noexcept {
+        clear();
+        if (!walking()) {
+            sweep();
         }
     }
 
     /// Whether emit() is under way: the emitter must live on until it returns.
     [[nodiscard]] bool walking() const noexcept { return walking_ != 0; }
 
-    void emit(Args... args) {
-        std::exception_ptr first;
-        std::size_t count = slots_.size(); // handlers added meanwhile wait for the next event
-        ++walking_;
-        for (std::size_t i = 0; i < count; ++i) {
-            auto entry = slots_[i];
-            if (!entry->active) {
+protected:
+    /// One emit(). Handlers that are added meanwhile wait for the next event.
+    class walk {
+    public:
+        explicit walk(handler_list& over) noexcept : list_{over}, end_{over.handlers_.size()} {
+            ++list_.walking_;
+        }
+        walk(walk&&) = delete;
+        walk& operator=(walk&&) = delete;
+
+        /// \returns the next one to call, null at the end
+        [[nodiscard]] subscribed* next() noexcept {
+            while (at_ != end_) {
+                subscribed& one = *list_.handlers_[at_++];
+                if (one.active) {
+                    one.active = !one.once;
+                    return &one;
+                }
+            }
+            return nullptr;
+        }
+        /// Keeps the first exception of a handler. In its catch block.
+        void failed() noexcept {
+            if (!first_) {
+                first_ = std::current_exception();
+            }
+        }
+        void finish() {
+            if (--list_.walking_ == 0) {
+                list_.sweep();
+            }
+            if (first_) {
+                std::rethrow_exception(std::move(first_));
+            }
+        }
+
+    private:
+        handler_list& list_;
+        std::size_t at_ = 0;
+        std::size_t end_;
+        std::exception_ptr first_;
+    };
+
+    /// Takes over the reference that a new one has.
+    subscription add(subscribed* one, bool once, subscribed::listener cancelled, void* owner) {
+        auto held = counted<subscribed>::adopt(one);
+        one->once = once;
+        one->cancelled = cancelled;
+        one->owner = owner;
+        handlers_.push_back(std::move(held));
+        return subscription{*one};
+    }
+
+private:
+    // A handler that dies may have something in it that adds another.
+    void sweep() noexcept {
+        for (std::size_t i = 0; i != handlers_.size();) {
+            if (handlers_[i]->active) {
+                ++i;
                 continue;
             }
-            entry->active = !entry->once;
+            auto gone = std::move(handlers_[i]);
+            handlers_.erase(handlers_.begin() + static_cast<std::ptrdiff_t>(i));
+            gone->forget();
+        }
+    }
+
+    std::vector<counted<subscribed>> handlers_;
+    int walking_ = 0;
+};
+
+/// The handlers of one event. Handlers may add and cancel handlers; one that throws does not keep
+/// the others from running: the first exception leaves emit() afterwards.
+template <typename... Args>
+class emitter : public handler_list {
+public:
+    using handler = move_only_function<void(Args...)>;
+
+    subscription add(handler f,
+                     bool once = false,
+                     subscribed::listener cancelled = nullptr,
+                     void* owner = nullptr) {
+        return handler_list::add(new slot{static_cast<handler&&>(f)}, once, cancelled, owner);
+    }
+
+    void emit(Args... args) {
+        walk now{*this};
+        while (subscribed* next = now.next()) {
             try {
-                entry->call(args...);
+                static_cast<slot*>(next)->call(args...);
             } catch (...) {
-                first = first ? first : std::current_exception();
+                now.failed();
             }
         }
-        if (--walking_ == 0) {
-            std::erase_if(slots_, [](const auto& each) { return !each->active; });
-        }
-        if (first) {
-            std::rethrow_exception(first);
-        }
+        now.finish();
     }
 
 private:
     struct slot final : subscribed {
-        void cancel() noexcept override {
-            if (std::exchange(this->active, false) && cancelled != nullptr) {
-                cancelled(owner);
-            }
-        }
+        explicit slot(handler f) noexcept : call{static_cast<handler&&>(f)} {}
+        void forget() noexcept override { call = {}; }
         handler call;
-        bool once = false;
-        void (*cancelled)(void*) noexcept = nullptr;
-        void* owner = nullptr;
     };
-
-    std::vector<std::shared_ptr<slot>> slots_;
-    int walking_ = 0;
 };
 
 } // namespace detail
@@ -8416,24 +8610,21 @@ public:
     }
 
     /// Runs `f` once, `delay` from now. Cancel it with the result.
-    template <typename F>
-    timer after(duration delay, F&& f) {
-        return start_timer(delay, duration::zero(), std::forward<F>(f));
+    timer after(duration delay, task f) {
+        return start_timer(delay, duration::zero(), std::move(f));
     }
 
     /// Runs `f` every `period` (1 ns at least), the first time one period from now. A late loop
     /// skips the periods that it missed.
-    template <typename F>
-    timer every(duration period, F&& f) {
+    timer every(duration period, task f) {
         period = period > duration::zero() ? period : duration{1};
-        return start_timer(period, period, std::forward<F>(f));
+        return start_timer(period, period, std::move(f));
     }
 
     /// Calls `f` whenever the process gets `signal`. Installs a handler for the whole process for
     /// as long as anybody is subscribed; does not keep run() from returning. \throws
     /// std::system_error for a signal that cannot be caught.
-    template <typename F>
-    subscription on_signal(int signal, F&& f) {
+    subscription on_signal(int signal, task f) {
         if (signal < 1 || signal > detail::os::signal_hub::max_signal) {
             throw std::system_error(std::make_error_code(std::errc::invalid_argument), "on_signal");
         }
@@ -8449,7 +8640,7 @@ public:
         auto cancelled = [](void* loop) noexcept {
             static_cast<event_loop*>(loop)->drop_unused_signals();
         };
-        return entry->add(std::forward<F>(f), false, cancelled, this);
+        return entry->add(std::move(f), false, cancelled, this);
     }
 
     /// The time at the start of this turn: one clock reading for all handlers. Outside of run() and
@@ -8673,12 +8864,11 @@ private:
         }
     }
 
-    template <typename F>
-    timer start_timer(duration delay, duration period, F&& f) {
+    timer start_timer(duration delay, duration period, task f) {
         auto base = std::chrono::steady_clock::now();
         constexpr duration most = std::chrono::hours{24 * 365 * 100};
         delay = delay < duration::zero() ? duration::zero() : delay; // none overtakes for ever
-        auto key = timers_.add(base + (delay < most ? delay : most), period, std::forward<F>(f));
+        auto key = timers_.add(base + (delay < most ? delay : most), period, std::move(f));
         arm_outer_timer();
         return timer{*this, key};
     }
@@ -13805,23 +13995,17 @@ namespace detail {
 /// The timers, signals and tasks of a role: those of its loop, see event_loop.
 class loop_functions {
 public:
-    template <typename F>
-    timer after(event_loop::duration delay, F&& f) {
-        return role_loop_.after(delay, std::forward<F>(f));
+    timer after(event_loop::duration delay, event_loop::task f) {
+        return role_loop_.after(delay, std::move(f));
     }
-    template <typename F>
-    timer every(event_loop::duration period, F&& f) {
-        return role_loop_.every(period, std::forward<F>(f));
+    timer every(event_loop::duration period, event_loop::task f) {
+        return role_loop_.every(period, std::move(f));
     }
-    template <typename F>
-    subscription on_signal(int signal, F&& f) {
-        return role_loop_.on_signal(signal, std::forward<F>(f));
+    subscription on_signal(int signal, event_loop::task f) {
+        return role_loop_.on_signal(signal, std::move(f));
     }
     /// Thread-safe.
-    template <typename F>
-    void post(F&& f) {
-        role_loop_.post(std::forward<F>(f));
-    }
+    void post(event_loop::task f) { role_loop_.post(std::move(f)); }
     [[nodiscard]] event_loop& loop() noexcept { return role_loop_; }
 
 protected:
@@ -25627,7 +25811,8 @@ private:
                 basic_cluster& app;
                 WorkerMain main;
             };
-            primary().entry_ = std::make_shared<const entry>(*this, worker_main);
+            const detail::worker_entry* made = new entry{*this, worker_main};
+            primary().entry_.reset(made); // by its base: else a control block for each function
         }
     }
 
@@ -27743,8 +27928,9 @@ private:
         }
         // They may hold the port that they are the handlers of.
         void forget_handlers() noexcept {
-            auto none = std::tuple{
-                std::exchange(messages, {}), std::exchange(closed, {}), std::exchange(drained, {})};
+            messages.drop();
+            closed.drop();
+            drained.drop();
         }
         void end_later() {
             loop.defer([alive = self.lock()] { alive->end({}); });
@@ -29459,58 +29645,6 @@ public:
 #ifndef CLUSTER_POOL_FUTURE_HPP
 #define CLUSTER_POOL_FUTURE_HPP
 
-// ---- cluster/pool/detail/counted.hpp
-#ifndef CLUSTER_POOL_DETAIL_COUNTED_HPP
-#define CLUSTER_POOL_DETAIL_COUNTED_HPP
-
-namespace cluster {
-inline namespace v0 {
-namespace detail {
-
-/// Holds one reference of an object that counts its references itself: add_reference(), release().
-template <typename T>
-class counted {
-public:
-    counted() noexcept = default;
-    /// Takes over a reference that is counted already.
-    static counted adopt(T* object) noexcept {
-        counted result;
-        result.object_ = object;
-        return result;
-    }
-    /// Counts one more.
-    static counted share(T* object) noexcept {
-        object->add_reference();
-        return adopt(object);
-    }
-
-    counted(counted&& other) noexcept : object_{std::exchange(other.object_, nullptr)} {}
-    counted& operator=(counted&& other) noexcept {
-        std::swap(object_, other.object_);
-        return *this;
-    }
-    ~counted() {
-        if (object_ != nullptr) {
-            object_->release();
-        }
-    }
-
-    [[nodiscard]] T* get() const noexcept { return object_; }
-    [[nodiscard]] T* leak() noexcept { return std::exchange(object_, nullptr); }
-    void reset() noexcept { counted gone{std::move(*this)}; }
-    [[nodiscard]] explicit operator bool() const noexcept { return object_ != nullptr; }
-    T* operator->() const noexcept { return object_; }
-    T& operator*() const noexcept { return *object_; }
-
-private:
-    T* object_ = nullptr;
-};
-
-} // namespace detail
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_POOL_DETAIL_COUNTED_HPP
 // ---- cluster/pool/detail/task_state.hpp
 #ifndef CLUSTER_POOL_DETAIL_TASK_STATE_HPP
 #define CLUSTER_POOL_DETAIL_TASK_STATE_HPP
@@ -31930,11 +32064,7 @@ enum class task_end : unsigned char {
 /// the same call that takes it out of its place.
 class task_slot {
 public:
-    static constexpr std::size_t room = 6 * sizeof(void*);
-
-    template <typename F>
-    static constexpr bool fits = sizeof(F) <= room && alignof(F) <= alignof(void*) &&
-                                 std::is_nothrow_move_constructible_v<F>;
+    static constexpr std::size_t room = inline_target::room;
 
     task_slot() noexcept = default;
     template <typename F>
@@ -31957,11 +32087,7 @@ public:
     template <typename F>
     void put(F&& f) {
         using target = std::decay_t<F>;
-        if constexpr (fits<target>) {
-            ::new (static_cast<void*>(storage_)) target(std::forward<F>(f));
-        } else {
-            ::new (static_cast<void*>(storage_)) target*(new target(std::forward<F>(f)));
-        }
+        inline_target::put<target>(storage_, std::forward<F>(f));
         operations_ = &operations_for<target>;
     }
 
@@ -31971,53 +32097,34 @@ public:
     task_end run(Emptied emptied) noexcept {
         const operations* does = std::exchange(operations_, nullptr);
         alignas(void*) std::byte copy[room];
-        relocate(*does, storage_, copy);
+        does->target.move(storage_, copy);
         emptied();
         return does->run(copy);
     }
 
     void reset() noexcept {
         if (operations_ != nullptr) {
-            std::exchange(operations_, nullptr)->destroy(storage_);
+            std::exchange(operations_, nullptr)->target.end(storage_);
         }
     }
 
 private:
     struct operations {
-        task_end (*run)(void*) noexcept;                 // and destroys
-        void (*relocate)(void* from, void* to) noexcept; // null: by copying the bytes
-        void (*destroy)(void*) noexcept;
+        task_end (*run)(void*) noexcept; // and destroys
+        inline_target target;
     };
-
-    template <typename F>
-    static F& target_of(void* storage) noexcept {
-        if constexpr (fits<F>) {
-            return *std::launder(static_cast<F*>(storage));
-        } else {
-            return **std::launder(static_cast<F**>(storage));
-        }
-    }
-
-    template <typename F>
-    static void destroy_in(void* storage) noexcept {
-        if constexpr (fits<F>) {
-            target_of<F>(storage).~F();
-        } else {
-            delete &target_of<F>(storage);
-        }
-    }
 
     template <typename F>
     static task_end run_in(void* storage) noexcept {
         struct ends {
             void* storage;
-            ~ends() { destroy_in<F>(storage); }
+            ~ends() { inline_target::of<F>().end(storage); }
         } guard{storage};
         try {
-            if constexpr (std::is_same_v<decltype(target_of<F>(storage)()), task_end>) {
-                return target_of<F>(storage)();
+            if constexpr (std::is_same_v<decltype(inline_target::get<F>(storage)()), task_end>) {
+                return inline_target::get<F>(storage)();
             } else {
-                static_cast<void>(target_of<F>(storage)());
+                static_cast<void>(inline_target::get<F>(storage)());
                 return task_end::value;
             }
         } catch (...) {
@@ -32026,28 +32133,11 @@ private:
     }
 
     template <typename F>
-    static void relocate_in(void* from, void* to) noexcept {
-        ::new (to) F(std::move(target_of<F>(from)));
-        target_of<F>(from).~F();
-    }
-
-    template <typename F>
-    static constexpr operations operations_for = {
-        &run_in<F>,
-        fits<F> && !std::is_trivially_copyable_v<F> ? &relocate_in<F> : nullptr,
-        &destroy_in<F>};
-
-    static void relocate(const operations& how, std::byte* from, std::byte* to) noexcept {
-        if (how.relocate == nullptr) {
-            std::memcpy(to, from, room);
-        } else {
-            how.relocate(from, to);
-        }
-    }
+    static constexpr operations operations_for = {&run_in<F>, inline_target::of<F>()};
 
     void take(task_slot& other) noexcept {
         if (other.operations_ != nullptr) {
-            relocate(*other.operations_, other.storage_, storage_);
+            other.operations_->target.move(other.storage_, storage_);
             operations_ = std::exchange(other.operations_, nullptr);
         }
     }
@@ -32175,7 +32265,7 @@ public:
     /// Constructs the callable in its slot. \returns false, and leaves `f` alone, when full
     template <typename F>
     bool try_put(F&& f) {
-        if constexpr (task_slot::fits<std::decay_t<F>> &&
+        if constexpr (inline_target::fits<std::decay_t<F>> &&
                       std::is_nothrow_constructible_v<std::decay_t<F>, F>) {
             std::size_t at = 0;
             cell* place = claim_to_put(at);

@@ -30,6 +30,27 @@ inline std::chrono::seconds patience() {
            (factor == nullptr ? 1 : std::atoi(factor));
 }
 
+/// Ends the primary's loop when a case takes too long. No template: each case would make its own.
+class time_limit {
+public:
+    void start(cluster::event_loop& loop) {
+        auto watchdog = loop.after(patience(), [this, &loop] {
+            late_ = true;
+            loop.stop(-1);
+        });
+        watchdog.unref();
+    }
+    void check() const { CHECK_MESSAGE(!late_, "the cluster did not end in time"); }
+
+private:
+    bool late_ = false;
+};
+
+/// What makes a worker find its case.
+inline cluster::fork_options worker_case(const char* name) {
+    return {.arguments = {"--worker-case", name}};
+}
+
 /// Runs one cluster. In a worker it does not return.
 /// \returns what run() returned in the primary; -1 and a failed check when it took too long.
 template <typename Cluster, typename PrimaryMain, typename WorkerMain>
@@ -37,24 +58,20 @@ int run_case(const char* name, PrimaryMain primary_main, WorkerMain worker_main)
     Cluster app{program::argc, program::argv};
     constexpr bool workers_start_at_main =
         cluster::detail::starts_at_main<typename Cluster::backend_type>();
-    bool late = false;
+    time_limit limit;
     int code = app.run(
         [&](auto& primary) {
             if constexpr (workers_start_at_main) {
-                primary.setup({.arguments = {"--worker-case", name}});
+                primary.setup(worker_case(name));
             }
-            auto watchdog = primary.after(patience(), [&late, &primary] {
-                late = true;
-                primary.stop(-1);
-            });
-            watchdog.unref();
+            limit.start(primary.loop());
             primary_main(primary);
         },
         std::move(worker_main));
     if (!app.is_primary()) {
         std::exit(code);
     }
-    CHECK_MESSAGE(!late, "the cluster did not end in time");
+    limit.check();
     return code;
 }
 

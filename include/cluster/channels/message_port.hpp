@@ -20,7 +20,6 @@
 #include <optional>
 #include <span>
 #include <system_error>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -255,8 +254,9 @@ private:
         }
         // They may hold the port that they are the handlers of.
         void forget_handlers() noexcept {
-            auto none = std::tuple{
-                std::exchange(messages, {}), std::exchange(closed, {}), std::exchange(drained, {})};
+            messages.drop();
+            closed.drop();
+            drained.drop();
         }
         void end_later() {
             loop.defer([alive = self.lock()] { alive->end({}); });

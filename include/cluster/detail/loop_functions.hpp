@@ -14,23 +14,17 @@ namespace detail {
 /// The timers, signals and tasks of a role: those of its loop, see event_loop.
 class loop_functions {
 public:
-    template <typename F>
-    timer after(event_loop::duration delay, F&& f) {
-        return role_loop_.after(delay, std::forward<F>(f));
+    timer after(event_loop::duration delay, event_loop::task f) {
+        return role_loop_.after(delay, std::move(f));
     }
-    template <typename F>
-    timer every(event_loop::duration period, F&& f) {
-        return role_loop_.every(period, std::forward<F>(f));
+    timer every(event_loop::duration period, event_loop::task f) {
+        return role_loop_.every(period, std::move(f));
     }
-    template <typename F>
-    subscription on_signal(int signal, F&& f) {
-        return role_loop_.on_signal(signal, std::forward<F>(f));
+    subscription on_signal(int signal, event_loop::task f) {
+        return role_loop_.on_signal(signal, std::move(f));
     }
     /// Thread-safe.
-    template <typename F>
-    void post(F&& f) {
-        role_loop_.post(std::forward<F>(f));
-    }
+    void post(event_loop::task f) { role_loop_.post(std::move(f)); }
     [[nodiscard]] event_loop& loop() noexcept { return role_loop_; }
 
 protected:

@@ -4,7 +4,7 @@
 
 #include "../config.hpp"
 #include "../detail/chrono.hpp"
-#include "detail/counted.hpp"
+#include "../detail/counted.hpp"
 #include "detail/task_state.hpp"
 
 #include <coroutine>

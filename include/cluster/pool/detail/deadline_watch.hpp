@@ -3,7 +3,7 @@
 #define CLUSTER_POOL_DETAIL_DEADLINE_WATCH_HPP
 
 #include "../../detail/chrono.hpp"
-#include "counted.hpp"
+#include "../../detail/counted.hpp"
 
 #include <condition_variable>
 #include <map>

@@ -2,10 +2,10 @@
 #ifndef CLUSTER_POOL_DETAIL_ENDED_TASKS_HPP
 #define CLUSTER_POOL_DETAIL_ENDED_TASKS_HPP
 
+#include "../../detail/counted.hpp"
 #include "../../exit_status.hpp"
 #include "../error.hpp"
 #include "../stats.hpp"
-#include "counted.hpp"
 #include "process_task.hpp"
 
 #include <condition_variable>

@@ -2,7 +2,7 @@
 #ifndef CLUSTER_POOL_DETAIL_PENDING_TASKS_HPP
 #define CLUSTER_POOL_DETAIL_PENDING_TASKS_HPP
 
-#include "counted.hpp"
+#include "../../detail/counted.hpp"
 #include "process_task.hpp"
 
 #include <cstddef>

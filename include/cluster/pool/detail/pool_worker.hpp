@@ -4,10 +4,10 @@
 
 #include "../../byte_buffer.hpp"
 #include "../../detail/chrono.hpp"
+#include "../../detail/counted.hpp"
 #include "../../detail/os.hpp"
 #include "../../unique_fd.hpp"
 #include "byte_ring.hpp"
-#include "counted.hpp"
 #include "pool_page.hpp"
 #include "process_task.hpp"
 

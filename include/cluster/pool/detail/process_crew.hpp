@@ -4,10 +4,10 @@
 
 #include "../../available_parallelism.hpp"
 #include "../../detail/chrono.hpp"
+#include "../../detail/counted.hpp"
 #include "../../detail/os.hpp"
 #include "../options.hpp"
 #include "../stats.hpp"
-#include "counted.hpp"
 #include "ended_tasks.hpp"
 #include "pending_tasks.hpp"
 #include "pool_worker.hpp"

@@ -4,12 +4,12 @@
 
 #include "../../backend/process.hpp"
 #include "../../detail/chrono.hpp"
+#include "../../detail/counted.hpp"
 #include "../../detail/os.hpp"
 #include "../../stop_token.hpp"
 #include "../error.hpp"
 #include "../options.hpp"
 #include "../stats.hpp"
-#include "counted.hpp"
 #include "ended_tasks.hpp"
 #include "pool_page.hpp"
 #include "pool_worker.hpp"

@@ -4,10 +4,10 @@
 
 #include "../../byte_buffer.hpp"
 #include "../../detail/chrono.hpp"
+#include "../../detail/counted.hpp"
 #include "../../stop_token.hpp"
 #include "../error.hpp"
 #include "../options.hpp"
-#include "counted.hpp"
 #include "pool_page.hpp"
 #include "task_registry.hpp"
 #include "task_state.hpp"

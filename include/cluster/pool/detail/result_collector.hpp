@@ -4,8 +4,8 @@
 
 #include "../../detail/algorithm.hpp"
 #include "../../detail/chrono.hpp"
+#include "../../detail/counted.hpp"
 #include "../../error.hpp"
-#include "counted.hpp"
 #include "pool_page.hpp"
 #include "pool_worker.hpp"
 #include "process_crew.hpp"

@@ -31,7 +31,7 @@ public:
     /// Constructs the callable in its slot. \returns false, and leaves `f` alone, when full
     template <typename F>
     bool try_put(F&& f) {
-        if constexpr (task_slot::fits<std::decay_t<F>> &&
+        if constexpr (inline_target::fits<std::decay_t<F>> &&
                       std::is_nothrow_constructible_v<std::decay_t<F>, F>) {
             std::size_t at = 0;
             cell* place = claim_to_put(at);

@@ -2,9 +2,10 @@
 #ifndef CLUSTER_POOL_DETAIL_TASK_SLOT_HPP
 #define CLUSTER_POOL_DETAIL_TASK_SLOT_HPP
 
+#include "../../detail/inline_target.hpp"
+
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <new>
 #include <type_traits>
 #include <utility>
@@ -25,11 +26,7 @@ enum class task_end : unsigned char {
 /// the same call that takes it out of its place.
 class task_slot {
 public:
-    static constexpr std::size_t room = 6 * sizeof(void*);
-
-    template <typename F>
-    static constexpr bool fits = sizeof(F) <= room && alignof(F) <= alignof(void*) &&
-                                 std::is_nothrow_move_constructible_v<F>;
+    static constexpr std::size_t room = inline_target::room;
 
     task_slot() noexcept = default;
     template <typename F>
@@ -52,11 +49,7 @@ public:
     template <typename F>
     void put(F&& f) {
         using target = std::decay_t<F>;
-        if constexpr (fits<target>) {
-            ::new (static_cast<void*>(storage_)) target(std::forward<F>(f));
-        } else {
-            ::new (static_cast<void*>(storage_)) target*(new target(std::forward<F>(f)));
-        }
+        inline_target::put<target>(storage_, std::forward<F>(f));
         operations_ = &operations_for<target>;
     }
 
@@ -66,53 +59,34 @@ public:
     task_end run(Emptied emptied) noexcept {
         const operations* does = std::exchange(operations_, nullptr);
         alignas(void*) std::byte copy[room];
-        relocate(*does, storage_, copy);
+        does->target.move(storage_, copy);
         emptied();
         return does->run(copy);
     }
 
     void reset() noexcept {
         if (operations_ != nullptr) {
-            std::exchange(operations_, nullptr)->destroy(storage_);
+            std::exchange(operations_, nullptr)->target.end(storage_);
         }
     }
 
 private:
     struct operations {
-        task_end (*run)(void*) noexcept;                 // and destroys
-        void (*relocate)(void* from, void* to) noexcept; // null: by copying the bytes
-        void (*destroy)(void*) noexcept;
+        task_end (*run)(void*) noexcept; // and destroys
+        inline_target target;
     };
-
-    template <typename F>
-    static F& target_of(void* storage) noexcept {
-        if constexpr (fits<F>) {
-            return *std::launder(static_cast<F*>(storage));
-        } else {
-            return **std::launder(static_cast<F**>(storage));
-        }
-    }
-
-    template <typename F>
-    static void destroy_in(void* storage) noexcept {
-        if constexpr (fits<F>) {
-            target_of<F>(storage).~F();
-        } else {
-            delete &target_of<F>(storage);
-        }
-    }
 
     template <typename F>
     static task_end run_in(void* storage) noexcept {
         struct ends {
             void* storage;
-            ~ends() { destroy_in<F>(storage); }
+            ~ends() { inline_target::of<F>().end(storage); }
         } guard{storage};
         try {
-            if constexpr (std::is_same_v<decltype(target_of<F>(storage)()), task_end>) {
-                return target_of<F>(storage)();
+            if constexpr (std::is_same_v<decltype(inline_target::get<F>(storage)()), task_end>) {
+                return inline_target::get<F>(storage)();
             } else {
-                static_cast<void>(target_of<F>(storage)());
+                static_cast<void>(inline_target::get<F>(storage)());
                 return task_end::value;
             }
         } catch (...) {
@@ -121,28 +95,11 @@ private:
     }
 
     template <typename F>
-    static void relocate_in(void* from, void* to) noexcept {
-        ::new (to) F(std::move(target_of<F>(from)));
-        target_of<F>(from).~F();
-    }
-
-    template <typename F>
-    static constexpr operations operations_for = {
-        &run_in<F>,
-        fits<F> && !std::is_trivially_copyable_v<F> ? &relocate_in<F> : nullptr,
-        &destroy_in<F>};
-
-    static void relocate(const operations& how, std::byte* from, std::byte* to) noexcept {
-        if (how.relocate == nullptr) {
-            std::memcpy(to, from, room);
-        } else {
-            how.relocate(from, to);
-        }
-    }
+    static constexpr operations operations_for = {&run_in<F>, inline_target::of<F>()};
 
     void take(task_slot& other) noexcept {
         if (other.operations_ != nullptr) {
-            relocate(*other.operations_, other.storage_, storage_);
+            other.operations_->target.move(other.storage_, storage_);
             operations_ = std::exchange(other.operations_, nullptr);
         }
     }

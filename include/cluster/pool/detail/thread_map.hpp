@@ -3,10 +3,10 @@
 #define CLUSTER_POOL_DETAIL_THREAD_MAP_HPP
 
 #include "../../detail/chrono.hpp"
+#include "../../detail/counted.hpp"
 #include "../../stop_token.hpp"
 #include "../error.hpp"
 #include "../options.hpp"
-#include "counted.hpp"
 #include "task_state.hpp"
 #include "thread_engine.hpp"
 

@@ -3,10 +3,10 @@
 #define CLUSTER_POOL_DETAIL_THREAD_TASK_HPP
 
 #include "../../detail/chrono.hpp"
+#include "../../detail/counted.hpp"
 #include "../../stop_token.hpp"
 #include "../error.hpp"
 #include "../options.hpp"
-#include "counted.hpp"
 #include "deadline_watch.hpp"
 #include "task_slot.hpp"
 #include "task_state.hpp"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef CLUSTER_POOL_DETAIL_COUNTED_HPP
-#define CLUSTER_POOL_DETAIL_COUNTED_HPP
+#ifndef CLUSTER_DETAIL_COUNTED_HPP
+#define CLUSTER_DETAIL_COUNTED_HPP
 
 #include <utility>
 
@@ -25,8 +25,13 @@ public:
         return adopt(object);
     }
 
+    counted(const counted& other) noexcept : object_{other.object_} {
+        if (object_ != nullptr) {
+            object_->add_reference();
+        }
+    }
     counted(counted&& other) noexcept : object_{std::exchange(other.object_, nullptr)} {}
-    counted& operator=(counted&& other) noexcept {
+    counted& operator=(counted other) noexcept {
         std::swap(object_, other.object_);
         return *this;
     }
@@ -51,4 +56,4 @@ private:
 } // namespace v0
 } // namespace cluster
 
-#endif // CLUSTER_POOL_DETAIL_COUNTED_HPP
+#endif // CLUSTER_DETAIL_COUNTED_HPP
