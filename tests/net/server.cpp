@@ -334,10 +334,10 @@ TEST_SUITE("net/server") {
         fixture f{at_most(1), accept_mode::handed};
         auto pair = raw::unix_pair();
         CHECK(server_access::welcomes(*f.one));
-        server_access::take(*f.one, std::move(pair.ours));
+        server_access::take(*f.one, std::move(pair.ours), {.by_primary = true});
         CHECK(f.accepted.size() == 1);
         CHECK_FALSE(server_access::welcomes(*f.one));
-        server_access::take(*f.one, std::move(pair.theirs)); // was on its way
+        server_access::take(*f.one, std::move(pair.theirs), {.by_primary = true}); // was on its way
         CHECK(f.dropped == 1);
         f.accepted.clear();
         CHECK(f.settle());

@@ -28,11 +28,14 @@ using cluster::detail::peeks_sensibly;
 using cluster::detail::waits_for_one;
 
 struct worker : candidate {
-    worker(std::uint32_t id, std::uint32_t slot, std::size_t in_flight) {
+    worker(std::uint32_t id, std::uint32_t slot, std::size_t in_flight) : in_flight_{in_flight} {
         id_ = id;
         slot_ = slot;
-        in_flight_ = in_flight;
     }
+    [[nodiscard]] std::size_t in_flight() const noexcept override { return in_flight_; }
+
+private:
+    std::size_t in_flight_;
 };
 
 struct stateful {

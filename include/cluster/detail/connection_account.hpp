@@ -5,18 +5,28 @@
 #include "../event_loop.hpp"
 #include "control_page.hpp"
 #include "move_only_function.hpp"
+#include "turn_hook.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <thread>
 #include <utility>
 #include <vector>
 
 namespace cluster {
 inline namespace v0 {
 namespace detail {
+
+/// Where a connection comes from: the primary, which has counted it and, if `copied`, keeps a copy
+/// until it knows that ours was taken.
+struct handed_over {
+    bool by_primary = false;
+    bool copied = false;
+    std::uint32_t sequence = 0;
+};
 
 /// How many connections of one server are open. Connections may end in any thread, after their
 /// server or even its loop: they share the account and nothing else.
@@ -58,6 +68,14 @@ public:
         }
     }
 
+    /// Before `closed()`: while the primary has its copy of a connection, to close ours does not
+    /// end it. Then the bell tells it.
+    void leaves(const handed_over& from) noexcept {
+        if (from.copied && is_held(from.sequence)) {
+            ring();
+        }
+    }
+
     void closed() noexcept {
         open_.fetch_sub(1);
         for (auto& each : active_) {
@@ -84,18 +102,41 @@ public:
         }
     }
 
+    /// Runs at the end of the turn in which the primary should let go of its copies.
+    void set_bell(turn_hook* bell) noexcept { bell_ = bell; }
+
     /// The server is gone: nobody is told any more.
     void detach() noexcept {
         std::lock_guard lock{mutex_};
         loop_ = nullptr;
+        bell_ = nullptr;
         changed_ = {};
     }
 
 private:
+    [[nodiscard]] bool is_held(std::uint32_t sequence) const noexcept {
+        auto let_go = load_->let_go.load(std::memory_order_acquire);
+        return static_cast<std::int32_t>(let_go - sequence) <= 0;
+    }
+    void ring() noexcept {
+        if (std::this_thread::get_id() == thread_) {
+            if (bell_ != nullptr) {
+                loop_->at_turn_end(*bell_);
+            }
+            return;
+        }
+        std::lock_guard lock{mutex_};
+        if (loop_ != nullptr) {
+            loop_->post([self = shared_from_this()] { self->ring(); });
+        }
+    }
+
     std::atomic<std::size_t> open_{0};
     std::atomic<bool> waited_for_{false};
     std::mutex mutex_;
     event_loop* loop_;
+    std::thread::id thread_ = std::this_thread::get_id(); // the loop's
+    turn_hook* bell_ = nullptr;                           // in the loop's thread
     move_only_function<void()> changed_;
     std::vector<std::shared_ptr<std::atomic<std::uint32_t>>> active_;
     std::shared_ptr<load_counters> load_; // of the whole process, where others can see them
@@ -105,8 +146,9 @@ private:
 class connection_ticket {
 public:
     connection_ticket() noexcept = default;
-    explicit connection_ticket(std::shared_ptr<connection_account> account) noexcept
-        : account_{std::move(account)} {
+    explicit connection_ticket(std::shared_ptr<connection_account> account,
+                               handed_over from = {}) noexcept
+        : account_{std::move(account)}, from_{from} {
         if (account_) {
             account_->opened();
         }
@@ -115,18 +157,21 @@ public:
     connection_ticket& operator=(connection_ticket&& other) noexcept {
         reset();
         account_ = std::move(other.account_);
+        from_ = other.from_;
         return *this;
     }
     ~connection_ticket() { reset(); }
 
     void reset() noexcept {
         if (auto account = std::exchange(account_, nullptr)) {
+            account->leaves(from_);
             account->closed();
         }
     }
 
 private:
     std::shared_ptr<connection_account> account_;
+    handed_over from_;
 };
 
 struct connection_access;

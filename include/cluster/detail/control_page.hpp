@@ -29,6 +29,8 @@ struct load_counters {
     std::atomic<std::uint64_t> requests{0}; // as the program counts them
     std::atomic<std::uint64_t> datagrams_received{0};
     std::atomic<std::uint64_t> datagrams_sent{0};
+    // By the primary: it has closed its copies of the handed connections before this one.
+    std::atomic<std::uint32_t> let_go{0};
 
     [[nodiscard]] std::size_t active() const noexcept {
         auto gone = ended.load(std::memory_order_acquire); // first, so that it is never the greater
@@ -46,8 +48,13 @@ struct load_counters {
 /// does not answer has not claimed yet: it moves `revoked` behind them. Both are halves of one
 /// word, so that a connection is either claimed or revoked, whatever happens at the same time:
 /// nobody is served twice and nothing is lost.
+///
+/// The primary looks at `taken` when it has another connection for this worker, and after a moment.
+/// Only if it waits for more it sets `asked`, and the worker sends a frame: most claims cost nobody
+/// a system call.
 struct control_page {
     std::atomic<std::uint64_t> position{0}; // revoked << 32 | taken
+    std::atomic<std::uint32_t> asked{0};
     std::atomic<std::uint64_t> refused{0};
     std::atomic<std::uint32_t> beats{0}; // grows for as long as the worker's loop turns
     std::atomic<std::uint32_t> lag{0};   // how late the last beat was, microseconds
@@ -76,6 +83,11 @@ struct control_page {
                                             std::memory_order_acq_rel));
         return true;
     }
+    /// For the worker, behind its claims. \returns whether the primary wants to be told
+    bool was_asked() noexcept {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        return asked.load(std::memory_order_relaxed) != 0 && asked.exchange(0) != 0;
+    }
     bool refuse(std::uint32_t sequence) noexcept {
         refused.fetch_or(bit(sequence));
         bool mine = claim(sequence);
@@ -85,6 +97,11 @@ struct control_page {
         return mine;
     }
 
+    /// For the primary, which looks at `position` once more afterwards.
+    void ask() noexcept {
+        asked.store(1, std::memory_order_relaxed);
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+    }
     /// For the primary: nothing before `end` can be claimed any more.
     /// \returns what had been claimed until then.
     std::uint32_t revoke(std::uint32_t end) noexcept {

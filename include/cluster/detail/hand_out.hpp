@@ -353,7 +353,7 @@ inline bool hand_out::look(const arrival& one, connection_info& from) {
 inline void hand_out::give(worker_core& to, unique_fd accepted) {
     if (to.queue_.has_room()) {
         to.hand_over(*this, std::move(accepted));
-    } else if (!router_.waits_for_one() || !to.park(*this, accepted)) {
+    } else if (!router_.waits_for_one() || !to.queue_.park(*this, accepted)) {
         blocked_on_ = &to;
         blocked_ = std::move(accepted);
         watch(false);

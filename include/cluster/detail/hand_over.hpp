@@ -35,22 +35,28 @@ protected:
     ~connection_source() = default;
 };
 
-/// Told when a worker can, or can no longer, be given connections.
+/// Told when a worker can, or can no longer, be given connections, and when it is found to claim
+/// what it never got.
 class hand_over_owner {
 public:
     virtual void on_window_changed() = 0;
+    virtual void on_false_claim() = 0;
 
 protected:
     ~hand_over_owner() = default;
 };
 
 /// Connections on their way to one worker. They leave in batches at the end of the turn; each stays
-/// open here until the worker has taken it, so that its death loses none (see control_page).
+/// open here until the worker has taken it, so that its death loses none (see control_page). What
+/// was taken is let go of when the next one goes out, or a moment later.
 class hand_over_queue {
 public:
     hand_over_queue(event_loop& loop, channel& to, hand_over_owner& owner) noexcept
         : loop_{loop}, channel_{to}, owner_{owner} {}
-    ~hand_over_queue() { late_.cancel(); }
+    ~hand_over_queue() {
+        late_.cancel();
+        look_.cancel();
+    }
     hand_over_queue(hand_over_queue&&) = delete;
     hand_over_queue& operator=(hand_over_queue&&) = delete;
 
@@ -64,6 +70,15 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return waiting_.size() + parked_.size(); }
     /// Handed over since the beginning, less those that came back.
     [[nodiscard]] std::uint64_t handed() const noexcept { return handed_; }
+    /// Those that the worker has not taken, as far as it says.
+    [[nodiscard]] std::size_t untaken() const noexcept {
+        if (!page_) {
+            return size();
+        }
+        auto taken = control_page::taken_of(page_->position.load(std::memory_order_relaxed));
+        std::size_t gone = taken - first_;
+        return gone <= waiting_.size() ? size() - gone : size();
+    }
     [[nodiscard]] bool has_room() const noexcept { return waiting_.size() < hand_over_window; }
     /// The window has been full for so long that others should get the connections.
     [[nodiscard]] bool is_behind() const noexcept { return behind_; }
@@ -88,7 +103,11 @@ public:
 
     /// Lets go of what the worker has taken. \returns false when it claims what it never got.
     [[nodiscard]] bool collect() {
-        return !page_ || release(control_page::taken_of(page_->position.load()));
+        if (page_ && !release(control_page::taken_of(page_->position.load()))) {
+            return false;
+        }
+        look_later();
+        return true;
     }
 
     /// Takes back what the worker, which does not answer, has not claimed: its copies are void.
@@ -116,6 +135,7 @@ public:
         batch_.clear();
         hook_.unlink();
         late_.cancel();
+        look_.cancel();
         if (channel_.is_between_threads() && page_) { // its thread may go on, if it was given up
             auto end = first_ + static_cast<std::uint32_t>(waiting_.size());
             static_cast<void>(release(page_->revoke(end)));
@@ -141,6 +161,7 @@ public:
 
 private:
     static constexpr std::chrono::milliseconds patience{20};
+    static constexpr std::chrono::milliseconds moment{5};
 
     struct waiting_connection {
         connection_source* from;
@@ -148,6 +169,9 @@ private:
     };
 
     void send(connection_source& from, unique_fd accepted) {
+        if (batch_.empty() && page_) { // a false claim is told by look()
+            static_cast<void>(release(control_page::taken_of(page_->position.load())));
+        }
         if (batch_from_ != &from || batch_.size() == static_cast<std::size_t>(batch_limit)) {
             send_batch();
         }
@@ -155,11 +179,39 @@ private:
         batch_.push_back(accepted.get());
         waiting_.push_back({&from, std::move(accepted)});
         loop_.at_turn_end(hook_);
+        look_later();
+        if (!has_room()) {
+            ask();
+        }
         if (!has_room()) {
             late_ = loop_.after(patience, [this] {
                 behind_ = true;
                 owner_.on_window_changed();
             });
+        }
+    }
+
+    void look_later() {
+        if (!waiting_.empty() && !look_.active()) {
+            look_ = loop_.after(moment, [this] { look(); });
+            look_.unref();
+        }
+    }
+    void look() {
+        if (!page_) {
+            return;
+        }
+        if (!release(control_page::taken_of(page_->position.load()))) {
+            owner_.on_false_claim();
+        } else if (!waiting_.empty()) {
+            ask();
+        }
+    }
+    /// The next claim is told by a frame, which leads to collect().
+    void ask() {
+        if (page_) {
+            page_->ask();
+            static_cast<void>(release(control_page::taken_of(page_->position.load())));
         }
     }
 
@@ -169,6 +221,7 @@ private:
             return false;
         }
         bool had_room = has_room();
+        bool any = first_ != taken;
         while (first_ != taken) {
             auto done = std::move(waiting_.front());
             waiting_.pop_front();
@@ -180,6 +233,9 @@ private:
             } else if (!back && channel_.is_between_threads()) {
                 static_cast<void>(done.fd.release()); // it was lent and is the worker's now
             }
+        }
+        if (any) {
+            page_->load.let_go.store(first_, std::memory_order_release);
         }
         if (!had_room && has_room()) {
             has_room_again();
@@ -246,6 +302,7 @@ private:
     connection_source* batch_from_ = nullptr;
     bool behind_ = false;
     timer late_;
+    timer look_;
     turn_hook hook_ = turn_hook::for_member<hand_over_queue, &hand_over_queue::send_batch>(*this);
 };
 

@@ -217,6 +217,12 @@ private:
         events_.fd_pressure.emit({which.address(), cause});
     }
     std::shared_ptr<load_counters> load() noexcept override { return {page_, &(*page_)->load}; }
+    turn_hook* bell() noexcept override { return &taken_hook_; }
+    void tell_taken() {
+        if (channel_.can_send()) {
+            channel_.send_control({0, frame_kind::taken, 0, 0, 0});
+        }
+    }
 
     [[nodiscard]] bool listening_makes_ready() const noexcept {
         return !ready_ && !ready_deferred_;
@@ -268,6 +274,7 @@ private:
     self_datagrams datagrams_{loop_, *this};
     std::deque<incoming> incoming_;
     turn_hook taking_hook_ = turn_hook::for_member<self_core, &self_core::go_on_taking>(*this);
+    turn_hook taken_hook_ = turn_hook::for_member<self_core, &self_core::tell_taken>(*this);
     std::uint32_t next_query_ = 1;
     bool ready_ = false;
     bool ready_deferred_ = false;
@@ -664,8 +671,11 @@ inline void self_core::take_lent(const frame& arrived) {
 inline void self_core::go_on_taking() {
     struct resume { // a handler that throws: the others are taken in the next turn
         self_core& self;
+        bool refused = false;
         ~resume() {
-            self.channel_.send_control({0, frame_kind::taken, 0, 0, 0});
+            if (self.page_->get()->was_asked() || refused) {
+                self.tell_taken();
+            }
             if (!self.incoming_.empty()) {
                 self.loop_.at_turn_end(self.taking_hook_);
             }
@@ -680,6 +690,7 @@ inline void self_core::go_on_taking() {
             if (!(*page_)->refuse(next.sequence)) {
                 continue;
             }
+            guard.refused = true;
             if (found != nullptr && lost) {
                 server_access::pause_for_resources(*found,
                                                    make_error_code(errc::descriptor_truncated));
@@ -687,7 +698,8 @@ inline void self_core::go_on_taking() {
             continue;
         }
         if ((*page_)->claim(next.sequence)) { // else we were late and another worker has it
-            server_access::take(*found, next.take());
+            bool copied = next.lent == -1;
+            server_access::take(*found, next.take(), {true, copied, next.sequence});
         }
     }
 }

@@ -167,11 +167,12 @@ public:
         const control_page* page = queue_.page();
         return page == nullptr ? 0 : page->load.active();
     }
+    [[nodiscard]] std::size_t in_flight() const noexcept override { return queue_.untaken(); }
     /// Those, and the ones that are on their way to it.
     [[nodiscard]] std::size_t connections() const noexcept override {
         const control_page* page = queue_.page();
         if (page == nullptr) {
-            return in_flight_;
+            return queue_.size();
         }
         auto gone = page->load.ended.load(std::memory_order_acquire);
         auto all = queue_.handed() + page->load.surplus.load(std::memory_order_relaxed);
@@ -357,18 +358,8 @@ private:
     void expect_exit();
     void hand_over(connection_source& from, unique_fd accepted) {
         queue_.add(from, std::move(accepted));
-        in_flight_ = queue_.size();
     }
-    bool park(connection_source& from, unique_fd& accepted) {
-        bool parked = queue_.park(from, accepted);
-        in_flight_ = queue_.size();
-        return parked;
-    }
-    [[nodiscard]] bool collect_taken() {
-        bool honest = queue_.collect();
-        in_flight_ = queue_.size();
-        return honest;
-    }
+    inline void on_false_claim() override;
     void on_window_changed() override {
         for (std::size_t i = 0; i != memberships_.size(); ++i) {
             memberships_[i]->update(*this);
@@ -440,7 +431,7 @@ inline void worker_core::on_frame(frame& arrived) {
     } else if (!was_online_) {
         on_violation(errc::bad_frame); // nothing may come before it
     } else if (arrived.header.kind == frame_kind::taken) {
-        if (!collect_taken()) {
+        if (!queue_.collect()) {
             on_violation(errc::bad_frame);
         }
     } else if (arrived.header.kind == frame_kind::running) {
@@ -462,6 +453,10 @@ inline void worker_core::on_frame(frame& arrived) {
     } else {
         owner_.on_worker_frame(*this, arrived);
     }
+}
+
+inline void worker_core::on_false_claim() {
+    on_violation(errc::bad_frame);
 }
 
 inline void worker_core::online(const frame& arrived) {
@@ -500,7 +495,6 @@ inline void worker_core::set_stalled(bool on) {
         on_violation(errc::bad_frame);
         return;
     }
-    in_flight_ = queue_.size();
     if (on) {
         emit(event::stalled);
     } else {
@@ -621,7 +615,6 @@ inline void worker_core::advance() {
         patience_.cancel();
         owner_.on_worker_over(*this);
         queue_.close();
-        in_flight_ = 0;
         state_ = worker_state::dead;
         owner_.on_worker_dead(*this);
     }

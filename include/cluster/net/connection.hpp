@@ -68,10 +68,12 @@ namespace detail {
 
 struct connection_access {
     /// A descriptor that is known to be non-blocking, counted by `account`.
-    static connection make(unique_fd fd, std::shared_ptr<connection_account> account) noexcept {
+    static connection make(unique_fd fd,
+                           std::shared_ptr<connection_account> account,
+                           handed_over from = {}) noexcept {
         connection result;
         result.fd_ = std::move(fd);
-        result.ticket_ = connection_ticket{std::move(account)};
+        result.ticket_ = connection_ticket{std::move(account), from};
         return result;
     }
     static void set_remote(connection& of, const address& remote) {

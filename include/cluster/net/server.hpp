@@ -40,6 +40,8 @@ public:
     virtual void on_server_pressure(server& which, const std::error_code& cause) = 0;
     /// Where its connections are counted; null: nowhere.
     virtual std::shared_ptr<load_counters> load() noexcept = 0;
+    /// Tells the primary what was taken; null: there is nobody to tell.
+    virtual turn_hook* bell() noexcept { return nullptr; }
 
 protected:
     ~server_owner() = default;
@@ -118,9 +120,7 @@ public:
     }
 
     /// Treats a connection from elsewhere (a message) as one of this server's own.
-    void inject(connection client) {
-        take(detail::connection_access::take_descriptor(client), false);
-    }
+    void inject(connection client) { take(detail::connection_access::take_descriptor(client), {}); }
 
     server(detail::server_owner& owner,
            event_loop& loop,
@@ -135,6 +135,7 @@ public:
           waiting_{limit_ == 0 && !drops_} {
         account_ = std::make_shared<detail::connection_account>(
             loop, [this] { on_change(); }, owner.load());
+        account_->set_bell(owner.bell());
         if (options.proxy_protocol) {
             proxy_ = std::make_unique<detail::proxy_reader>(
                 loop, [this](connection client) { handler_(std::move(client)); });
@@ -237,7 +238,7 @@ private:
                 from.watch.stop();
                 listen_to(from);
             }
-            take(std::move(accepted), false);
+            take(std::move(accepted), {});
         }
     }
 
@@ -266,21 +267,21 @@ private:
         tell_pressure(cause);
     }
 
-    // May throw what the handler throws; nothing of ours is left undone then. `handed`: by the
-    // primary, which has counted it.
-    void take(unique_fd accepted, bool handed) {
+    // May throw what the handler throws; nothing of ours is left undone then.
+    void take(unique_fd accepted, detail::handed_over from) {
         if (finished_ || account_->open() >= limit_) {
-            account_->refused(handed);
+            account_->refused(from.by_primary);
+            account_->leaves(from);
             connection dropped{std::move(accepted)};
             if (on_drop_) {
                 on_drop_(std::move(dropped));
             }
             return;
         }
-        if (!handed) {
+        if (!from.by_primary) {
             account_->found_one();
         }
-        auto client = detail::connection_access::make(std::move(accepted), account_);
+        auto client = detail::connection_access::make(std::move(accepted), account_, from);
         if (account_->open() >= limit_ && !drops_) {
             wait_for_room();
             if (account_->open() < limit_) { // one ended in another thread before we asked
@@ -431,7 +432,9 @@ struct server_access {
     static void hold_back(server& which, bool on) { which.hold_back(on); }
     static void recheck(server& which) { which.recheck(); }
     static bool welcomes(const server& of) noexcept { return of.welcomes_handed(); }
-    static void take(server& by, unique_fd accepted) { by.take(std::move(accepted), true); }
+    static void take(server& by, unique_fd accepted, const handed_over& from) {
+        by.take(std::move(accepted), from);
+    }
     static void pause_for_resources(server& of, const std::error_code& cause) {
         of.pause_for_resources(cause);
     }

@@ -5,6 +5,7 @@
 #include "../byte_buffer.hpp"
 #include "../detail/chrono.hpp"
 #include "../detail/connection_account.hpp"
+#include "../detail/memory_blocks.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
 #include "../detail/turn_hook.hpp"
@@ -226,7 +227,7 @@ public:
 
     /// `reference`, if any, is set to null when the stream dies.
     stream& attach(connection&& from, stream** reference = nullptr) {
-        auto* made = new stream{*this, loop_, std::move(from)};
+        auto* made = ::new (memory_.take()) stream{*this, loop_, std::move(from)};
         made->reference_ = reference;
         made->insert_before(fresh_);
         loop_.at_turn_end(enroll_hook_);
@@ -315,7 +316,12 @@ private:
 
     void bury() {
         while (dead_.linked()) {
-            std::unique_ptr<stream> one{static_cast<stream*>(dead_.next())};
+            struct last_breath { // behind its close handler
+                stream_set& set;
+                stream* one;
+                ~last_breath() { set.destroy(one); }
+                stream* operator->() const noexcept { return one; }
+            } one{*this, static_cast<stream*>(dead_.next())};
             one->unlink();
             if (deaths_hook_ != nullptr) {
                 loop_.at_turn_end(*deaths_hook_);
@@ -330,13 +336,18 @@ private:
         }
     }
 
-    static void bury_all(list_node& list) noexcept {
+    void bury_all(list_node& list) noexcept {
         while (list.linked()) {
-            delete static_cast<stream*>(list.next());
+            destroy(static_cast<stream*>(list.next()));
         }
+    }
+    void destroy(stream* one) noexcept {
+        one->~stream();
+        memory_.give(one);
     }
 
     event_loop& loop_;
+    memory_blocks<stream> memory_;
     list_node fresh_; // not known to the poller yet
     list_node live_;
     list_node dead_;

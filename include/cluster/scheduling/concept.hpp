@@ -86,10 +86,10 @@ public:
     /// fork_options::weight.
     [[nodiscard]] std::uint32_t weight() const noexcept { return weight_; }
     /// Connections handed to it that it has not taken yet.
-    [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
+    [[nodiscard]] virtual std::size_t in_flight() const noexcept { return 0; }
     /// Connections that it has: in flight, or open in one of its servers. Exact for those that the
     /// primary has handed over.
-    [[nodiscard]] virtual std::size_t connections() const noexcept { return in_flight_; }
+    [[nodiscard]] virtual std::size_t connections() const noexcept { return in_flight(); }
     /// How late its loop was when it answered last; grows with what keeps it busy.
     [[nodiscard]] virtual std::chrono::microseconds lag() const noexcept { return {}; }
 
@@ -99,7 +99,6 @@ protected:
     std::uint32_t id_ = 0;
     std::uint32_t slot_ = 0;
     std::uint32_t weight_ = 1;
-    std::size_t in_flight_ = 0;
 };
 
 /// The workers that can take a connection now: a view, good during pick().
