@@ -23,8 +23,8 @@ DESCRIPTION = """Ours beside the raw limit and the peers that are installed, int
 Groups (default: all):
 """
 
-EPILOG = """A program that is not installed, does not build or does not start is skipped, and a line says why.
-Rates are bound by the machine and by the load generator beside the servers; the figure to trust is
+EPILOG = """A program that is not installed, does not build or does not start is skipped, and a line says
+why. Rates are bound by the machine and by the load generator beside the servers; the figure to trust is
 CPU time per operation, and of that the ratios, whose two sides took turns."""
 
 MODELS = ["reuse_port", "round_robin_kernel", "least_loaded_kernel", "sticky_kernel",

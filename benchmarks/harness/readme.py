@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """README's table: for each section its chart's metric, of the limit, of ours and of the peers."""
 
+import html
 import math
 
 from . import model
@@ -9,27 +10,39 @@ BEGIN = "<!-- benchmarks/run --readme: begin -->"
 END = "<!-- benchmarks/run --readme: end -->"
 
 
+def measured_by(section, row):
+    """The row that the goal of a row is about, or the section's base; None without one."""
+    of_goals = [section.row(goal.to) for goal in section.goals
+                if goal.of == row.name and goal.key == section.chart and goal.to]
+    raw = [to for to in of_goals if to and to.role == model.RAW]
+    return raw[0] if raw else section.row(section.base)
+
+
 def shown(section, role):
-    """The rows of a role: of ours those that have a goal, of the raw ones what the others are over."""
+    """The rows of a role: of ours those that have a goal, of the raw ones those that they need."""
     rows = [row for row in section.rows if row.role == role]
+    if role == model.PEER:
+        return rows
     judged = {goal.of for goal in section.goals}
-    if role == model.OURS and any(row.name in judged for row in rows):
-        rows = [row for row in rows if row.name in judged]
-    if role == model.RAW:
-        rows = [row for row in rows if row.name == section.base] or rows
-    return [row for row in rows if not math.isnan(row.value(section.chart))]
+    ours = [row for row in section.rows if row.role == model.OURS]
+    ours = [row for row in ours if row.name in judged] or ours
+    if role == model.OURS:
+        return ours
+    return [row for row in rows if row in [measured_by(section, each) for each in ours]] or rows
 
 
 def cell(section, role):
-    """Each of those with its value, and its ratio to the base's."""
+    """Each of those with its value and, if it is no limit itself, its ratio to its limit."""
     column = section.column(section.chart)
     parts = []
     for row in shown(section, role):
-        value = row.value(section.chart)
-        ratio = section.over_base(row, section.chart) if section.base else math.nan
-        times = f" ({ratio:.2f})" if not math.isnan(ratio) and row.name != section.base else ""
+        value, to = row.value(section.chart), measured_by(section, row)
+        if math.isnan(value):
+            continue
+        ratios = section.ratios(row, to, section.chart) if to and role != model.RAW else []
+        times = f" ({model.median(ratios):.2f})" if ratios and row is not to else ""
         name = row.name.removeprefix("ours ").removeprefix("raw ")
-        parts.append(f"{name} {column.text(value)}{times}")
+        parts.append(f"{html.escape(name)} {column.text(value)}{times}")
     return "<br>".join(parts)
 
 

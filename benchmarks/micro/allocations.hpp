@@ -31,17 +31,18 @@ private:
 
 } // namespace micro
 
-void* operator new(std::size_t size) {
+// Not inline: GCC would take malloc() and delete for a mismatched pair.
+[[gnu::noinline]] void* operator new(std::size_t size) {
     ++micro::allocations;
     if (void* memory = std::malloc(size)) {
         return memory;
     }
     throw std::bad_alloc{};
 }
-void operator delete(void* memory) noexcept {
+[[gnu::noinline]] void operator delete(void* memory) noexcept {
     std::free(memory);
 }
-void operator delete(void* memory, std::size_t) noexcept {
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
     std::free(memory);
 }
 

@@ -22,10 +22,10 @@ def example():
     rows = [Row("raw server", RAW, {"cpu": [10, 20, 30], "rate": [1000.0]}),
             Row("ours", OURS, {"cpu": [11, 24, 30], "rate": [None]}, "a note"),
             Row("<peer>", PEER, {"cpu": [40, None, 40], "rate": []})]
-    return Section("Servers & co", [Column("cpu", "CPU us", 1, ratio=True), Column("rate", "req/s")],
-                   rows, "raw server", "cpu",
-                   [Goal("ours", "raw server", "cpu", "<=", 1.05), Goal("ours", "", "cpu", "<=", 30),
-                    Goal("ours", "who is not there", "cpu", "<=", 1)])
+    columns = [Column("cpu", "CPU us", 1, ratio=True), Column("rate", "req/s")]
+    goals = [Goal("ours", "raw server", "cpu", "<=", 1.05), Goal("ours", "", "cpu", "<=", 30),
+             Goal("ours", "who is not there", "cpu", "<=", 1)]
+    return Section("Servers & co", columns, rows, "raw server", "cpu", goals, headline=True)
 
 
 class Model(unittest.TestCase):
@@ -100,6 +100,7 @@ class Presentations(unittest.TestCase):
         self.assertTrue(new.startswith("before\n") and new.endswith("\nafter\n"))
         self.assertNotIn("old", new)
         self.assertIn("1 of 2 goals reached", new)
+        self.assertIn("| Servers & co: CPU us | server 20.0 | ours 24.0 (1.10) | &lt;peer&gt; 40.0", new)
         self.assertRaises(ValueError, readme.replace, "no markers", "new")
 
     def test_readme_has_the_markers(self):

@@ -39,7 +39,8 @@ if (cluster.isPrimary) {
 }
 """
 
-COLUMNS = [Column("cpu_us", "primary's CPU us", 1, ratio=True), Column("seen_us", "all have it, us")]
+COLUMNS = [Column("cpu_us", "primary's CPU us", 1, ratio=True),
+           Column("seen_us", "all have it, us")]
 
 
 def section(options, raw, program, workers):

@@ -14,7 +14,7 @@ BASE = "raw reuseport"
 
 
 def calls_in(summary):
-    """All calls of strace's table: share, seconds, microseconds for each, calls, perhaps errors, name."""
+    """All calls of strace's table: share, seconds, us for each, calls, perhaps errors, name."""
     rows = [line.split() for line in summary.splitlines()]
     return sum(int(row[3]) for row in rows
                if len(row) in (5, 6) and row[3].isdigit() and row[-1] != "total")
