@@ -14,9 +14,10 @@ text { font: 12px system-ui, sans-serif; fill: #1f2328 }
 .title { font-weight: 600; font-size: 13px }
 .note { fill: #59636e }
 .raw { fill: #818b98 } .ours { fill: #0969da } .peer { fill: #bf8700 }
-.frame { fill: #ffffff }
+.frame { fill: #ffffff } .tear { stroke: #ffffff; stroke-width: 3 }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc } .note { fill: #9198a1 } .frame { fill: #0d1117 }
+  .tear { stroke: #0d1117 }
   .raw { fill: #656c76 } .ours { fill: #4493f8 } .peer { fill: #d29922 }
 }
 """
@@ -27,20 +28,29 @@ def text(x, y, content, kind="", anchor="start"):
     return f'<text x="{x}" y="{y}" text-anchor="{anchor}"{attribute}>{html.escape(content)}</text>'
 
 
+def longest(section, rows):
+    """What a whole bar stands for: the most, but no peer makes all others look like nothing."""
+    values = [row.value(section.chart) for row in rows]
+    inside = [row.value(section.chart) for row in rows if row.role != model.PEER]
+    return min(max(values, default=0), 4 * max(inside, default=0) or math.inf)
+
+
 def block(section, top):
     """The elements of one section, and where the next one begins."""
     column = section.column(section.chart)
     rows = [row for row in section.rows if not math.isnan(row.value(section.chart))]
-    most = max((row.value(section.chart) for row in rows), default=0)
+    most = longest(section, rows)
     parts = [text(8, top + 14, section.title, "title"),
              text(8, top + 30, column.title, "note")]
     y = top + 40
     for row in rows:
         value = row.value(section.chart)
-        length = max(1, MOST * value / most) if most > 0 else 1
+        length = min(MOST, max(1, MOST * value / most)) if most > 0 else 1
         parts.append(text(LABEL - 8, y + 13, row.name, anchor="end"))
         parts.append(f'<rect class="{row.role}" x="{LABEL}" y="{y}" width="{length:.1f}" '
                      f'height="{BAR}" rx="2"/>')
+        if value > most:  # the bar is torn
+            parts.append(f'<path class="tear" d="M{LABEL + MOST - 24} {y + BAR} l6 -{BAR}"/>')
         ratio = section.over_base(row, section.chart) if section.base else math.nan
         figure = column.text(value)
         if not math.isnan(ratio) and row.name != section.base:
