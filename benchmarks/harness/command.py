@@ -113,7 +113,7 @@ def measure(options, chosen):
         try:
             for name in chosen:
                 tools.say(f"{name} …")
-                result[name] = GROUPS[name](options)
+                result[name] = [each for each in GROUPS[name](options) if each.rows]
                 print(text.render(result[name]), flush=True)
                 processes.sweep()
         finally:

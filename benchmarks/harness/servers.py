@@ -47,7 +47,7 @@ http {{
 HAPROXY = """
 global
   nbthread {workers}
-  maxconn 16384
+  maxconn 4096
 defaults
   mode http
   timeout client 60s
@@ -131,7 +131,7 @@ def haproxy(options, workers):
         return None
     port = free_port()
     path = scratch(options, "haproxy.cfg", HAPROXY.format(workers=workers, port=port))
-    return Server("haproxy", PEER, [tools.where("haproxy"), "-db", "-q", "-f", path], port)
+    return Server("haproxy", PEER, [tools.where("haproxy"), "-db", "-f", path], port)
 
 
 def node(options, policy, workers):
