@@ -94,10 +94,11 @@ def machine():
 
 
 def read(path):
-    """The groups of an earlier run."""
+    """The machine, the command and the groups of an earlier run."""
     data = json.loads(path.read_text())
-    return data["machine"], {name: [Section.from_json(each) for each in sections]
-                             for name, sections in data["groups"].items()}
+    groups = {name: [Section.from_json(each) for each in sections]
+              for name, sections in data["groups"].items()}
+    return data["machine"], data["command"], groups
 
 
 def measure(options, chosen):
@@ -149,8 +150,9 @@ def how(words_given):
 def main(arguments=None):
     options = parse(arguments)
     described, groups = machine(), {}
+    command = " ".join(["benchmarks/run", *how(sys.argv[1:] if arguments is None else arguments)])
     if options.earlier:
-        described, groups = read(options.earlier)
+        described, command, groups = read(options.earlier)
     print(f"{described['cpus']} CPUs, {described['model']}, Linux {described['system']}, "
           f"{described['time']}; {options.rounds} rounds of {options.seconds} s, medians")
     if options.earlier and not options.groups:
@@ -158,7 +160,5 @@ def main(arguments=None):
             print(text.render(sections))
     else:
         groups |= measure(options, options.groups or list(GROUPS))
-    words_given = sys.argv[1:] if arguments is None else arguments
-    write(options, described, {name: groups[name] for name in GROUPS if groups.get(name)},
-          " ".join(["benchmarks/run", *how(words_given)]))
+    write(options, described, {name: groups[name] for name in GROUPS if groups.get(name)}, command)
     return 0
