@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Messages between two processes: every program of benchmarks/messages beside the raw channels.
 
-Each prints a line of JSON for each cell: {"what": …, "way": "one way" | "round trip", "bytes": …,
-"per_second": …, "cpu_ns": …, "spins": …}; a program of ours calls it "cluster …".
+Each prints a line of JSON for each cell: {"what": …, "way": "one way …" | "round trip", "bytes": …,
+"per_second": …, "cpu_ns": …, "spins": …}; what of it is ours is printed by ours.cpp.
 """
 
 from .. import tools
@@ -82,7 +82,9 @@ def messages(options):
             values = {"per_second": line["per_second"], "cpu_ns": line["cpu_ns"],
                       "us": line.get("p50_us", 1e6 / line["per_second"])}
             of = cells.setdefault((line["way"], line["bytes"]), Samples())
-            of.add(line["what"], role, values, "spins" if line.get("spins") else "")
+            spins = line.get("spins", False)
+            of.add(line["what"] + (", spinning" if spins else ""), role, values,
+                   "spins" if spins else "")
 
     tools.with_rounds(options, [lambda r=role, c=command: turn(r, c) for role, command in commands])
     result = []
@@ -90,7 +92,7 @@ def messages(options):
         rows = samples.list()
         title = f"Messages between two processes, {way}, {size:,} bytes"
         cpu = Column("cpu_ns", "CPU ns of both")
-        if way == "one way":
+        if way.startswith("one way"):
             base = best(rows, RAW, "per_second")
             columns = [Column("per_second", "messages/s", ratio=True), cpu]
             goals, chart = one_way_goals(rows, size), "per_second"
@@ -98,6 +100,6 @@ def messages(options):
             base = best(rows, RAW, "us", lambda row: row.note != "spins")
             columns = [Column("us", "us", 2, ratio=True), cpu]
             goals, chart = round_trip_goals(rows), "us"
-        headline = size == 64 or (size == 65536 and way == "one way")
+        headline = (way, size) in (("one way", 64), ("one way", 65536), ("round trip", 64))
         result.append(Section(title, columns, rows, base, chart, goals, headline))
     return result
