@@ -20,11 +20,30 @@
 namespace {
 
 namespace scheduling = cluster::scheduling;
+
+/// All connections to the first worker, whatever the number of the others: what handing out costs
+/// without the choice.
+struct first_worker {
+    static constexpr std::string_view name = "first_worker";
+    static constexpr auto accepts_in = cluster::accept_site::primary;
+    static constexpr bool needs_address = false;
+
+    template <typename Candidates>
+    std::size_t pick(const Candidates&, const cluster::connection_info&) noexcept {
+        return 0;
+    }
+};
+
 using any_scheduling = scheduling::from_environment<scheduling::round_robin,
                                                     scheduling::shared_socket,
                                                     scheduling::reuse_port,
                                                     scheduling::least_connections,
                                                     scheduling::power_of_two,
+                                                    scheduling::weighted_round_robin,
+                                                    scheduling::random,
+                                                    scheduling::sticky<>,
+                                                    scheduling::sticky_modulo,
+                                                    first_worker,
                                                     scheduling::round_robin_kernel,
                                                     scheduling::least_loaded_kernel,
                                                     scheduling::sticky_kernel>;

@@ -309,7 +309,7 @@ round_trip_result round_trip(bool waits_in_epoll, std::size_t payload, std::uint
 void run_one_way(double seconds, bool json) {
     if (!json) {
         std::printf(
-            "%-8s %8s %12s %14s %14s\n", "one way", "bytes", "frames/write", "msg/s", "CPU ns/msg");
+            "%-8s %12s %8s %14s %14s\n", "one way", "frames/write", "bytes", "msg/s", "CPU ns/msg");
     }
     for (const std::size_t payload : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
         for (const std::uint32_t batch : {1U, 64U}) {
@@ -317,12 +317,12 @@ void run_one_way(double seconds, bool json) {
                 const one_way_result got = one_way_for(seconds, epoll, payload, batch);
                 std::printf(
                     json
-                        ? R"({"kind": "one_way", "wait": "%s", "bytes": %zu, "batch": %u, "per_second": %.0f, "cpu_ns": %.1f},)"
+                        ? R"({"what": "raw socket, %s, %u a write", "way": "one way", "bytes": %zu, "per_second": %.0f, "cpu_ns": %.1f, "spins": false})"
                           "\n"
-                        : "%-8s %8zu %12u %14.0f %14.1f\n",
+                        : "%-8s %12u %8zu %14.0f %14.1f\n",
                     epoll ? "epoll" : "block",
-                    payload,
                     batch,
+                    payload,
                     got.per_second,
                     got.cpu_ns);
                 std::fflush(stdout);
@@ -340,22 +340,28 @@ void run_round_trip(double seconds, bool json) {
                     "p99 us",
                     "CPU us/trip");
     }
-    const char* separator = "";
     for (const std::size_t payload : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
         for (const bool epoll : {false, true}) {
             const auto trips = static_cast<std::uint32_t>(std::max(500.0, seconds * 10'000));
             const round_trip_result got = round_trip(epoll, payload, trips);
-            std::printf("%s", json ? separator : "");
-            std::printf(
-                json
-                    ? R"({"kind": "round_trip", "wait": "%s", "bytes": %zu, "p50_us": %.2f, "p99_us": %.2f, "cpu_us": %.2f})"
-                    : "%-10s %6zu %12.2f %14.2f %14.2f\n",
-                epoll ? "epoll" : "block",
-                payload,
-                got.p50,
-                got.p99,
-                got.cpu_us);
-            separator = ",\n";
+            if (json) {
+                std::printf(
+                    R"({"what": "raw socket, %s", "way": "round trip", "bytes": %zu, "per_second": %.0f, "cpu_ns": %.0f, "spins": false, "p50_us": %.2f, "p99_us": %.2f})"
+                    "\n",
+                    epoll ? "epoll" : "block",
+                    payload,
+                    1e6 / got.p50,
+                    got.cpu_us * 1e3,
+                    got.p50,
+                    got.p99);
+            } else {
+                std::printf("%-10s %6zu %12.2f %14.2f %14.2f\n",
+                            epoll ? "epoll" : "block",
+                            payload,
+                            got.p50,
+                            got.p99,
+                            got.cpu_us);
+            }
             std::fflush(stdout);
         }
     }
@@ -377,9 +383,7 @@ int main(int argc, char** argv) {
             return 2;
         }
     }
-    std::printf("%s", json ? "[\n" : "");
     run_one_way(seconds, json);
     run_round_trip(seconds, json);
-    std::printf("%s", json ? "\n]\n" : "");
     return 0;
 }

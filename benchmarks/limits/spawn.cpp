@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 // The limit for starting a worker: from the call to the first byte that the new process writes.
 //
-//   spawn [--count N] [--memory MIB] [--json]
+//   spawn [--count N] [--memory MIB] [--program FILE] [--json]
 //
-//   posix_spawn  this very program again (dynamic C++ if it was linked so)
+//   posix_spawn  FILE, or this very program again (dynamic C++ if it was linked so); it gets
+//                "--child FD" and writes a byte there
 //   fork         a copy of this process
 //
 // `--memory` makes this process touch that much memory first: fork pays for it, posix_spawn does
@@ -38,19 +39,16 @@ double microseconds(clock_type::duration time) {
     std::exit(1);
 }
 
-pid_t start_by_spawn(int read_end, int write_end) {
-    static_cast<void>(read_end); // close-on-exec
-    const std::string number = std::to_string(write_end);
-    std::string program = "spawn";
+pid_t start_by_spawn(std::string program, int write_end) {
     std::string flag = "--child";
-    std::string argument = number;
-    std::array<char*, 4> arguments{program.data(), flag.data(), argument.data(), nullptr};
+    std::string number = std::to_string(write_end);
+    std::array<char*, 4> arguments{program.data(), flag.data(), number.data(), nullptr};
     posix_spawn_file_actions_t actions;
     ::posix_spawn_file_actions_init(&actions);
     ::posix_spawn_file_actions_adddup2(&actions, write_end, write_end); // drops close-on-exec
     pid_t pid = -1;
     const int error =
-        ::posix_spawn(&pid, "/proc/self/exe", &actions, nullptr, arguments.data(), environ);
+        ::posix_spawn(&pid, program.c_str(), &actions, nullptr, arguments.data(), environ);
     ::posix_spawn_file_actions_destroy(&actions);
     if (error != 0) {
         die("posix_spawn", error);
@@ -115,17 +113,17 @@ struct series {
     }
 };
 
-void print(const char* name, const series& of, bool json, bool last) {
-    const double call = at_quantile(of.call, 0.5);
-    const double least = at_quantile(of.first_byte, 0);
-    const double p50 = at_quantile(of.first_byte, 0.5);
-    const double p90 = at_quantile(of.first_byte, 0.9);
+void print(const char* name, const series& of, bool json) {
     const char* format =
-        json
-            ? R"({"name": "%s", "call_us": %.1f, "min_us": %.1f, "p50_us": %.1f, "p90_us": %.1f}%s)"
-              "\n"
-            : "%-12s %10.1f %10.1f %10.1f %10.1f%s\n";
-    std::printf(format, name, call, least, p50, p90, json && !last ? "," : "");
+        json ? R"({"name": "%s", "call_us": %.1f, "min_us": %.1f, "p50_us": %.1f, "p90_us": %.1f})"
+               "\n"
+             : "%-12s %10.1f %10.1f %10.1f %10.1f\n";
+    std::printf(format,
+                name,
+                at_quantile(of.call, 0.5),
+                at_quantile(of.first_byte, 0),
+                at_quantile(of.first_byte, 0.5),
+                at_quantile(of.first_byte, 0.9));
 }
 
 } // namespace
@@ -133,6 +131,7 @@ void print(const char* name, const series& of, bool json, bool last) {
 int main(int argc, char** argv) {
     int count = 200;
     std::size_t mebibytes = 0;
+    std::string program = "/proc/self/exe";
     bool json = false;
     for (int i = 1; i < argc; ++i) {
         const std::string_view name = argv[i];
@@ -145,8 +144,11 @@ int main(int argc, char** argv) {
             count = std::max(1, std::atoi(argv[++i]));
         } else if (name == "--memory" && i + 1 < argc) {
             mebibytes = static_cast<std::size_t>(std::max(0, std::atoi(argv[++i])));
+        } else if (name == "--program" && i + 1 < argc) {
+            program = argv[++i];
         } else {
-            std::fprintf(stderr, "usage: spawn [--count N] [--memory MIB] [--json]\n");
+            std::fprintf(stderr,
+                         "usage: spawn [--count N] [--memory MIB] [--program FILE] [--json]\n");
             return 2;
         }
     }
@@ -154,18 +156,15 @@ int main(int argc, char** argv) {
     series spawned;
     series forked;
     for (int i = 0; i < count; ++i) { // interleaved: both see the same machine
-        spawned.add(measure(start_by_spawn));
+        spawned.add(measure([&program](int, int write_end) { // the other end is close-on-exec
+            return start_by_spawn(program, write_end);
+        }));
         forked.add(measure(start_by_fork));
     }
-    if (json) {
-        std::printf("[\n");
-    } else {
+    if (!json) {
         std::printf("%-12s %10s %10s %10s %10s\n", "way", "call us", "min us", "p50 us", "p90 us");
     }
-    print("posix_spawn", spawned, json, false);
-    print("fork", forked, json, true);
-    if (json) {
-        std::printf("]\n");
-    }
+    print("posix_spawn", spawned, json);
+    print("fork", forked, json);
     return ballast.size() == mebibytes << 20 ? 0 : 1;
 }

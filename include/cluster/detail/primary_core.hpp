@@ -292,7 +292,8 @@ private:
     std::vector<slot_stats> slot_stats_;
     std::uint64_t reloads_ = 0;
     std::uint64_t reloads_failed_ = 0;
-    std::uint64_t memory_kills_ = 0; // of our memory cgroup, so far
+    os::out_of_memory_counter memory_kill_counter_;
+    std::uint64_t memory_kills_ = 0; // what it said last
     std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
     timer tick_;
     std::chrono::steady_clock::time_point next_tick_{};
@@ -699,7 +700,7 @@ inline exit_report primary_core::make_report(worker_core& one) {
     report.was_ready = one.ready_;
     report.generation = one.generation();
     if (one.status_.signal() == SIGKILL && !one.because_) {
-        auto kills = os::out_of_memory_kills();
+        auto kills = memory_kill_counter_.read();
         report.out_of_memory = kills > std::exchange(memory_kills_, kills);
     }
     return report;

@@ -49,7 +49,7 @@ inline void primary_core::start_ticking() {
         next_tick_ = std::chrono::steady_clock::now() + period;
         tick_ = loop_.every(period, [this] { tick(); });
         tick_.unref();
-        memory_kills_ = os::out_of_memory_kills();
+        memory_kills_ = memory_kill_counter_.read();
     }
 }
 

@@ -229,7 +229,7 @@ TEST_SUITE("detail/os/process_info") {
             changed = ::unshare(CLONE_FS) == 0 && ::chroot(empty.path().c_str()) == 0;
             usage = os::usage_of(::getpid());
             description = os::describe_process(::getpid());
-            kills = os::out_of_memory_kills();
+            kills = os::out_of_memory_counter{}.read();
             limit = os::listen_backlog_limit();
         }}
             .join();
@@ -295,10 +295,13 @@ TEST_SUITE("detail/os/process_info") {
         const auto mount = [&](const std::string& tail) {
             return "41 31 0:38 / " + top.path() + " rw,nosuid shared:9 - " + tail + "\n";
         };
+        const auto counted = [](const std::optional<std::string>& file) {
+            return file ? os::oom_kills_in(*file) : std::nullopt;
+        };
         SUBCASE("version 2") {
             const auto count = [&] {
-                return os::cgroup_oom_kills(
-                    "5:cpu:/x\n0::/a/b\n", mount("cgroup2 none rw"), cgroup_version::v2);
+                return counted(os::cgroup_oom_file(
+                    "5:cpu:/x\n0::/a/b\n", mount("cgroup2 none rw"), cgroup_version::v2));
             };
             CHECK_FALSE(count());
             std::ofstream{top / "a/b/memory.events"}
@@ -307,8 +310,9 @@ TEST_SUITE("detail/os/process_info") {
         }
         SUBCASE("version 1") {
             const auto count = [&](const char* options) {
-                return os::cgroup_oom_kills(
-                    "5:cpu:/x\n4:hugetlb,memory:/a\n0::/a/b\n", mount(options), cgroup_version::v1);
+                return counted(os::cgroup_oom_file("5:cpu:/x\n4:hugetlb,memory:/a\n0::/a/b\n",
+                                                   mount(options),
+                                                   cgroup_version::v1));
             };
             CHECK_FALSE(count("cgroup none rw,memory"));
             std::ofstream{top / "a/memory.oom_control"}
@@ -318,7 +322,9 @@ TEST_SUITE("detail/os/process_info") {
             std::ofstream{top / "a/memory.oom_control"} << "oom_kill_disable 0\nunder_oom 0\n";
             CHECK_FALSE(count("cgroup none rw,memory")); // before Linux 4.13
         }
-        CHECK(os::out_of_memory_kills() < std::numeric_limits<std::uint32_t>::max());
+        os::out_of_memory_counter counter;
+        CHECK(counter.read() < std::numeric_limits<std::uint32_t>::max());
+        CHECK(counter.read() < std::numeric_limits<std::uint32_t>::max()); // the same file again
     }
 
     TEST_CASE("the system's limit on the backlog") {

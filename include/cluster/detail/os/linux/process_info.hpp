@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -345,10 +346,15 @@ inline std::optional<std::uint64_t> find_count(std::string_view text,
     return std::nullopt;
 }
 
-/// The counter of the memory cgroup, given the contents of /proc/self/cgroup and
+/// The counter in such a file of a memory cgroup; none when it has none.
+inline std::optional<std::uint64_t> oom_kills_in(const std::string& file) {
+    return find_count(read_text(file), "oom_kill");
+}
+
+/// The file with that counter of the memory cgroup, given the contents of /proc/self/cgroup and
 /// /proc/self/mountinfo.
-inline std::optional<std::uint64_t>
-cgroup_oom_kills(std::string_view cgroups, std::string_view mounts, cgroup_version version) {
+inline std::optional<std::string>
+cgroup_oom_file(std::string_view cgroups, std::string_view mounts, cgroup_version version) {
     const auto cgroup = parse_cgroup(cgroups, version, "memory");
     const auto mount = parse_mount(mounts, version, "memory");
     if (!cgroup || !mount) {
@@ -357,21 +363,34 @@ cgroup_oom_kills(std::string_view cgroups, std::string_view mounts, cgroup_versi
     std::string file{mount->point};
     file += below_mount(*cgroup, mount->root);
     file += version == cgroup_version::v2 ? "/memory.events" : "/memory.oom_control";
-    return find_count(read_text(file), "oom_kill");
+    return oom_kills_in(file) ? std::optional{std::move(file)} : std::nullopt;
 }
 
-/// How many processes of our memory cgroup the kernel has killed for want of memory; 0 when it does
-/// not tell. Workers are in the primary's cgroup unless somebody moved them.
-inline std::uint64_t out_of_memory_kills() noexcept {
-    try {
-        const std::string cgroups = read_text("/proc/self/cgroup");
-        const std::string mounts = read_text("/proc/self/mountinfo");
-        const auto count = cgroup_oom_kills(cgroups, mounts, cgroup_version::v1);
-        return count ? *count : cgroup_oom_kills(cgroups, mounts, cgroup_version::v2).value_or(0);
-    } catch (...) { // no memory for the text
-        return 0;
+/// How many processes of our memory cgroup the kernel has killed for want of memory. Workers are in
+/// the primary's cgroup unless somebody moved them. Looks for the cgroup once, as that takes longer
+/// than all the rest of noticing a death.
+class out_of_memory_counter {
+public:
+    /// 0 when the kernel does not tell.
+    std::uint64_t read() noexcept {
+        try {
+            if (!std::exchange(looked_, true)) {
+                const std::string cgroups = read_text("/proc/self/cgroup");
+                const std::string mounts = read_text("/proc/self/mountinfo");
+                const auto file = cgroup_oom_file(cgroups, mounts, cgroup_version::v1);
+                file_ = file ? *file
+                             : cgroup_oom_file(cgroups, mounts, cgroup_version::v2).value_or("");
+            }
+            return file_.empty() ? 0 : oom_kills_in(file_).value_or(0);
+        } catch (...) { // no memory for the text
+            return 0;
+        }
     }
-}
+
+private:
+    bool looked_ = false;
+    std::string file_;
+};
 
 /// The system's limit on the backlog of a listening socket, net.core.somaxconn; -1 unknown.
 inline int listen_backlog_limit() noexcept {

@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: MIT
 """What it costs to include a header: preprocessed lines, and the compiler's user CPU time."""
 
-import pathlib
 import resource
-import statistics
 import subprocess
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
-BASE = "iostream"
+from .. import tools
+from ..model import OURS, PEER, RAW, Column, Goal, Row, Section
+from ..tools import ROOT
+
+BASE = "<iostream>"
 
 # Of ours, the folder that it is in, too.
-OURS = [("cluster.hpp", "include"), ("cluster.hpp", "include/single")]
-OURS += [(f"cluster/{part}.hpp", "include")
+OURS_HEADERS = [("cluster.hpp", "include"), ("cluster.hpp", "include/single")]
+OURS_HEADERS += [(f"cluster/{part}.hpp", "include")
          for part in ("event_loop", "net/server", "child/exec", "pool", "basic_cluster",
                       "bus/bus_node", "channels/message_channel")]
 STANDARD = ["vector", "string", "memory", "functional", "algorithm", "chrono", "mutex", "thread",
@@ -23,7 +24,8 @@ PEERS = ["asio/thread_pool.hpp", "asio.hpp", "boost/asio.hpp", "boost/beast.hpp"
 
 class Header:
     def __init__(self, name, folder=None):
-        self.name = name + (", single" if folder == "include/single" else "")
+        self.name = f"<{name}>" + (", single" if folder == "include/single" else "")
+        self.role = OURS if folder else PEER if name in PEERS else RAW
         # Boost.Asio before 1.75 uses std::exchange without its header.
         first = "#include <utility>\n" if name.startswith("boost/") else ""
         self.source = f"{first}#include <{name}>\n"
@@ -53,29 +55,32 @@ class Header:
         return done.returncode == 0
 
 
-def measure(compiler, rounds, say):
-    """A row for each header that is there: lines and time, and both over those of <iostream>."""
-    headers = [Header(BASE), *(Header(name, folder) for name, folder in OURS),
+def measure(options):
+    """The headers that are there, compiled in turn."""
+    headers = [Header("iostream"), *(Header(name, folder) for name, folder in OURS_HEADERS),
                *(Header(name) for name in (*STANDARD, *PEERS))]
     there = []
     for header in headers:
-        if header.preprocess(compiler) and header.compile(compiler):  # a warm-up, too
-            header.seconds.clear()
+        if header.preprocess(options.compiler) and header.compile(options.compiler):
+            header.seconds.clear()  # that was a warm-up, too
             there.append(header)
         else:
-            say(f"<{header.name}>: not installed, or it does not compile alone")
-    for number in range(rounds):
-        say(f"  round {number + 1} of {rounds}")
-        for header in there:
-            header.compile(compiler)
-    base = there[0]
-    return [{
-        "header": header.name,
-        "lines": header.lines,
-        "lines_ratio": header.lines / base.lines,
-        "all_lines": header.all_lines,
-        "all_lines_ratio": header.all_lines / base.all_lines,
-        "cpu_ms": 1000 * statistics.median(header.seconds),
-        "cpu_ratio": statistics.median(a / b for a, b in zip(header.seconds, base.seconds)),
-        "samples": header.seconds,
-    } for header in there]
+            tools.skip(header.name, "not installed, or it does not compile alone")
+    tools.with_rounds(options, [lambda header=header: header.compile(options.compiler)
+                                for header in there])
+    return there
+
+
+def include(options):
+    """what an #include of a header costs: lines, and the compiler's CPU time"""
+    rows = [Row(header.name, header.role, {
+        "cpu_ms": [1000 * each for each in header.seconds],
+        "lines": [header.lines],
+        "all_lines": [header.all_lines],
+    }) for header in measure(options)]
+    columns = [Column("cpu_ms", "CPU ms", ratio=True), Column("lines", "lines", ratio=True),
+               Column("all_lines", "with blank ones", ratio=True)]
+    goals = [Goal(name, BASE, "lines", "<=", 2.7)
+             for name in ("<cluster.hpp>", "<cluster.hpp>, single")]
+    return [Section("Include cost, each header alone", columns, rows, BASE, "lines", goals,
+                    True)]
