@@ -66,7 +66,7 @@ public:
         byte_buffer letter;
         put_address(channel, subject, letter);
         put_numbered(channel, payload, letter);
-        if (!up_) {
+        if (!up_ || (link_ && !link_->can_send())) { // as soon as a write has failed
             if (queued_ != 0 && queued_ + letter.size() > options_.queue) {
                 return errc::would_block;
             }
@@ -145,13 +145,13 @@ private:
 
     // From anywhere: also from inside a call of the channel that ends.
     void fail(std::error_code why, std::string_view text) {
+        up_ = false;
         if (!std::exchange(failing_, true)) {
             loop().defer([this, why, text] { go_down(why, text); });
         }
     }
     void go_down(std::error_code why, std::string_view text) {
-        failing_ = false;
-        up_ = false;
+        failing_ = up_ = false;
         next_.cancel();
         link_.reset();
         hub_.reset();
