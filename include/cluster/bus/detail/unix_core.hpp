@@ -48,8 +48,7 @@ public:
         if (error) {
             try_again();
         }
-        watch_ = loop().every(max<std::chrono::nanoseconds>(options_.timeout / 4, first_pause),
-                              [this] { look_after(); });
+        watch_ = loop().every(period(), [this] { look_after(); });
     }
     ~unix_core() override {
         if (link_) {
@@ -83,10 +82,12 @@ public:
     [[nodiscard]] bool is_hub() const noexcept { return up_ && hub_; }
 
 private:
-    // The others need so long to find a hub that has taken over: what is said before, they miss.
-    static constexpr std::chrono::milliseconds gathering{50};
     static constexpr std::chrono::milliseconds first_pause{5};
     static constexpr std::chrono::milliseconds longest_pause{500};
+
+    [[nodiscard]] std::chrono::nanoseconds period() const noexcept {
+        return max<std::chrono::nanoseconds>(options_.timeout / 4, first_pause);
+    }
 
     // ---- finding the hub, or becoming it ----
 
@@ -114,26 +115,36 @@ private:
         return {};
     }
 
+    // What is said before the others have found the new hub, they miss: it waits for them.
     std::error_code lead(unique_fd listening) {
-        hub_ = std::make_unique<unix_hub>(
-            loop(), static_cast<unix_hub_owner&>(*this), std::move(listening), options_.queue);
+        hub_ = std::make_unique<unix_hub>(loop(),
+                                          static_cast<unix_hub_owner&>(*this),
+                                          std::move(listening),
+                                          options_.queue,
+                                          others_);
         if (auto error = hub_->listen()) {
             hub_.reset();
             return error;
         }
-        if (took_part_) {
-            next_ = loop().after(gathering, [this] { come_up(); });
+        if (others_ != 0) {
+            next_ = loop().after(period(), [this] { come_up(); });
         } else {
             come_up();
         }
         return {};
+    }
+    void on_gathered() override {
+        if (!up_ && !failing_) {
+            next_.cancel();
+            come_up();
+        }
     }
 
     void come_up() {
         if (hub_) {
             hub_->open();
         }
-        up_ = took_part_ = true;
+        up_ = true;
         told_ = false;
         pause_ = {};
         tell({.what = bus_change::connected});
@@ -153,6 +164,7 @@ private:
     void go_down(std::error_code why, std::string_view text) {
         failing_ = up_ = false;
         next_.cancel();
+        others_ = hub_ ? hub_->nodes() - 1 : others_;
         link_.reset();
         hub_.reset();
         tell_down(why, text);
@@ -218,11 +230,17 @@ private:
             fail(errc::bad_frame, "the hub");
         } else if (word == unix_word::letter && decode_letter(arrived.payload, letter)) {
             on_letter(letter);
-        } else if (word == unix_word::welcome && !up_ && !failing_) {
-            come_up();
         } else if (word == unix_word::refused && arrived.payload.size() == 1) {
             fail(error_of(static_cast<unix_refusal>(arrived.payload[0])), node());
-        } else if (word != unix_word::beat) {
+        } else if ((word == unix_word::welcome || word == unix_word::beat) &&
+                   arrived.payload.size() == 4) {
+            constexpr std::uint32_t us_and_the_hub = 2;
+            auto nodes = load_little_endian<std::uint32_t>(arrived.payload.data());
+            others_ = max<std::uint32_t>(nodes, us_and_the_hub) - us_and_the_hub;
+            if (word == unix_word::welcome && !up_ && !failing_) {
+                come_up();
+            }
+        } else {
             fail(errc::bad_frame, "the hub");
         }
     }
@@ -250,7 +268,7 @@ private:
     bool up_ = false;
     bool failing_ = false;
     bool told_ = false;      // that we are cut off
-    bool took_part_ = false; // in the bus, at some time
+    std::size_t others_ = 0; // who will come if we take over
     time_point heard_{};     // from the hub
     std::chrono::nanoseconds pause_{};
     timer next_;

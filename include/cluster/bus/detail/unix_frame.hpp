@@ -27,9 +27,9 @@ enum class unix_word : std::uint32_t {
     // to the hub
     hello = 1, // u8 version, the node's name
     // to a node
-    welcome, // it takes part
+    welcome, // it takes part; u32, how many do, the hub among them
     refused, // u8 unix_refusal; the connection ends
-    beat,    // the hub is alive
+    beat,    // the hub is alive; u32, as of welcome
     // both
     letter, // unix_letter
 };
@@ -86,6 +86,12 @@ inline void say(channel& to, unix_word word, std::span<const std::byte> payload 
     header.type = static_cast<std::uint32_t>(word);
     to.send(
         header, [payload](byte_buffer& out) { out.append(payload); }, {}, {}, true);
+}
+
+inline void say_count(channel& to, unix_word word, std::size_t nodes) {
+    std::byte count[4];
+    store_little_endian(count, static_cast<std::uint32_t>(nodes));
+    say(to, word, count);
 }
 
 /// Says a letter if there is room for it in a queue of so many bytes; one has always room.

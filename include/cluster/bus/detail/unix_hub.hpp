@@ -39,6 +39,8 @@ public:
     virtual void on_letter(const unix_letter& arrived) = 0;
     /// Somebody broke a rule, and is thrown out; the name is empty before it was told.
     virtual void on_expelled(std::string_view name, std::error_code why) = 0;
+    /// As many have come as were expected.
+    virtual void on_gathered() = 0;
 
 protected:
     ~unix_hub_owner() = default;
@@ -50,9 +52,17 @@ class unix_hub {
 public:
     static constexpr std::size_t most_nodes = 4096;
 
-    /// Takes connections from now on, and lets nobody take part before open().
-    unix_hub(event_loop& loop, unix_hub_owner& owner, unique_fd listening, std::size_t queue)
-        : loop_{loop}, owner_{owner}, queue_{queue}, listening_{std::move(listening)} {}
+    /// Lets nobody take part before open(). `expected`: how many are about to come.
+    unix_hub(event_loop& loop,
+             unix_hub_owner& owner,
+             unique_fd listening,
+             std::size_t queue,
+             std::size_t expected)
+        : loop_{loop},
+          owner_{owner},
+          queue_{queue},
+          expected_{expected},
+          listening_{std::move(listening)} {}
     unix_hub(unix_hub&&) = delete;
     unix_hub& operator=(unix_hub&&) = delete;
     /// What waits leaves now, as far as that is possible at once.
@@ -71,11 +81,12 @@ public:
     /// All who have come so far take part from now on, and the others as they come.
     void open() {
         open_ = true;
-        for (const auto& each : peers_) {
-            if (!each->name.empty()) {
-                say(each->link, unix_word::welcome);
-            }
-        }
+        tell_all(unix_word::welcome);
+    }
+
+    /// That take part, the hub among them.
+    [[nodiscard]] std::size_t nodes() const noexcept {
+        return 1 + count_if(peers_, [](const auto& each) { return !each->name.empty(); });
     }
 
     /// Passes on what this node has written.
@@ -89,7 +100,7 @@ public:
         auto now = loop_.now();
         for (const auto& each : peers_) {
             if (!each->name.empty()) {
-                each->link.queued() == 0 ? say(each->link, unix_word::beat) : void();
+                each->link.queued() == 0 ? tell(*each, unix_word::beat) : void();
             } else if (each->link.is_open() && now - each->since > patience) {
                 expel(*each, errc::request_timeout);
             }
@@ -173,11 +184,31 @@ private:
             refuse(from, unix_refusal::no_room);
         } else {
             from.name = name;
-            if (open_) {
-                say(from.link, unix_word::welcome);
-            }
+            open_ ? tell(from, unix_word::welcome) : void();
+            number_changed();
         }
         return true;
+    }
+
+    void tell(peer& who, unix_word word) { say_count(who.link, word, nodes()); }
+    void tell_all(unix_word word) {
+        const auto count = nodes();
+        for (const auto& each : peers_) {
+            each->name.empty() ? void() : say_count(each->link, word, count);
+        }
+    }
+    // So that whoever takes over knows whom to wait for.
+    void number_changed() {
+        if (!std::exchange(counting_, true)) {
+            loop_.defer(alive_.guard([this] {
+                counting_ = false;
+                if (open_) {
+                    tell_all(unix_word::beat);
+                } else if (nodes() > expected_) {
+                    owner_.on_gathered();
+                }
+            }));
+        }
     }
 
     bool on_letter(const peer& from, std::span<const std::byte> bytes) {
@@ -222,7 +253,10 @@ private:
     // It may be in the middle of a call from its channel.
     void drop(peer& gone) {
         gone.link.close();
-        gone.name.clear();
+        if (!gone.name.empty()) {
+            gone.name.clear();
+            number_changed();
+        }
         if (!std::exchange(sweeping_, true)) {
             loop_.defer(alive_.guard([this] {
                 sweeping_ = false;
@@ -234,7 +268,9 @@ private:
     event_loop& loop_;
     unix_hub_owner& owner_;
     std::size_t queue_;
+    std::size_t expected_;
     bool open_ = false;
+    bool counting_ = false;
     bool sweeping_ = false;
     unique_fd listening_;
     io_watch watch_;
