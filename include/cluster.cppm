@@ -154,6 +154,8 @@ using cluster::time_span;
 using cluster::timer;
 using cluster::unhandled_message_info;
 using cluster::unique_fd;
+using cluster::unix_bus;
+using cluster::unix_bus_options;
 using cluster::valid_bus_name;
 using cluster::victim;
 using cluster::wait;

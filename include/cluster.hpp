@@ -15,6 +15,8 @@
 #include "cluster/bus/concept.hpp"
 #include "cluster/bus/local_bus.hpp"
 #include "cluster/bus/sticky_registry.hpp"
+#include "cluster/bus/unix_bus.hpp"
+#include "cluster/bus/unix_bus_options.hpp"
 #include "cluster/capabilities.hpp"
 #include "cluster/channels/broadcast_channel.hpp"
 #include "cluster/channels/message_channel.hpp"

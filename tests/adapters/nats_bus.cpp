@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cluster/adapters/nats_bus.hpp>
 
-#include "support/bus_log.hpp"
+#include "../support/bus_log.hpp"
 #include "support/foreign_server.hpp"
 
 #include <cluster.hpp>

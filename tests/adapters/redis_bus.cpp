@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <cluster/adapters/redis_bus.hpp>
 
+#include "../support/bus_log.hpp"
 #include "../support/bus_test.hpp"
-#include "support/bus_log.hpp"
 #include "support/foreign_server.hpp"
 
 #include <cluster.hpp>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
+#include "../adapters/support/two_hosts.hpp"
 #include "../fixtures/scenario.hpp"
 
 #include <cluster.hpp>
@@ -7,6 +8,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -148,4 +150,21 @@ TEST_CASE("bytes from the bus that are no message for a worker are an error ther
         });
     CHECK(code == 0);
     CHECK(heard == std::vector<std::string>{"error", "1:ok"});
+}
+
+TEST_CASE("two clusters of one machine broadcast and ask each other over a unix bus") {
+    constexpr auto name =
+        "two clusters of one machine broadcast and ask each other over a unix bus";
+    if (const char* part = scenario::part()) {
+        two_hosts::run_cluster(name, part == std::string{"left"}, [](const char* node) {
+            return cluster::unix_bus{{.path = std::getenv("BUS_TEST_PATH"), .node = node}};
+        });
+        return;
+    }
+    cluster_test::temporary_directory folder;
+    ::setenv("BUS_TEST_PATH", (folder / "bus").c_str(), 1);
+    scenario::another_primary left{name, "left"};
+    scenario::another_primary right{name, "right"};
+    ::unsetenv("BUS_TEST_PATH");
+    two_hosts::check_story(left, right);
 }

@@ -30,7 +30,7 @@
 /// dispatch(), one after the other, and may subscribe, publish and end subscriptions; what they
 /// throw leaves dispatch(), and the next one goes on behind it. Everything else from one thread.
 ///
-/// Models shipped: `local_bus`; cluster/adapters/redis_bus.hpp, cluster/adapters/nats_bus.hpp.
+/// Models shipped: `local_bus`, `unix_bus`; cluster/adapters/redis_bus.hpp, cluster/adapters/nats_bus.hpp.
 
 #include "../detail/move_only_function.hpp"
 

@@ -5,13 +5,13 @@
 #include "../detail/algorithm.hpp"
 #include "../detail/chrono.hpp"
 #include "../detail/move_only_function.hpp"
+#include "../detail/string_map.hpp"
 #include "../error.hpp"
 #include "../subscription.hpp"
 #include "detail/bus_frame.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -46,30 +46,29 @@ public:
         if (key.empty() || key.size() > longest_key) {
             return std::make_error_code(std::errc::invalid_argument);
         }
-        std::string name{key};
-        if (keys_.size() >= most_keys && !keys_.contains(name)) {
+        if (keys_.size() >= most_keys && !keys_.contains(key)) {
             return std::make_error_code(std::errc::no_space_on_device);
         }
-        detail::bus_claim made{std::move(name), next_stamp()};
+        detail::bus_claim made{std::string{key}, next_stamp()};
         put(made, self_);
         return send_({}, detail::bus_kind::registry_claim, {0, true, {std::move(made)}});
     }
 
     /// Nobody owns the key from now on, if it is ours; else nothing happens.
     std::error_code release(std::string_view key) {
-        auto found = keys_.find(key);
-        if (found == keys_.end() || found->second.owner != self_) {
+        const auto* found = keys_.find(key);
+        if (found == nullptr || found->owner != self_) {
             return {};
         }
-        detail::bus_claim dropped{found->first, found->second.stamp};
-        remove(found);
+        detail::bus_claim dropped{std::string{key}, found->stamp};
+        remove(dropped.key);
         return send_({}, detail::bus_kind::registry_drop, {0, true, {std::move(dropped)}});
     }
 
     /// The node that owns the key, as far as is known here.
     [[nodiscard]] std::optional<std::string> lookup(std::string_view key) const {
-        auto found = keys_.find(key);
-        return found == keys_.end() ? std::nullopt : std::optional{found->second.owner};
+        const auto* found = keys_.find(key);
+        return found == nullptr ? std::nullopt : std::optional{found->owner};
     }
     [[nodiscard]] std::size_t size() const noexcept { return keys_.size(); }
 
@@ -90,9 +89,8 @@ private:
 
     struct entry {
         std::string owner;
-        std::uint64_t stamp;
+        std::uint64_t stamp = 0;
     };
-    using key_map = std::map<std::string, entry, std::less<>>;
     struct summary { // of what one node claims
         std::uint64_t claims = 0;
         std::uint64_t digest = 0;
@@ -129,28 +127,29 @@ private:
         }
     }
     [[nodiscard]] summary summary_of(const std::string& node) const {
-        auto found = summaries_.find(node);
-        return found == summaries_.end() ? summary{} : found->second;
+        const auto* found = summaries_.find(node);
+        return found == nullptr ? summary{} : *found;
     }
 
     void put(const detail::bus_claim& claim, const std::string& owner) {
-        auto [at, fresh] = keys_.try_emplace(claim.key);
-        bool other = fresh || at->second.owner != owner;
-        if (!fresh) {
-            count(at->second.owner, claim.key, at->second.stamp, false);
+        auto before = keys_.size();
+        auto& at = keys_[claim.key];
+        bool other = keys_.size() != before || at.owner != owner;
+        if (keys_.size() == before) {
+            count(at.owner, claim.key, at.stamp, false);
         }
-        at->second = {owner, claim.stamp};
+        at = {owner, claim.stamp};
         count(owner, claim.key, claim.stamp, true);
         if (other) {
-            auto key = at->first; // a handler may claim or release
-            changed_.emit(key, owner);
+            changed_.emit(claim.key, owner); // a handler may claim or release
         }
     }
-    void remove(key_map::iterator at) {
-        count(at->second.owner, at->first, at->second.stamp, false);
-        auto key = at->first;
-        keys_.erase(at);
-        changed_.emit(key, {});
+    void remove(const std::string& key) {
+        if (const auto* at = keys_.find(key)) {
+            count(at->owner, key, at->stamp, false);
+            keys_.erase(key);
+            changed_.emit(key, {});
+        }
     }
 
     /// \returns false when no node of ours says such a thing.
@@ -165,14 +164,13 @@ private:
         detail::bus_claims mine; // what the other has not heard of
         for (const auto& each : what.claims) {
             last_ = detail::max(last_, each.stamp);
-            auto found = keys_.find(each.key);
-            if (found == keys_.end()
-                    ? keys_.size() < most_keys
-                    : std::pair{each.stamp, std::string_view{from}} >
-                          std::pair{found->second.stamp, std::string_view{found->second.owner}}) {
+            const auto* found = keys_.find(each.key);
+            if (found == nullptr ? keys_.size() < most_keys
+                                 : std::pair{each.stamp, std::string_view{from}} >
+                                       std::pair{found->stamp, std::string_view{found->owner}}) {
                 put(each, from);
-            } else if (found != keys_.end() && found->second.owner == self_) {
-                mine.claims.push_back({each.key, found->second.stamp});
+            } else if (found != nullptr && found->owner == self_) {
+                mine.claims.push_back({each.key, found->stamp});
             }
         }
         if (!mine.claims.empty()) {
@@ -183,10 +181,9 @@ private:
 
     void on_drop(const std::string& from, const detail::bus_claims& what) {
         for (const auto& each : what.claims) {
-            auto found = keys_.find(each.key);
-            if (found != keys_.end() && found->second.owner == from &&
-                found->second.stamp <= each.stamp) {
-                remove(found);
+            const auto* found = keys_.find(each.key);
+            if (found != nullptr && found->owner == from && found->stamp <= each.stamp) {
+                remove(each.key);
             }
         }
     }
@@ -213,9 +210,9 @@ private:
         }
         detail::bus_claims all{0, true, std::move(so_far.claims)};
         incoming_.erase(from);
-        std::map<std::string_view, std::uint64_t> still;
+        detail::string_map<bool> still;
         for (const auto& each : all.claims) {
-            still.emplace(each.key, each.stamp);
+            still[each.key] = true;
         }
         remove_if([&](const std::string& key, const entry& of) {
             return of.owner == from && !still.contains(key);
@@ -264,18 +261,18 @@ private:
             }
         }
         for (const auto& each : gone) {
-            auto found = keys_.find(each); // a handler may have changed it
-            if (found != keys_.end() && condition(found->first, found->second)) {
-                remove(found);
+            const auto* found = keys_.find(each); // a handler may have changed it
+            if (found != nullptr && condition(each, *found)) {
+                remove(each);
             }
         }
     }
 
     std::string self_;
     sender send_;
-    key_map keys_;
-    std::map<std::string, summary> summaries_;
-    std::map<std::string, incoming> incoming_;
+    detail::string_map<entry> keys_;
+    detail::string_map<summary> summaries_;
+    detail::string_map<incoming> incoming_;
     std::uint64_t last_ = 0;
     detail::emitter<std::string_view, std::string_view> changed_;
 };

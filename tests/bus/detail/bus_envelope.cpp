@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-#include <cluster/adapters/detail/bus_envelope.hpp>
+#include <cluster/bus/detail/bus_envelope.hpp>
 
 #include <doctest/doctest.h>
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdio>
+#include <span>
 #include <string>
 
 namespace docs_bridge {
@@ -44,6 +45,19 @@ int run(int argc, char** argv, cluster::local_hub hub) {
         [](auto& self) {
             self.on_message([](const news& heard) { std::puts(heard.text.c_str()); });
         });
+}
+
+void without_a_cluster() {
+    // [unix]
+    cluster::unix_bus bus{{.path = "/run/app/bus", .node = "billing"}};
+    auto orders = bus.subscribe("orders", [](const cluster::bus_message& arrived) {
+        std::printf("%zu bytes of %.*s\n",
+                    arrived.payload.size(),
+                    static_cast<int>(arrived.from.size()),
+                    arrived.from.data());
+    });
+    bus.publish("orders", std::as_bytes(std::span{"any bytes", 9}));
+    // [/unix]
 }
 
 } // namespace docs_bridge

@@ -3,13 +3,13 @@
 #define CLUSTER_ADAPTERS_DETAIL_NATS_CORE_HPP
 
 #include "../../bus/concept.hpp"
+#include "../../bus/detail/numbered_inbox.hpp"
 #include "../../byte_buffer.hpp"
 #include "../../detail/os.hpp"
 #include "../../error.hpp"
 #include "../../event_loop.hpp"
 #include "../../unique_fd.hpp"
 #include "../nats_options.hpp"
-#include "numbered_inbox.hpp"
 
 #include <chrono>
 #include <cstddef>
@@ -121,7 +121,8 @@ public:
     std::error_code
     send(const std::string_view* to, std::string_view subject, std::span<const std::byte> bytes) {
         auto channel = (to == nullptr ? all() : direct_to(*to)) + std::string{subject};
-        outgoing made{channel, numbered(channel, bytes)};
+        outgoing made{channel, {}};
+        put_numbered(channel, bytes, made.bytes);
         auto error = up_ && outbox_.empty() ? write(made) : std::error_code{errc::channel_closed};
         if (error == errc::channel_closed) {
             error = keep(std::move(made));

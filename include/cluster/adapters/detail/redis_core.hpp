@@ -3,12 +3,12 @@
 #define CLUSTER_ADAPTERS_DETAIL_REDIS_CORE_HPP
 
 #include "../../bus/concept.hpp"
+#include "../../bus/detail/numbered_inbox.hpp"
 #include "../../byte_buffer.hpp"
 #include "../../detail/lifetime.hpp"
 #include "../../error.hpp"
 #include "../../event_loop.hpp"
 #include "../redis_options.hpp"
-#include "numbered_inbox.hpp"
 #include "redis_link.hpp"
 #include "redis_streams.hpp"
 
@@ -72,7 +72,7 @@ public:
         made.channel = made.stream     ? streams_.key_of(subject)
                        : to == nullptr ? all_ + std::string{subject}
                                        : direct_to(*to) + std::string{subject};
-        made.bytes = numbered(made.channel, bytes);
+        put_numbered(made.channel, bytes, made.bytes);
         if (queued_ + made.weight() > options_.queue) {
             return errc::would_block;
         }

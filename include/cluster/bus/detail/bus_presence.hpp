@@ -3,9 +3,9 @@
 #define CLUSTER_BUS_DETAIL_BUS_PRESENCE_HPP
 
 #include "../../detail/chrono.hpp"
+#include "../../detail/string_map.hpp"
 
 #include <cstddef>
-#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,25 +23,14 @@ public:
 
     /// \returns whether it is new; `full` when there is no room for it.
     bool seen(std::string_view node, time_point now, bool& full) {
-        auto found = nodes_.find(node);
-        full = found == nodes_.end() && nodes_.size() >= most_nodes;
-        if (found != nodes_.end()) {
-            found->second = now;
-            return false;
-        }
+        auto* known = nodes_.find(node);
+        full = known == nullptr && nodes_.size() >= most_nodes;
         if (!full) {
-            nodes_.emplace(node, now);
+            nodes_[node] = now;
         }
-        return !full;
+        return known == nullptr && !full;
     }
-    bool gone(std::string_view node) {
-        auto found = nodes_.find(node);
-        if (found == nodes_.end()) {
-            return false;
-        }
-        nodes_.erase(found);
-        return true;
-    }
+    bool gone(std::string_view node) { return nodes_.erase(node); }
 
     /// Takes out who was not heard since `timeout`. When it was us who slept, everybody gets as
     /// long as we did: what they have said may wait in our queue.
@@ -49,16 +38,16 @@ public:
     expire(time_point now, std::chrono::nanoseconds timeout, std::chrono::nanoseconds period) {
         auto since = now - std::exchange(looked_, now);
         std::vector<std::string> gone;
-        for (auto each = nodes_.begin(); each != nodes_.end();) {
+        for (auto& each : nodes_) {
             if (since > 2 * period) {
-                each->second += since;
+                each.value += since;
             }
-            if (now - each->second > timeout) {
-                gone.push_back(each->first);
-                each = nodes_.erase(each);
-            } else {
-                ++each;
+            if (now - each.value > timeout) {
+                gone.push_back(each.key);
             }
+        }
+        for (const auto& each : gone) {
+            nodes_.erase(each);
         }
         return gone;
     }
@@ -67,13 +56,13 @@ public:
         std::vector<std::string> all;
         all.reserve(nodes_.size());
         for (const auto& each : nodes_) {
-            all.push_back(each.first);
+            all.push_back(each.key);
         }
         return all;
     }
 
 private:
-    std::map<std::string, time_point, std::less<>> nodes_;
+    string_map<time_point> nodes_;
     time_point looked_ = std::chrono::steady_clock::now();
 };
 

@@ -16,8 +16,10 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -184,12 +186,27 @@ inline int most_backlog() noexcept {
     return value;
 }
 
-/// Removes the socket that a crashed server left: ours, a socket, and nobody answers. Anything else
-/// (a live server, a foreign owner, a link, a plain file) stays, and EADDRINUSE with it.
-inline bool reclaim_stale_socket(const std::string& path) noexcept {
+/// Of this process: what it may do to files is decided by it.
+inline std::uint32_t effective_user() noexcept {
+    return ::geteuid();
+}
+
+/// Whose a UNIX socket's file is. \returns ENOTSOCK for anything else, a link among it
+inline int find_socket(const std::string& path, std::uint32_t& owner) noexcept {
     struct stat info {};
-    if (::lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode) ||
-        info.st_uid != ::geteuid()) {
+    if (::lstat(path.c_str(), &info) != 0) {
+        return errno;
+    }
+    owner = info.st_uid;
+    return S_ISSOCK(info.st_mode) ? 0 : ENOTSOCK;
+}
+
+/// Removes the socket that a crashed server of this user left: a socket, and nobody answers. Anything
+/// else (a live server, a foreign owner, a link, a plain file) stays, and EADDRINUSE with it.
+inline bool reclaim_stale_socket(const std::string& path,
+                                 std::uint32_t user = effective_user()) noexcept {
+    std::uint32_t owner = 0;
+    if (find_socket(path, owner) != 0 || owner != user) {
         return false;
     }
     unique_fd probe = open_stream_socket(address_family::local);
@@ -197,6 +214,27 @@ inline bool reclaim_stale_socket(const std::string& path) noexcept {
         return false;
     }
     return ::unlink(path.c_str()) == 0;
+}
+
+/// Makes the file if need be, follows no link, and takes its lock, which ends with the descriptor.
+/// \returns EWOULDBLOCK while somebody else has it
+inline std::error_code
+lock_file(const std::string& path, unsigned mode, std::uint32_t& owner, unique_fd& into) noexcept {
+    constexpr int flags = O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    unique_fd file{retry([&] { return ::open(path.c_str(), flags, static_cast<mode_t>(mode)); })};
+    struct stat info {};
+    if (!file || ::fstat(file.get(), &info) != 0) {
+        return last_error();
+    }
+    owner = info.st_uid;
+    if (!S_ISREG(info.st_mode)) {
+        return {EINVAL, std::system_category()};
+    }
+    if (retry([&] { return ::flock(file.get(), LOCK_EX | LOCK_NB); }) != 0) {
+        return last_error();
+    }
+    into = std::move(file);
+    return {};
 }
 
 } // namespace detail::os

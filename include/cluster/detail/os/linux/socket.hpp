@@ -108,6 +108,14 @@ inline address remote_address(int fd) noexcept {
     return ::getpeername(fd, name.get(), &name.length) == 0 ? from_native(name) : address{};
 }
 
+/// The user whose process has made the other end of a UNIX connection; nobody, when it is none.
+inline std::uint32_t peer_user(int fd) noexcept {
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    bool known = ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+    return known ? peer.uid : static_cast<std::uint32_t>(-1);
+}
+
 inline int native_family(address_family family) noexcept {
     switch (family) {
     case address_family::ipv4:

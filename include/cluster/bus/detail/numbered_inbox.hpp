@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-#ifndef CLUSTER_ADAPTERS_DETAIL_NUMBERED_INBOX_HPP
-#define CLUSTER_ADAPTERS_DETAIL_NUMBERED_INBOX_HPP
+#ifndef CLUSTER_BUS_DETAIL_NUMBERED_INBOX_HPP
+#define CLUSTER_BUS_DETAIL_NUMBERED_INBOX_HPP
 
-#include "../../bus/concept.hpp"
-#include "../../bus/detail/bus_inbox.hpp"
 #include "../../byte_buffer.hpp"
 #include "../../error.hpp"
+#include "../concept.hpp"
 #include "bus_envelope.hpp"
+#include "bus_inbox.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +20,7 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
-/// The inbox of a bus over a foreign server: what goes out is numbered on its channel, and what
+/// The inbox of a bus over a server: what goes out is numbered on its channel, and what
 /// comes in is looked at by these numbers. `kept` says that the server keeps messages, among which
 /// may be those of an earlier life of this node.
 class numbered_inbox : public bus_inbox {
@@ -30,15 +30,13 @@ protected:
 
     [[nodiscard]] std::uint64_t instance() const noexcept { return numbers_.instance(); }
 
-    /// A payload as it goes to the server; its number counts when it has gone().
-    [[nodiscard]] byte_buffer numbered(const std::string& channel,
-                                       std::span<const std::byte> payload) {
-        byte_buffer bytes;
+    /// Appends a payload as it goes to the server; its number counts when it has gone().
+    void
+    put_numbered(std::string_view channel, std::span<const std::byte> payload, byte_buffer& out) {
         auto number = numbers_.next(channel); // before instance(), which it may renew
-        encode_envelope({node(), numbers_.instance(), number, payload}, bytes);
-        return bytes;
+        encode_envelope({node(), numbers_.instance(), number, payload}, out);
     }
-    void gone(const std::string& channel) { numbers_.taken(channel); }
+    void gone(std::string_view channel) { numbers_.taken(channel); }
 
     enum class gaps : std::uint8_t { told, expected };
 
@@ -85,4 +83,4 @@ private:
 } // namespace v0
 } // namespace cluster
 
-#endif // CLUSTER_ADAPTERS_DETAIL_NUMBERED_INBOX_HPP
+#endif // CLUSTER_BUS_DETAIL_NUMBERED_INBOX_HPP

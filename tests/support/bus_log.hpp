@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-#ifndef CLUSTER_TESTS_ADAPTERS_SUPPORT_BUS_LOG_HPP
-#define CLUSTER_TESTS_ADAPTERS_SUPPORT_BUS_LOG_HPP
+#ifndef CLUSTER_TESTS_SUPPORT_BUS_LOG_HPP
+#define CLUSTER_TESTS_SUPPORT_BUS_LOG_HPP
 
-#include "../../support/bus_test.hpp"
+#include "bus_test.hpp"
 
 #include <cluster/bus/bus_subscription.hpp>
 #include <cluster/bus/concept.hpp>
@@ -69,4 +69,4 @@ using words = std::vector<std::string>;
 
 } // namespace cluster_test
 
-#endif // CLUSTER_TESTS_ADAPTERS_SUPPORT_BUS_LOG_HPP
+#endif // CLUSTER_TESTS_SUPPORT_BUS_LOG_HPP

@@ -1,25 +1,24 @@
 // SPDX-License-Identifier: MIT
-#ifndef CLUSTER_ADAPTERS_DETAIL_BUS_ENVELOPE_HPP
-#define CLUSTER_ADAPTERS_DETAIL_BUS_ENVELOPE_HPP
+#ifndef CLUSTER_BUS_DETAIL_BUS_ENVELOPE_HPP
+#define CLUSTER_BUS_DETAIL_BUS_ENVELOPE_HPP
 
-#include "../../bus/concept.hpp"
 #include "../../byte_buffer.hpp"
 #include "../../detail/os.hpp"
+#include "../../detail/string_map.hpp"
+#include "../concept.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <utility>
 
 namespace cluster {
 inline namespace v0 {
 namespace detail {
 
 /// \file
-/// What a bus over a foreign server puts around a payload, because the server does not say who
+/// What a bus over a server puts around a payload, because the server does not say who
 /// has published, echoes, and loses things in silence: u8 version, u8 length of the node's name,
 /// the name, u64 of the node's start, u64 number of the message on its channel.
 
@@ -65,7 +64,7 @@ public:
     [[nodiscard]] std::uint64_t instance() const noexcept { return instance_; }
 
     /// The next one; it counts only when `taken` is called.
-    std::uint64_t next(const std::string& channel) {
+    std::uint64_t next(std::string_view channel) {
         constexpr std::size_t most_channels = 65536;
         if (channels_.size() == most_channels && !channels_.contains(channel)) {
             channels_.clear(); // a new life: receivers begin anew
@@ -73,11 +72,11 @@ public:
         }
         return channels_[channel] + 1;
     }
-    void taken(const std::string& channel) { ++channels_[channel]; }
+    void taken(std::string_view channel) { ++channels_[channel]; }
 
 private:
     std::uint64_t instance_ = os::random_seed();
-    std::unordered_map<std::string, std::uint64_t> channels_;
+    string_map<std::uint64_t> channels_;
 };
 
 /// Sees by the numbers what was lost and what has come twice.
@@ -90,35 +89,34 @@ public:
         std::string key{of.node};
         key += '\0';
         key += channel;
-        auto found = last_.find(key);
-        if (found == last_.end()) {
+        auto* last = last_.find(key);
+        if (last == nullptr) {
             if (last_.size() == most_publishers) {
                 last_.clear(); // a flood of made-up names costs the knowledge, not the memory
             }
-            last_.emplace(std::move(key), seen{of.instance, of.number});
+            last_[key] = {of.instance, of.number};
             return true;
         }
-        auto& last = found->second;
-        if (last.instance == of.instance) {
-            if (of.number <= last.number) {
+        if (last->instance == of.instance) {
+            if (of.number <= last->number) {
                 return false;
             }
-            lost = of.number - last.number - 1;
+            lost = of.number - last->number - 1;
         }
-        last = {of.instance, of.number};
+        *last = {of.instance, of.number};
         return true;
     }
 
 private:
     struct seen {
-        std::uint64_t instance;
-        std::uint64_t number;
+        std::uint64_t instance = 0;
+        std::uint64_t number = 0;
     };
-    std::unordered_map<std::string, seen> last_;
+    string_map<seen> last_;
 };
 
 } // namespace detail
 } // namespace v0
 } // namespace cluster
 
-#endif // CLUSTER_ADAPTERS_DETAIL_BUS_ENVELOPE_HPP
+#endif // CLUSTER_BUS_DETAIL_BUS_ENVELOPE_HPP
