@@ -32,12 +32,13 @@ namespace detail {
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
 /// The version of everything in this file; both sides must agree.
-inline constexpr std::uint32_t protocol_version = 5;
+inline constexpr std::uint32_t protocol_version = 6;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
     // primary to worker
-    welcome = 1,   // who the worker is; with the control page, perhaps what its stderr shall become
+    welcome = 1,   // who the worker is; with the control page, perhaps the memory of its transport,
+                   // perhaps what its stderr shall become
     connections,   // accepted connections of one listener
     listen_result, // the answer to `listen`: an error, or an address and perhaps a socket
     adopt_listener, // another socket of the same listener, whose slot has no worker now
@@ -99,7 +100,7 @@ inline constexpr int batch_limit = 32; // connections in one frame
 constexpr frame_rule rule_for(frame_kind kind) noexcept {
     switch (kind) {
     case frame_kind::welcome:
-        return {2, -1, any_length};
+        return {3, -1, any_length};
     case frame_kind::connections:
         return {batch_limit, -1, 0};
     case frame_kind::lent_connections:
