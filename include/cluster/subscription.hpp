@@ -99,7 +99,7 @@ public:
         std::size_t count = slots_.size(); // handlers added meanwhile wait for the next event
         ++walking_;
         for (std::size_t i = 0; i < count; ++i) {
-            auto entry = slots_[i];
+            slot* entry = slots_[i].get(); // stays: nothing is erased while we walk
             if (!entry->active) {
                 continue;
             }

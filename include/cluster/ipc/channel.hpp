@@ -226,8 +226,10 @@ private:
             if (made.is_foreign()) {
                 out_.window = out_.window.subspan(made.size());
                 out_.encoded += made.size();
-            } else {
+            } else if (out_.bytes.capacity() < made.size()) {
                 out_.bytes = std::move(made);
+            } else { // the storage that it has is worth more
+                out_.bytes.append(made.span());
             }
             return;
         }
@@ -580,7 +582,7 @@ inline void channel::settle() {
         completions_.pop_front();
     }
     if (queued() == 0) {
-        out_.bytes.shrink(high_water_mark);
+        out_.bytes.shrink(2 * high_water_mark); // what a sender needs that is often behind
         watch_for(false);
         if (std::exchange(wants_drain_, false)) { // not from here: we are inside send() or worse
             loop_.at_turn_end(drain_hook_);

@@ -62,7 +62,7 @@ public:
     }
     [[nodiscard]] inline bool arrives_silently() const noexcept override { return true; }
     inline bool arm() override {
-        bells_due_ += incoming_.reader_sleeps.set() ? 1 : 0;
+        bells_due_ += incoming_.reader_sleeps.set() ? 1U : 0U;
         return has_news();
     }
     [[nodiscard]] inline std::chrono::microseconds spins() const noexcept override {
@@ -193,7 +193,7 @@ inline carrier::result ring_carrier::push_bytes(outbox& from) {
                                : static_cast<std::size_t>(from.passed.front().offset - from.sent);
         std::size_t room = writer_.room();
         if (room == 0) {
-            bells_due_ += outgoing_.writer_waits.set() ? 1 : 0;
+            bells_due_ += outgoing_.writer_waits.set() ? 1U : 0U;
             if (writer_.room() == 0) {
                 return result::blocked;
             }
