@@ -12,12 +12,11 @@ namespace {
 
 class end {
 public:
-    static void prepare(std::size_t) { ++number; }
+    static void prepare(std::size_t) {}
 
     end(bool child, std::size_t) {
-        const std::string at = "abstract://cluster-benchmark-" +
-                               std::to_string(child ? ::getppid() : ::getpid()) + "-" +
-                               std::to_string(number);
+        const std::string at =
+            "abstract://cluster-benchmark-" + std::to_string(child ? ::getppid() : ::getpid());
         if (::nng_pair0_open(&socket_) != 0) {
             peer::die("nng_pair0_open");
         }
@@ -49,8 +48,6 @@ public:
     }
 
 private:
-    static inline int number = 0;
-
     nng_socket socket_{};
 };
 

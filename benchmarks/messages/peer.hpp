@@ -74,32 +74,55 @@ private:
     std::uint32_t expected_ = 0;
 };
 
-template <typename End>
-result measure(std::size_t bytes, bool trips, std::uint32_t count) {
-    void* const memory =
-        ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        die("mmap");
+template <typename T>
+class in_both { // memory that a process and its children share
+public:
+    in_both()
+        : memory_{::mmap(
+              nullptr, sizeof(T), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0)} {
+        if (memory_ == MAP_FAILED) {
+            die("mmap");
+        }
     }
-    auto* const cpu_there = static_cast<double*>(memory);
-    End::prepare(bytes);
+    in_both(in_both&&) = delete;
+    in_both& operator=(in_both&&) = delete;
+    ~in_both() { ::munmap(memory_, sizeof(T)); }
+    T& operator*() const { return *static_cast<T*>(memory_); }
+
+private:
+    void* memory_;
+};
+
+// Runs `body` in a child of its own.
+template <typename Body>
+pid_t start(Body body) {
     const pid_t pid = ::fork();
     if (pid == 0) {
         ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-    }
-    End end{pid == 0, bytes};
-    stream<End> all{end, bytes};
-    if (pid == 0) {
-        all.send(1); // we are connected
-        const double before = cpu_seconds();
-        for (std::uint32_t i = 0; i != (trips ? count : 1); ++i) {
-            all.receive(trips ? 1 : count);
-            all.send(1);
-        }
-        *cpu_there = cpu_seconds() - before;
-        all.receive(1); // it has got all of it
+        body();
         std::_Exit(0);
     }
+    return pid;
+}
+
+template <typename End>
+void answer(std::size_t bytes, bool trips, std::uint32_t count, double& cpu) {
+    End end{true, bytes};
+    stream<End> all{end, bytes};
+    all.send(1); // we are connected
+    const double before = cpu_seconds();
+    for (std::uint32_t i = 0; i != (trips ? count : 1); ++i) {
+        all.receive(trips ? 1 : count);
+        all.send(1);
+    }
+    cpu = cpu_seconds() - before;
+    all.receive(1); // it has got all of it
+}
+
+template <typename End>
+void ask(std::size_t bytes, bool trips, std::uint32_t count, result& got) {
+    End end{false, bytes};
+    stream<End> all{end, bytes};
     all.receive(1);
     const double before = cpu_seconds();
     const auto begin = std::chrono::steady_clock::now();
@@ -107,14 +130,25 @@ result measure(std::size_t bytes, bool trips, std::uint32_t count) {
         all.send(trips ? 1 : count);
         all.receive(1);
     }
-    result got;
     got.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     got.cpu = cpu_seconds() - before;
     all.send(1);
+}
+
+// In two new processes: not every library bears a fork behind its first use.
+template <typename End>
+result measure(std::size_t bytes, bool trips, std::uint32_t count) {
+    const in_both<result> got;
+    const in_both<double> cpu_there;
+    const pid_t pid = start([&] {
+        End::prepare(bytes);
+        const pid_t other = start([&] { answer<End>(bytes, trips, count, *cpu_there); });
+        ask<End>(bytes, trips, count, *got);
+        ::waitpid(other, nullptr, 0);
+    });
     ::waitpid(pid, nullptr, 0);
-    got.cpu += *cpu_there;
-    ::munmap(memory, 4096);
-    return got;
+    (*got).cpu += *cpu_there;
+    return *got;
 }
 
 // The middle one of three runs of each cell; `NAME [--seconds S]`.

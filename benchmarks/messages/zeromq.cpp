@@ -11,12 +11,11 @@ namespace {
 
 class end {
 public:
-    static void prepare(std::size_t) { ++number; }
+    static void prepare(std::size_t) {}
 
     end(bool child, std::size_t) : socket_{::zmq_socket(context_, ZMQ_PAIR)} {
-        const std::string at = "ipc://@cluster-benchmark-" +
-                               std::to_string(child ? ::getppid() : ::getpid()) + "-" +
-                               std::to_string(number);
+        const std::string at =
+            "ipc://@cluster-benchmark-" + std::to_string(child ? ::getppid() : ::getpid());
         if ((child ? ::zmq_connect(socket_, at.c_str()) : ::zmq_bind(socket_, at.c_str())) != 0) {
             peer::die("zmq_bind");
         }
@@ -40,8 +39,6 @@ public:
     }
 
 private:
-    static inline int number = 0;
-
     void* context_ = ::zmq_ctx_new();
     void* socket_;
 };
