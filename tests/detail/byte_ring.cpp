@@ -91,7 +91,7 @@ TEST_SUITE("detail/byte_ring") {
             ring.reader.take(bytes.data(), count);
             ring.reader.release();
             for (std::size_t i = 0; i != count; ++i, ++got) {
-                wrong += bytes[i] == static_cast<std::byte>(got) ? 0 : 1;
+                wrong += bytes[i] == static_cast<std::byte>(got) ? 0U : 1U;
             }
             std::this_thread::yield();
         }

@@ -126,6 +126,11 @@ struct transport_of<B> {
     using type = typename B::transport_type;
 };
 
+template <typename B>
+inline constexpr bool has_transport = !requires { typename B::transport_type; } || requires {
+    requires transport_policy<typename B::transport_type>;
+};
+
 /// How the backend's workers join what their primary has opened.
 template <typename B>
 consteval join_function join_of() {
@@ -156,6 +161,9 @@ struct checked_backend {
                   "Backend needs a member `launched_worker launch(const launch_request&, "
                   "std::error_code&)`.");
     static_assert(std::default_initializable<B>, "Backend must be default constructible.");
+    static_assert(has_transport<B>,
+                  "Backend: its transport must have the functions open() and join(); take "
+                  "cluster::transport::socket or cluster::transport::shared_memory.");
     using type = std::conditional_t<backend_policy<B>, B, any_backend>;
 };
 

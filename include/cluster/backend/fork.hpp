@@ -44,8 +44,10 @@ namespace backend {
 ///
 /// \tparam Transport models `transport_policy` (transport/concept.hpp): what carries the messages.
 template <typename Transport>
-class basic_fork : public detail::with_transport<Transport> {
+class basic_fork {
 public:
+    using transport_type = Transport;
+    using fork = basic_fork; // what who derives from it calls it
     static constexpr bool separate_memory = true;
     static constexpr bool starts_at_main = false;
 

@@ -66,7 +66,9 @@ namespace backend {
 ///
 /// \tparam Transport models `transport_policy` (transport/concept.hpp): what carries the messages.
 template <typename Transport>
-struct basic_process : detail::with_transport<Transport> {
+struct basic_process {
+    using transport_type = Transport;
+    using process = basic_process; // what who derives from it calls it
     static constexpr bool separate_memory = true;
 
     static detail::launched_worker launch(const detail::launch_request& request,

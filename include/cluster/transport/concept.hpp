@@ -49,15 +49,6 @@ concept transport_policy = requires(unique_fd s, detail::transport_memory& m, st
 
 namespace detail {
 
-/// What `backend::basic_process` and `basic_fork` have in common.
-template <typename Transport>
-struct with_transport {
-    static_assert(transport_policy<Transport>,
-                  "Backend: its argument must be a transport with the functions open() and join(); "
-                  "take cluster::transport::socket or cluster::transport::shared_memory.");
-    using transport_type = Transport;
-};
-
 /// A worker's way to the other end of what the primary has opened; null: by the socket.
 using join_function = std::unique_ptr<carrier> (*)(unique_fd, transport_memory&, std::error_code&);
 

@@ -38,16 +38,16 @@ struct shared_memory_options {
 /// the socket; `capabilities().shared_memory` tells why.
 template <shared_memory_options Options = shared_memory_options{}>
 struct basic_shared_memory {
-    static_assert(
-        std::has_single_bit(Options.ring) && Options.ring >= 64U * 1024U &&
-            Options.ring <= 1024U * 1024U * 1024U,
-        "transport::shared_memory: the ring must be a power of two from 64 KiB to 1 GiB.");
-    static_assert(Options.spin_microseconds <= 10'000,
-                  "transport::shared_memory: looking out longer than 10 ms is a busy loop; let it "
-                  "sleep.");
-
     static std::unique_ptr<detail::carrier> open(unique_fd channel,
                                                  detail::transport_memory& memory) {
+        static_assert(
+            std::has_single_bit(Options.ring) && Options.ring >= 64U * 1024U &&
+                Options.ring <= 1024U * 1024U * 1024U,
+            "transport::shared_memory: the ring must be a power of two from 64 KiB to 1 GiB.");
+        static_assert(
+            Options.spin_microseconds <= 10'000,
+            "transport::shared_memory: looking out longer than 10 ms is a busy loop; let it "
+            "sleep.");
         std::error_code error;
         auto rings = detail::ring_mapping::create(Options.ring, memory.descriptor, error);
         if (error) {
