@@ -152,6 +152,7 @@ using cluster::thread_pool_options;
 using cluster::time_histogram;
 using cluster::time_span;
 using cluster::timer;
+using cluster::transport_policy;
 using cluster::unhandled_message_info;
 using cluster::unique_fd;
 using cluster::unix_bus;
@@ -169,6 +170,8 @@ using cluster::worker_stats;
 }
 
 export namespace cluster::backend {
+using cluster::backend::basic_fork;
+using cluster::backend::basic_process;
 using cluster::backend::basic_thread;
 using cluster::backend::fork;
 using cluster::backend::process;
@@ -268,4 +271,11 @@ using cluster::scheduling::sticky_key::value;
 export namespace cluster::serialization {
 using cluster::serialization::binary;
 using cluster::serialization::raw;
+}
+
+export namespace cluster::transport {
+using cluster::transport::basic_shared_memory;
+using cluster::transport::shared_memory;
+using cluster::transport::shared_memory_options;
+using cluster::transport::socket;
 }

@@ -60,6 +60,17 @@ public:
         }
     }
 
+    /// Appends to `foreign` for as long as that has room, and to storage of its own from then on.
+    /// For encoders that only append: what consumes bytes, or clears the buffer, must not be called.
+    [[nodiscard]] static byte_buffer over(std::span<std::byte> foreign) noexcept {
+        byte_buffer result;
+        result.begin_ = result.end_ = foreign.data();
+        result.limit_ = foreign.data() + foreign.size();
+        return result;
+    }
+    /// Whether the bytes are, still, in memory that is not the buffer's own.
+    [[nodiscard]] bool is_foreign() const noexcept { return storage_ == nullptr; }
+
     byte_buffer(byte_buffer&& other) noexcept
         : storage_{std::exchange(other.storage_, nullptr)},
           begin_{std::exchange(other.begin_, nullptr)},
@@ -83,7 +94,7 @@ public:
     [[nodiscard]] bool empty() const noexcept { return begin_ == end_; }
     /// Bytes of storage, including those already consumed at the front.
     [[nodiscard]] std::size_t capacity() const noexcept {
-        return static_cast<std::size_t>(limit_ - storage_);
+        return static_cast<std::size_t>(limit_ - (storage_ == nullptr ? begin_ : storage_));
     }
     /// The first byte; may be null when `empty()`.
     [[nodiscard]] std::byte* data() noexcept { return begin_; }
@@ -143,8 +154,9 @@ private:
     // at least as many were consumed since: so each consumed byte pays for at most one moved byte.
     [[gnu::noinline, gnu::cold]] void grow(std::size_t count) {
         const std::size_t live = size();
-        const std::size_t dead = static_cast<std::size_t>(begin_ - storage_);
-        if (dead >= live && capacity() - live >= count) {
+        const std::size_t dead =
+            storage_ == nullptr ? 0 : static_cast<std::size_t>(begin_ - storage_);
+        if (storage_ != nullptr && dead >= live && capacity() - live >= count) {
             relocate(storage_, capacity());
             return;
         }

@@ -3,6 +3,7 @@
 #define CLUSTER_CAPABILITIES_HPP
 
 #include "detail/os.hpp"
+#include "detail/ring_page.hpp"
 
 #include <system_error>
 
@@ -17,6 +18,9 @@ struct system_capabilities {
     std::error_code kernel_steering{};
     /// Whether exits are watched by pidfd (Linux 5.3); else by asking now and then.
     std::error_code pidfd{};
+    /// Whether transport::shared_memory gets its memory; else why not, and the socket carries
+    /// everything.
+    std::error_code shared_memory{};
     /// The longest queue of connections that a listening socket may have; 0 when the system does
     /// not tell.
     int most_backlog = 0;
@@ -26,6 +30,7 @@ struct system_capabilities {
 [[nodiscard]] inline system_capabilities capabilities() {
     return {detail::os::steering{}.open(detail::os::steer_by::turns),
             detail::os::try_pidfd(),
+            detail::try_rings(),
             detail::os::most_backlog()};
 }
 

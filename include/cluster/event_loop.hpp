@@ -6,6 +6,7 @@
 #include "detail/chrono.hpp"
 #include "detail/move_only_function.hpp"
 #include "detail/os.hpp"
+#include "detail/silence.hpp"
 #include "detail/timer_heap.hpp"
 #include "detail/turn_hook.hpp"
 #include "subscription.hpp"
@@ -276,6 +277,12 @@ public:
         }
     }
 
+    /// Runs the hook before this loop sleeps, once; `spins`: looks out for so long before it does,
+    /// where that was worth while lately. For the library's own parts.
+    void before_sleep(detail::silence_hook& hook, std::chrono::microseconds spins) noexcept {
+        silence_.add(hook, spins);
+    }
+
     /// Owns the part from now on, which is allocated by `new`; for the library's own parts.
     void adopt(detail::loop_part& part) noexcept { part.insert_before(parts_); }
 
@@ -328,11 +335,13 @@ private:
     bool turn(bool may_block) {
         struct in_turn {
             event_loop& loop;
+            bool returns;
             ~in_turn() {
+                returns ? loop.silence_.tell() : void(); // to somebody who sleeps
                 loop.turning_ = false;
                 loop.arm_outer_timer();
             }
-        } guard{*this};
+        } guard{*this, !may_block};
         now_ = std::chrono::steady_clock::now();
         turning_ = true;
         run_posted();
@@ -345,8 +354,13 @@ private:
         if (may_block && !alive()) { // poll() still looks at what keeps no loop alive
             return has_posted();
         }
+        if (may_block && silence_.awaited() && !end_silence()) {
+            return true;
+        }
         int events = poller_.wait(may_block ? timeout() : 0);
-        now_ = std::chrono::steady_clock::now();
+        auto woken = std::chrono::steady_clock::now();
+        silence_.waited(woken - now_);
+        now_ = woken;
         for (int i = 0; i != events; ++i) { // all level-triggered: what stop() leaves comes again
             if (!stopped_.load(std::memory_order_relaxed)) {
                 dispatch(poller_.event_at(i));
@@ -355,6 +369,33 @@ private:
         timers_.run_due(now_, [this] { return stopped_.load(std::memory_order_relaxed); });
         run_hooks();
         return true;
+    }
+
+    // Before we sleep: a last look at what no descriptor tells. What comes is handled at once, for
+    // some rounds, without a look at the descriptors.
+    // \returns false when that has changed what there is to wait for
+    bool end_silence() {
+        constexpr int most_rounds = 64;
+        for (int round = 0; round != most_rounds; ++round) {
+            if (timeout() == 0 || !silence_.look_out([this] { return is_called(); })) {
+                break;
+            }
+            while (hooks_.linked()) {
+                run_hooks();
+            }
+            if (stopped_.load(std::memory_order_relaxed) || !alive()) {
+                return false;
+            }
+        }
+        if (timeout() != 0) {
+            silence_.tell();
+        }
+        return true;
+    }
+    // By another thread or a signal handler.
+    [[nodiscard]] bool is_called() const noexcept {
+        return has_posted() || stopped_.load(std::memory_order_relaxed) ||
+               inbox_.pending.load(std::memory_order_relaxed) != 0;
     }
 
     void dispatch(const detail::os::poller::event& event) {
@@ -499,6 +540,7 @@ private:
     detail::io_watch outer_watch_;
     detail::timer_heap timers_;
     detail::list_node hooks_;
+    detail::silence silence_;
     detail::list_node parts_;
     std::vector<task> deferred_;
     std::vector<task> running_;

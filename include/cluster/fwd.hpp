@@ -47,9 +47,18 @@ class rest_for_one;
 // Not backoff and limit: their parameters need literals.hpp.
 } // namespace restart
 
+namespace transport {
+struct socket;
+// Not shared_memory: its parameter needs its definition.
+} // namespace transport
+
 namespace backend {
-struct process;
-class fork;
+template <typename Transport = transport::socket>
+struct basic_process;
+using process = basic_process<transport::socket>;
+template <typename Transport = transport::socket>
+class basic_fork;
+using fork = basic_fork<transport::socket>;
 template <bool Serializes>
 struct basic_thread;
 using thread = basic_thread<false>;

@@ -258,7 +258,7 @@ private:
         std::exception_ptr first; // a handler that throws does not keep the others from running
         for (auto* each : {shared_, &table_}) {
             try {
-                if (each && each->handles(type, false)) {
+                if (each != nullptr) {
                     if (auto error = each->deliver(derived(), type, false, what)) {
                         derived().on_undecodable(error);
                     }

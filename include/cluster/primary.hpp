@@ -11,6 +11,7 @@
 #include "event.hpp"
 #include "fork_options.hpp"
 #include "fwd.hpp"
+#include "ipc/thread_carrier.hpp"
 #include "messaging.hpp"
 #include "net/connection.hpp"
 #include "net/datagram_options.hpp"
@@ -421,11 +422,25 @@ private:
         return detail::open_steering(scheduling_, error);
     }
     [[nodiscard]] std::size_t peeks() const noexcept override { return detail::peeks(scheduling_); }
-    [[nodiscard]] std::array<detail::thread_link, 2> make_link() const override {
+    std::error_code connect(detail::channel_ends& ends) const override {
         if constexpr (Cluster::backend_type::separate_memory) {
-            return {};
+            unique_fd socket;
+            auto error = detail::os::make_channel(socket, ends.theirs);
+            if (!error) {
+                using transport =
+                    typename detail::transport_of<typename Cluster::backend_type>::type;
+                ends.ours = transport::open(std::move(socket), ends.memory);
+            }
+            return error;
         } else {
-            return detail::thread_link::make();
+            try {
+                auto both = detail::thread_carrier::make();
+                ends.ours = std::move(both[0]);
+                ends.link = std::move(both[1]);
+                return {};
+            } catch (const std::system_error& failed) {
+                return failed.code();
+            }
         }
     }
     detail::launched_worker launch(const detail::launch_request& request,

@@ -50,7 +50,10 @@ public:
     using responder = basic_responder<Reply, serializer>;
 
     basic_self(event_loop& loop, unique_fd channel, detail::worker_surroundings where = {})
-        : core{loop, std::move(channel), std::string{serializer::name}, std::move(where)},
+        : core{loop,
+               std::move(channel),
+               std::string{serializer::name},
+               by_transport(std::move(where))},
           endpoint{loop, this->channel_, nullptr},
           loop_functions{loop} {}
 
@@ -201,6 +204,11 @@ public:
     void keep_alive(bool on) noexcept { this->channel_.keep_alive(on); }
 
 private:
+    static detail::worker_surroundings by_transport(detail::worker_surroundings where) {
+        where.join = detail::join_of<typename Cluster::backend_type>();
+        return where;
+    }
+
     friend class detail::message_endpoint<basic_self, serializer, passes_objects>;
     friend class detail::shared_memory_functions<basic_self>;
     friend class detail::broadcast_functions<basic_self, serializer>;

@@ -44,6 +44,12 @@ static_assert(cluster::backend_policy<at_most_64>);
 using my_cluster = cluster::compose<at_most_64>;
 // [/own backend]
 
+// [shared memory]
+using chatty_cluster =
+    cluster::compose<cluster::backend::basic_process<cluster::transport::shared_memory>>;
+// [/shared memory]
+static_assert(sizeof(chatty_cluster) != 0);
+
 } // namespace docs_backend
 
 TEST_CASE("docs: the smallest backend starts nobody and says why") {

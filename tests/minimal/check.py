@@ -15,7 +15,7 @@ OTHERS = [f"{kind}::{model.stem}" for kind in ("scheduling", "serialization", "r
 # What only other policies, or parts of the library that the program does not touch, need.
 ABSENT = ["thread_pool", "process_pool", "task_future", "thread_engine", "process_engine", "deadline_watch",
           "bus_node", "bus_bridge", "bus_requests", "local_bus", "sticky_registry", "shared_map", "shared_counters",
-          "message_port", "message_channel", "broadcast_channel", "zygote", "worker_thread", "queues",
+          "message_port", "message_channel", "broadcast_channel", "zygote", "worker_thread", "thread_queues", "thread_carrier", "ring_carrier", "ring_mapping",
           "os::bpf", "os::steering", "client_filter", "rendezvous", "child_core", "program_port", "os::sandbox"]
 
 

@@ -14,7 +14,7 @@
 
 using namespace cluster_test;
 
-CLUSTER_CASE("test-cluster-call-and-destroy") {
+CLUSTER_CASE_ON(all_transports, "test-cluster-call-and-destroy") {
     int disconnected = 0;
     int exited = 0;
     run_on<Backend>(
@@ -40,7 +40,7 @@ CLUSTER_CASE("test-cluster-call-and-destroy") {
     CHECK(exited == 1);
 }
 
-CLUSTER_CASE("test-cluster-disconnect-before-exit") {
+CLUSTER_CASE_ON(all_transports, "test-cluster-disconnect-before-exit") {
     int told = 0;
     int exited = 0;
     run_on<Backend>(
@@ -62,7 +62,7 @@ CLUSTER_CASE("test-cluster-disconnect-before-exit") {
     CHECK(told == 1);
 }
 
-CLUSTER_CASE("test-cluster-disconnect-idle-worker") {
+CLUSTER_CASE_ON(all_transports, "test-cluster-disconnect-idle-worker") {
     int told = 0;
     int exited = 0;
     run_on<Backend>(

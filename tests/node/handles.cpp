@@ -27,7 +27,7 @@ const cluster::listen_options here{.host = "127.0.0.1"};
 } // namespace
 
 // Node.js: test/parallel/test-cluster-net-send.js
-CLUSTER_CASE("test-cluster-net-send") {
+CLUSTER_CASE_ON(all_transports, "test-cluster-net-send") {
     std::string result;
     int exits = 0;
     run_on<Backend>(
@@ -69,7 +69,7 @@ CLUSTER_CASE("test-cluster-net-send") {
 
 // Node.js: test/parallel/test-cluster-send-deadlock.js
 // More sockets than one message carries, on their way in both directions at the same time.
-CLUSTER_CASE("test-cluster-send-deadlock") {
+CLUSTER_CASE_ON(all_transports, "test-cluster-send-deadlock") {
     constexpr int count = 100;
     int accepted = 0;
     int returned = 0;
@@ -115,7 +115,7 @@ CLUSTER_CASE("test-cluster-send-deadlock") {
 }
 
 // Node.js: test/parallel/test-cluster-send-handle-twice.js
-CLUSTER_CASE("test-cluster-send-handle-twice") {
+CLUSTER_CASE_ON(all_transports, "test-cluster-send-handle-twice") {
     std::string received;
     int exits = 0;
     run_on<Backend>(
@@ -144,7 +144,7 @@ CLUSTER_CASE("test-cluster-send-handle-twice") {
 }
 
 // Node.js: test/parallel/test-cluster-send-socket-to-worker-http-server.js
-CLUSTER_CASE("test-cluster-send-socket-to-worker-http-server") {
+CLUSTER_CASE_ON(all_transports, "test-cluster-send-socket-to-worker-http-server") {
     std::string answer;
     int exits = 0;
     run_on<Backend>(

@@ -110,7 +110,7 @@ EVERY_MODEL_CASE_ON(all_backends, "test-cluster-worker-exit") {
 }
 
 // Node.js: test/parallel/test-cluster-worker-forced-exit.js
-CLUSTER_CASE("test-cluster-worker-forced-exit") {
+CLUSTER_CASE_ON(all_transports, "test-cluster-worker-forced-exit") {
     std::vector<int> codes(2, -1);
     run_on<Backend>(
         [&](auto& primary) {
@@ -170,7 +170,7 @@ std::size_t open_descriptors() {
 // Node.js: test/parallel/test-cluster-worker-handle-close.js
 // The first worker closes its server while a connection for it waits unread in its channel. Here
 // the connection is not lost, either: the second worker serves it.
-CLUSTER_CASE("test-cluster-worker-handle-close") {
+CLUSTER_CASE_ON(all_transports, "test-cluster-worker-handle-close") {
     std::string answer;
     std::vector<std::string> notes;
     std::vector<std::uint32_t> picked;
@@ -261,7 +261,7 @@ EVERY_MODEL_CASE_ON(processes, "test-cluster-worker-kill") {
 }
 
 // Node.js: test/parallel/test-cluster-worker-no-exit.js
-CLUSTER_CASE("test-cluster-worker-no-exit") {
+CLUSTER_CASE_ON(all_transports, "test-cluster-worker-no-exit") {
     std::vector<std::string> events;
     run_on<Backend>(
         [&](auto& primary) {

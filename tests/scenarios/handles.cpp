@@ -36,7 +36,9 @@ std::string read_text(int fd) {
 } // namespace
 
 // A process is frozen by a signal and killed by another; a thread hangs, and is given up for it.
-CLUSTER_CASE("scenario 24: a connection that a frozen worker never took is answered by another") {
+CLUSTER_CASE_ON(
+    all_transports,
+    "scenario 24: a connection that a frozen worker never took is answered by another") {
     constexpr std::size_t clients = 6;
     std::vector<std::string> answers;
     bool ended = false;
@@ -98,7 +100,8 @@ CLUSTER_CASE("scenario 24: a connection that a frozen worker never took is answe
     CHECK(answers == std::vector<std::string>(clients, "1"));
 }
 
-CLUSTER_CASE("scenario 26: a connection on its way to a closed server goes to another worker") {
+CLUSTER_CASE_ON(all_transports,
+                "scenario 26: a connection on its way to a closed server goes to another worker") {
     constexpr std::size_t clients = 6;
     std::vector<std::string> answers;
     std::size_t baseline = 0;
@@ -148,7 +151,8 @@ CLUSTER_CASE("scenario 26: a connection on its way to a closed server goes to an
     CHECK(answers == std::vector<std::string>(clients, "1"));
 }
 
-CLUSTER_CASE(
+CLUSTER_CASE_ON(
+    all_transports,
     "scenario 26: a connection on its way to the only server is refused when that is closed") {
     constexpr std::size_t clients = 3;
     std::vector<std::string> answers;
@@ -195,7 +199,8 @@ CLUSTER_CASE(
     CHECK(answers == std::vector<std::string>(clients, ""));
 }
 
-CLUSTER_CASE(
+CLUSTER_CASE_ON(
+    all_transports,
     "scenario 41: a socket arrives with its message and what was sent before can be read") {
     std::vector<std::string> replies;
     std::string early, both;
@@ -259,7 +264,8 @@ CLUSTER_CASE(
     CHECK(replies == std::vector<std::string>{"1 early bytes", "2 written", "3 with", "4 without"});
 }
 
-CLUSTER_CASE("scenario 42: sockets sent in both directions at once all arrive in order") {
+CLUSTER_CASE_ON(all_transports,
+                "scenario 42: sockets sent in both directions at once all arrive in order") {
     constexpr std::uint32_t count = 150;
     std::vector<std::uint32_t> got;
     std::vector<cluster::send_result> results;
@@ -325,7 +331,7 @@ CLUSTER_CASE("scenario 42: sockets sent in both directions at once all arrive in
     }));
 }
 
-CLUSTER_CASE("scenario 42: eighty workers pass one socket each") {
+CLUSTER_CASE_ON(all_transports, "scenario 42: eighty workers pass one socket each") {
     constexpr std::size_t count = 80;
     std::vector<std::uint32_t> ids;
     std::vector<std::string> echoes;

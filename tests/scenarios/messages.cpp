@@ -44,7 +44,8 @@ struct payload {
 
 } // namespace
 
-CLUSTER_CASE("scenario 3: typed messages arrive once and in order in both directions") {
+CLUSTER_CASE_ON(all_transports,
+                "scenario 3: typed messages arrive once and in order in both directions") {
     constexpr std::uint32_t many = 10'000;
     std::vector<std::string> answers;
     std::vector<std::uint32_t> at_worker;
@@ -101,7 +102,7 @@ CLUSTER_CASE("scenario 3: typed messages arrive once and in order in both direct
     CHECK(at_worker == at_primary);
 }
 
-CLUSTER_CASE("scenario 4: a broadcast reaches every worker exactly once") {
+CLUSTER_CASE_ON(all_transports, "scenario 4: a broadcast reaches every worker exactly once") {
     std::map<std::uint32_t, std::uint32_t> copies;
     run_on<Backend>(
         [&](auto& primary) {
@@ -128,7 +129,8 @@ CLUSTER_CASE("scenario 4: a broadcast reaches every worker exactly once") {
     CHECK(copies == std::map<std::uint32_t, std::uint32_t>{{1, 1}, {2, 1}, {3, 1}, {4, 1}});
 }
 
-CLUSTER_CASE("scenario 5: a worker's news reaches all the others and not itself") {
+CLUSTER_CASE_ON(all_transports,
+                "scenario 5: a worker's news reaches all the others and not itself") {
     std::map<std::uint32_t, std::uint32_t> by_handler;
     std::map<std::uint32_t, std::uint32_t> by_library;
     run_on<Backend>(
@@ -174,7 +176,8 @@ CLUSTER_CASE("scenario 5: a worker's news reaches all the others and not itself"
     CHECK(by_library == expected);
 }
 
-CLUSTER_CASE("scenario 6: a message sent before the worker is online waits for a late handler") {
+CLUSTER_CASE_ON(all_transports,
+                "scenario 6: a message sent before the worker is online waits for a late handler") {
     std::vector<std::string> got;
     run_on<Backend>(
         [&](auto& primary) {
@@ -202,7 +205,8 @@ CLUSTER_CASE("scenario 6: a message sent before the worker is online waits for a
     CHECK(got == std::vector<std::string>{"early 2", "bird 2"});
 }
 
-CLUSTER_CASE("scenario 7: payloads of every size and of every byte come back identical") {
+CLUSTER_CASE_ON(all_transports,
+                "scenario 7: payloads of every size and of every byte come back identical") {
     std::vector<std::string> sent;
     for (std::size_t size : std::initializer_list<std::size_t>{
              0, 1, 65'535, 65'536, 65'537, 800'004, 16 * 1024 * 1024, 2}) {
@@ -239,7 +243,8 @@ CLUSTER_CASE("scenario 7: payloads of every size and of every byte come back ide
     }
 }
 
-CLUSTER_CASE("scenario 8: a worker that does not read slows the sender down and loses nothing") {
+CLUSTER_CASE_ON(all_transports,
+                "scenario 8: a worker that does not read slows the sender down and loses nothing") {
     constexpr std::size_t size = 60'000;
     std::vector<send_result> results;
     std::uint32_t next = 0;

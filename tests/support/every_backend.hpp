@@ -4,7 +4,8 @@
 
 /// \file
 /// Cases that hold whatever a worker is. The body of a CLUSTER_CASE is a template over `Backend`;
-/// each backend is a test case of its own: "name", "name on threads", "name on forks". A worker's
+/// each backend is a test case of its own: "name", "name on threads", "name on forks", "name through
+/// shared memory". A worker's
 /// function may run in this very process: what it shares with the primary by reference is shared
 /// between threads, and it does no checks but fail_worker()'s.
 
@@ -103,7 +104,8 @@ inline void once(void (*body)()) {
 
 /// A test case whose body runs one cluster of the backend `Backend`, by run_on<Backend>().
 #define CLUSTER_CASE(name) CLUSTER_CASE_ON(processes_and_threads, name)
-/// The same on processes, processes_and_threads, processes_and_forks or all_backends.
+/// The same on processes, processes_and_threads, processes_and_forks, all_backends, or all_transports:
+/// processes with the socket, threads, and processes with shared memory.
 #define CLUSTER_CASE_ON(which, name) CLUSTER_CASES(which, once, name)
 
 #define CLUSTER_CASES(which, how, name)                                                            \
@@ -125,10 +127,17 @@ inline void once(void (*body)()) {
     TEST_CASE(name " on forks") {                                                                  \
         cluster_test::how(body<cluster::backend::fork>);                                           \
     }
+#define CLUSTER_ON_shared_memory(how, body, name)                                                  \
+    TEST_CASE(name " through shared memory") {                                                     \
+        cluster_test::how(                                                                         \
+            body<cluster::backend::basic_process<cluster::transport::shared_memory>>);             \
+    }
 #define CLUSTER_ON_processes_and_threads(how, body, name)                                          \
     CLUSTER_ON_processes(how, body, name) CLUSTER_ON_threads(how, body, name)
 #define CLUSTER_ON_processes_and_forks(how, body, name)                                            \
     CLUSTER_ON_processes(how, body, name) CLUSTER_ON_forks(how, body, name)
+#define CLUSTER_ON_all_transports(how, body, name)                                                 \
+    CLUSTER_ON_processes_and_threads(how, body, name) CLUSTER_ON_shared_memory(how, body, name)
 #define CLUSTER_ON_all_backends(how, body, name)                                                   \
     CLUSTER_ON_processes_and_threads(how, body, name) CLUSTER_ON_forks(how, body, name)
 

@@ -17,14 +17,18 @@
 /// |                      |                           | run() was given                      |
 /// | `B::passes_objects`  | `bool`, optional: false   | messages are moved, not encoded;     |
 /// |                      |                           | only where memory is not separate    |
+/// | `B::transport_type`  | a `transport_policy`,     | what carries messages to workers     |
+/// |                      | optional: the socket      | that are processes                   |
 ///
 /// Models shipped: `process`, `fork`, `thread`, `serializing_thread`.
 
 #include "../detail/move_only_function.hpp"
 #include "../detail/running_worker.hpp"
-#include "../detail/thread_link.hpp"
 #include "../fork_options.hpp"
+#include "../ipc/carrier.hpp"
 #include "../stop_token.hpp"
+#include "../transport/concept.hpp"
+#include "../transport/socket.hpp"
 #include "../unique_fd.hpp"
 
 #include <concepts>
@@ -41,8 +45,9 @@ namespace detail {
 /// What a worker knows of where it runs, before its primary tells it anything.
 struct worker_surroundings {
     bool own_process = true;
-    thread_link link{}; // of a thread, instead of the channel
-    worker_data data{}; // of a thread; a process gets it by the channel
+    std::unique_ptr<carrier> link{}; // of a thread, instead of the channel
+    join_function join = nullptr;    // where the backend has another transport than the socket
+    worker_data data{};              // of a thread; a process gets it by the channel
     stop_source stop{};
     move_only_function<void(unique_fd)> refork{}; // becomes, in a copy, what starts others
 };
@@ -67,7 +72,7 @@ struct launch_request {
     int program;                                 // descriptor of the running program, -1 unknown
     int channel;                                 // the worker's end; borrowed
     unsigned cluster;                            // which cluster of the program the worker is for
-    thread_link* link = nullptr;                 // of a thread, instead of the channel: its to take
+    std::unique_ptr<carrier>* link = nullptr;    // of a thread, instead of the channel: its to take
     std::shared_ptr<const worker_entry> entry{}; // null before run() with the worker's function
 
     /// Other ones than the primary's.
@@ -111,6 +116,28 @@ consteval bool passes_objects() {
     }
 }
 
+template <typename B>
+struct transport_of {
+    using type = transport::socket;
+};
+template <typename B>
+    requires transport_policy<typename B::transport_type>
+struct transport_of<B> {
+    using type = typename B::transport_type;
+};
+
+template <typename B>
+inline constexpr bool has_transport = !requires { typename B::transport_type; } || requires {
+    requires transport_policy<typename B::transport_type>;
+};
+
+/// How the backend's workers join what their primary has opened.
+template <typename B>
+consteval join_function join_of() {
+    using type = typename transport_of<B>::type;
+    return std::is_same_v<type, transport::socket> ? nullptr : &type::join;
+}
+
 } // namespace detail
 
 /// Satisfied by every type that meets the table at the top of this file.
@@ -134,6 +161,9 @@ struct checked_backend {
                   "Backend needs a member `launched_worker launch(const launch_request&, "
                   "std::error_code&)`.");
     static_assert(std::default_initializable<B>, "Backend must be default constructible.");
+    static_assert(has_transport<B>,
+                  "Backend: its transport must have the functions open() and join(); take "
+                  "cluster::transport::socket or cluster::transport::shared_memory.");
     using type = std::conditional_t<backend_policy<B>, B, any_backend>;
 };
 

@@ -41,15 +41,20 @@ namespace backend {
 ///
 /// When the primary dies, the zygote kills the workers; when the zygote is killed, the workers go on
 /// and the next fork() makes another zygote, if the primary has no threads.
-class fork {
+///
+/// \tparam Transport models `transport_policy` (transport/concept.hpp): what carries the messages.
+template <typename Transport>
+class basic_fork {
 public:
+    using transport_type = Transport;
+    using fork = basic_fork; // what who derives from it calls it
     static constexpr bool separate_memory = true;
     static constexpr bool starts_at_main = false;
 
-    fork() = default;
-    fork(fork&&) = delete;
-    fork& operator=(fork&&) = delete;
-    ~fork() {
+    basic_fork() = default;
+    basic_fork(basic_fork&&) = delete;
+    basic_fork& operator=(basic_fork&&) = delete;
+    ~basic_fork() {
         current_.dismiss();
         for (auto& each : earlier_) {
             each.dismiss();
@@ -232,6 +237,8 @@ private:
     std::vector<zygote> earlier_;
     detail::zygote_link reforked_; // not heard of yet
 };
+
+using fork = basic_fork<transport::socket>;
 
 static_assert(backend_policy<fork>);
 

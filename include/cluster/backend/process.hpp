@@ -63,7 +63,12 @@ namespace backend {
 /// the one that runs. The cost of a start does not depend on the primary's memory. A worker is
 /// killed when the thread that started it ends (PR_SET_PDEATHSIG), so the thread that calls fork()
 /// is the one that calls run().
-struct process {
+///
+/// \tparam Transport models `transport_policy` (transport/concept.hpp): what carries the messages.
+template <typename Transport>
+struct basic_process {
+    using transport_type = Transport;
+    using process = basic_process; // what who derives from it calls it
     static constexpr bool separate_memory = true;
 
     static detail::launched_worker launch(const detail::launch_request& request,
@@ -128,6 +133,8 @@ private:
         return result;
     }
 };
+
+using process = basic_process<transport::socket>;
 
 static_assert(backend_policy<process>);
 

@@ -39,11 +39,18 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
+/// The ends of a new worker's channel.
+struct channel_ends {
+    std::unique_ptr<carrier> ours;
+    unique_fd theirs;
+    std::unique_ptr<carrier> link; // of a thread, instead of `theirs`
+    transport_memory memory;       // goes with the welcome
+};
+
 /// What the policies of a cluster decide, behind calls that need no template.
 class cluster_policies : public connection_router {
 public:
-    [[nodiscard]] virtual std::array<thread_link, 2>
-    make_link() const = 0; // where own_processes() is false
+    virtual std::error_code connect(channel_ends& ends) const = 0;
     virtual launched_worker launch(const launch_request& request, std::error_code& error) = 0;
     [[nodiscard]] virtual bool own_processes() const noexcept = 0;
     virtual restart_decision decide(const exit_report& report) = 0;
@@ -167,10 +174,7 @@ private:
     worker_core& start(std::uint32_t slot, worker_plan plan, unsigned restarts, bool heard = false);
     std::error_code launch(worker_core& one, bool heard);
     [[nodiscard]] std::string title_of(const worker_core& one) const;
-    static std::error_code connect(channel& ours, unique_fd& theirs);
-    std::error_code connect(channel& ours, thread_link& theirs);
-    std::error_code
-    open_channel(worker_core& one, unique_fd& theirs, thread_link& link, unique_fd lasting_stderr);
+    std::error_code open_channel(worker_core& one, channel_ends& ends, unique_fd lasting_stderr);
     std::error_code encode_data(const worker_data& from, welcome_message& into);
     std::error_code listen_to_boot(worker_core& one,
                                    fork_options& options,
@@ -336,15 +340,19 @@ inline std::error_code primary_core::launch(worker_core& one, bool heard) {
             return error;
         }
     }
-    unique_fd theirs;
-    thread_link link;
-    if (auto error = open_channel(one, theirs, link, std::move(lasting_stderr))) {
+    channel_ends ends;
+    if (auto error = open_channel(one, ends, std::move(lasting_stderr))) {
         return error;
     }
     std::error_code error;
-    auto launched = policies_.launch(
-        {options, arguments_, one.generation_->program.get(), theirs.get(), cluster_, &link, {}},
-        error);
+    auto launched = policies_.launch({options,
+                                      arguments_,
+                                      one.generation_->program.get(),
+                                      ends.theirs.get(),
+                                      cluster_,
+                                      &ends.link,
+                                      {}},
+                                     error);
     if (error) {
         return error;
     }
@@ -360,29 +368,13 @@ inline std::error_code primary_core::launch(worker_core& one, bool heard) {
     return {};
 }
 
-inline std::error_code primary_core::connect(channel& ours, unique_fd& theirs) {
-    unique_fd socket;
-    auto error = os::make_channel(socket, theirs);
-    return error ? error : ours.open(std::move(socket));
-}
-
-inline std::error_code primary_core::connect(channel& ours, thread_link& theirs) {
-    try {
-        auto ends = policies_.make_link();
-        theirs = std::move(ends[1]);
-        return ours.open(std::move(ends[0]));
-    } catch (const std::system_error& failed) {
-        return failed.code();
-    }
-}
-
-inline std::error_code primary_core::open_channel(worker_core& one,
-                                                  unique_fd& theirs,
-                                                  thread_link& link,
-                                                  unique_fd lasting_stderr) {
+inline std::error_code
+primary_core::open_channel(worker_core& one, channel_ends& ends, unique_fd lasting_stderr) {
     unique_fd page;
-    if (auto error = policies_.own_processes() ? connect(one.channel_, theirs)
-                                               : connect(one.channel_, link)) {
+    if (auto error = policies_.connect(ends)) {
+        return error;
+    }
+    if (auto error = one.channel_.open(std::move(ends.ours))) {
         return error;
     }
     if (auto error = one.queue_.open(page)) {
@@ -402,14 +394,17 @@ inline std::error_code primary_core::open_channel(worker_core& one,
                             one.name(),
                             policies_.serializer(),
                             0,
-                            {}};
+                            {},
+                            ends.memory.ring};
     if (auto error = encode_data(one.options_.data, welcome)) {
         return error;
     }
     descriptor_list passed{std::move(page)};
-    if (lasting_stderr) {
-        passed.numbers.push_back(lasting_stderr.get());
-        passed.owned.push_back(std::move(lasting_stderr));
+    for (auto* each : {&ends.memory.descriptor, &lasting_stderr}) {
+        if (*each) {
+            passed.numbers.push_back(each->get());
+            passed.owned.push_back(std::move(*each));
+        }
     }
     one.channel_.send(
         {0, frame_kind::welcome, 0, 0, 0},

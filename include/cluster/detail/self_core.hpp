@@ -195,6 +195,7 @@ private:
     static constexpr std::chrono::seconds flush_limit{30};
 
     void be_welcomed(const std::string& serializer);
+    std::error_code change_transport(transport_memory& memory);
     listen_message question(const listen_options& options, std::error_code& error) const;
     listen_message question(const datagram_options& options, std::error_code& error) const;
     struct answer {
@@ -289,6 +290,7 @@ private:
 
 inline void self_core::be_welcomed(const std::string& serializer) {
     std::error_code error;
+    transport_memory memory;
     bool welcomed = channel_.wait(
         [](const frame_header& header) { return header.kind == frame_kind::welcome; },
         [&](frame& arrived) {
@@ -299,13 +301,19 @@ inline void self_core::be_welcomed(const std::string& serializer) {
             } else {
                 page_ = std::make_shared<control_mapping>(
                     control_mapping::open(arrived.descriptors.front().get(), error));
-                if (arrived.descriptors.size() > 1 && os::identify(2, boot_stderr_)) {
-                    lasting_stderr_ = std::move(arrived.descriptors[1]);
+                std::size_t rest = welcome_.ring == 0 ? 1 : 2;
+                if (rest == 2 && arrived.descriptors.size() > 1) {
+                    memory = {std::move(arrived.descriptors[1]), welcome_.ring};
+                }
+                if (arrived.descriptors.size() > rest && os::identify(2, boot_stderr_)) {
+                    lasting_stderr_ = std::move(arrived.descriptors[rest]);
                 }
             }
         });
     if (!welcomed) {
         error = errc::channel_closed;
+    } else if (!error && memory.ring != 0) {
+        error = change_transport(memory);
     }
     if (error) {
         throw std::system_error(error, "worker channel");
@@ -316,6 +324,16 @@ inline void self_core::be_welcomed(const std::string& serializer) {
         }
         os::set_thread_name("worker " + std::to_string(id()) + " g" + std::to_string(generation()));
     }
+}
+
+// From now on by what the primary has opened.
+inline std::error_code self_core::change_transport(transport_memory& memory) {
+    if (where_.join == nullptr) {
+        return errc::protocol_mismatch; // this program was built for another one
+    }
+    return channel_.change_carrier([&](unique_fd socket, std::error_code& error) {
+        return where_.join(std::move(socket), memory, error);
+    });
 }
 
 inline listen_message self_core::question(const listen_options& options,

@@ -6,13 +6,14 @@
 #include "../detail/chrono.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
-#include "../detail/thread_link.hpp"
 #include "../detail/turn_hook.hpp"
 #include "../error.hpp"
 #include "../event_loop.hpp"
 #include "../send_result.hpp"
 #include "../unique_fd.hpp"
+#include "carrier.hpp"
 #include "frame.hpp"
+#include "socket_carrier.hpp"
 
 #include <cerrno>
 #include <cstddef>
@@ -48,22 +49,6 @@ protected:
     ~channel_owner() = default;
 };
 
-/// Descriptors that go with a frame: `owned` ones are closed once they are sent, those that only
-/// stand in `numbers` are the caller's, who keeps them open until then.
-struct descriptor_list {
-    descriptor_list() = default;
-    explicit descriptor_list(std::vector<int> borrowed) : numbers{std::move(borrowed)} {}
-    explicit descriptor_list(unique_fd one) {
-        if (one) {
-            numbers.push_back(one.get());
-            owned.push_back(std::move(one));
-        }
-    }
-
-    std::vector<int> numbers;
-    std::vector<unique_fd> owned;
-};
-
 /// One end of the stream of frames between a primary and a worker. Frames that are sent in one turn
 /// of the loop leave together at its end; a descriptor leaves with the first byte of its frame.
 ///
@@ -80,27 +65,36 @@ public:
 
     /// Takes the socket and starts to read.
     std::error_code open(unique_fd socket) {
-        socket_ = std::move(socket);
-        return watch_.start<&channel::on_ready>(loop_, descriptor(), os::io::readable, *this);
+        return open(std::make_unique<socket_carrier>(std::move(socket)));
     }
-    /// The same between threads of one process.
-    std::error_code open(thread_link link) {
-        link_ = std::move(link);
-        between_threads_ = true;
-        return watch_.start<&channel::on_ready>(loop_, descriptor(), os::io::readable, *this);
+    std::error_code open(std::unique_ptr<carrier> by) {
+        carrier_ = std::move(by);
+        between_threads_ = carrier_->is_between_threads();
+        listen_closely();
+        return watch_.start<&channel::on_ready>(
+            loop_, carrier_->descriptor(), os::io::readable, *this);
+    }
+    /// The stream goes on by what `make(unique_fd, std::error_code&)` makes of the socket. \pre
+    /// nothing waits to be sent, and every frame that the peer has sent by the socket was read
+    template <typename Make>
+    std::error_code change_carrier(Make make) {
+        watch_.stop();
+        in_.bytes.clear(); // bells; descriptors that are there are for frames to come
+        std::error_code error;
+        auto next = make(carrier_->release_socket(), error);
+        return error ? error : open(std::move(next));
     }
 
-    [[nodiscard]] bool is_open() const noexcept {
-        return static_cast<bool>(socket_) || static_cast<bool>(link_);
-    }
+    [[nodiscard]] bool is_open() const noexcept { return carrier_ != nullptr; }
     [[nodiscard]] bool is_between_threads() const noexcept { return between_threads_; }
     [[nodiscard]] bool can_send() const noexcept { return is_open() && !broken_; }
     /// Bytes that wait, with the weight of objects among them.
-    [[nodiscard]] std::size_t queued() const noexcept { return out_.size() + weight_; }
+    [[nodiscard]] std::size_t queued() const noexcept { return out_.size(); }
 
     /// Whether something waits to be read, the end included.
     [[nodiscard]] bool has_input() const noexcept {
-        return dispatch_hook_.linked() || os::wait_for(descriptor(), false, 0);
+        return dispatch_hook_.linked() || carrier_->has_news() ||
+               os::wait_for(carrier_->descriptor(), false, 0);
     }
 
     /// The user's messages, requests and replies, with the bytes of their payloads.
@@ -122,7 +116,8 @@ public:
         if (watch_.active()) {
             watch_for(blocked_);
         } else if (on) { // stopped at the peer's end
-            watch_.start<&channel::on_ready>(loop_, descriptor(), os::io::readable, *this);
+            watch_.start<&channel::on_ready>(
+                loop_, carrier_->descriptor(), os::io::readable, *this);
         }
         if (on) {
             loop_.at_turn_end(dispatch_hook_);
@@ -147,39 +142,18 @@ public:
             wants_drain_ = true;
             return complete(std::move(completion), errc::would_block), send_result::full;
         }
-        std::size_t start = out_.size();
         std::size_t queued_before = queued();
-        struct undo { // an encoder that throws must leave no half frame
-            byte_buffer& out;
-            std::size_t size;
-            bool armed = true;
-            ~undo() {
-                if (armed) {
-                    out.truncate(size);
-                }
-            }
-        } guard{out_, start};
-        static_cast<void>(out_.extend(frame_header_size));
-        encode(out_);
-        std::size_t length = out_.size() - start - frame_header_size;
-        if (length > rule_for(header.kind).longest) {
-            throw std::system_error(make_error_code(errc::message_too_large), "send");
-        }
-        guard.armed = false;
-        header.length = static_cast<std::uint32_t>(length);
+        std::uint64_t start = out_.end();
+        encode_frame(header, encode, descriptors.numbers.size());
         if (header.kind >= frame_kind::message) {
             ++counters_.sent;
             counters_.bytes_sent += queued() - queued_before - frame_header_size;
         }
-        header.descriptors = static_cast<std::uint8_t>(descriptors.numbers.size());
-        encode_header(
-            header,
-            std::span<std::byte, frame_header_size>{out_.data() + start, frame_header_size});
         if (!descriptors.numbers.empty()) {
-            passed_.push_back({sent_ + start, std::move(descriptors)});
+            out_.passed.push_back({start, std::move(descriptors)});
         }
         if (completion) {
-            completions_.push_back({sent_ + out_.size(), std::move(completion)});
+            completions_.push_back({out_.end(), std::move(completion)});
         }
         return queue();
     }
@@ -193,8 +167,8 @@ public:
             header,
             [&](byte_buffer&) {
                 auto weight = value->weight();
-                values_.push_back(std::move(value));
-                weight_ += weight;
+                out_.values.push_back(std::move(value));
+                out_.weight += weight;
             },
             std::move(descriptors),
             std::move(completion));
@@ -209,22 +183,8 @@ public:
     /// Sends what the socket takes now.
     void flush() noexcept;
 
-    /// Before borrowed descriptors close: copies those that wait to be sent.
-    /// \returns false when the system is out of descriptors; then they must stay open.
-    [[nodiscard]] bool keep_descriptors() {
-        for (auto& each : passed_) {
-            while (each.list.owned.size() != each.list.numbers.size()) {
-                auto& number = each.list.numbers[each.list.owned.size()];
-                unique_fd copy{os::duplicate(number)};
-                if (!copy) {
-                    return false;
-                }
-                number = copy.get();
-                each.list.owned.push_back(std::move(copy));
-            }
-        }
-        return true;
-    }
+    /// Before borrowed descriptors close: see outbox.
+    [[nodiscard]] bool keep_descriptors() { return out_.keep_descriptors(); }
 
     /// Blocks until everything has been sent, the peer is gone, or the time is over.
     void flush_blocking(std::chrono::milliseconds limit) noexcept;
@@ -239,22 +199,14 @@ public:
     void close() noexcept;
 
 private:
-    // What is read at once: much from a peer that has much to say, little from the others, whose
-    // buffers stay.
-    static constexpr std::size_t small_step = 4 * 1024;
-    static constexpr std::size_t big_step = 64 * 1024;
+    // In one turn, of a peer that is never silent.
+    static constexpr std::size_t most_in_a_turn = 256 * 1024;
+    // Frames in the carrier's memory that the peer has not been told of.
+    static constexpr std::size_t most_untold = 4 * 1024;
 
-    struct passed_descriptors {
-        std::uint64_t offset; // of the frame's first byte in the stream
-        descriptor_list list;
-    };
     struct waiting_completion {
         std::uint64_t offset; // of the first byte behind the frame
         send_completion call;
-    };
-    struct arrived_batch {
-        std::vector<unique_fd> owned;
-        bool truncated = false;
     };
     struct stored_frame {
         frame_header header;
@@ -264,11 +216,55 @@ private:
         std::unique_ptr<moved_value> value;
     };
 
+    // Encodes in the carrier's memory if it offers any and nothing waits, else behind what waits.
+    template <typename Encode>
+    void encode_frame(frame_header& header, Encode& encode, std::size_t descriptors) {
+        header.descriptors = static_cast<std::uint8_t>(descriptors);
+        if (out_.bytes.empty() && descriptors == 0 && out_.window.size() > frame_header_size) {
+            auto made = byte_buffer::over(out_.window);
+            append_frame(header, encode, made);
+            if (made.is_foreign()) {
+                out_.window = out_.window.subspan(made.size());
+                out_.encoded += made.size();
+            } else if (out_.bytes.capacity() < made.size()) {
+                out_.bytes = std::move(made);
+            } else { // the storage that it has is worth more
+                out_.bytes.append(made.span());
+            }
+            return;
+        }
+        struct undo { // an encoder that throws must leave no half frame
+            byte_buffer& out;
+            std::size_t size;
+            bool armed = true;
+            ~undo() {
+                if (armed) {
+                    out.truncate(size);
+                }
+            }
+        } guard{out_.bytes, out_.bytes.size()};
+        append_frame(header, encode, out_.bytes);
+        guard.armed = false;
+    }
+    template <typename Encode>
+    static void append_frame(frame_header& header, Encode& encode, byte_buffer& out) {
+        std::size_t start = out.size();
+        static_cast<void>(out.extend(frame_header_size));
+        encode(out);
+        std::size_t length = out.size() - start - frame_header_size;
+        if (length > rule_for(header.kind).longest) {
+            throw std::system_error(make_error_code(errc::message_too_large), "send");
+        }
+        header.length = static_cast<std::uint32_t>(length);
+        encode_header(
+            header, std::span<std::byte, frame_header_size>{out.data() + start, frame_header_size});
+    }
+
     send_result queue() {
-        if (queued() >= high_water_mark && !blocked_) {
+        if ((queued() >= high_water_mark && !blocked_) || out_.encoded >= most_untold) {
             flush();
         }
-        if (out_.size() != 0) {
+        if (queued() != 0) {
             loop_.at_turn_end(flush_hook_);
         }
         if (!can_send()) {
@@ -294,24 +290,32 @@ private:
         }
     }
 
-    void watch_for(bool writable) noexcept {
+    void watch_for(bool room) noexcept {
         auto reading = reading_ ? os::io::readable : os::io::none;
-        bool tells_room = writable && !link_; // whose descriptor tells everything by being readable
-        watch_.update(tells_room ? reading | os::io::writable : reading);
+        watch_.update(room ? reading | carrier_->room_signal() : reading);
+    }
+    void listen_closely() noexcept {
+        if (carrier_->arrives_silently()) {
+            loop_.before_sleep(silence_hook_, carrier_->spins());
+        }
+    }
+    // Nothing is to do: from now on the peer has to wake us. Also while we look out for it.
+    bool on_silence(bool sleeps) {
+        bool news = is_open() && reading_ && (sleeps ? carrier_->arm() : carrier_->has_news());
+        if (news) {
+            loop_.at_turn_end(dispatch_hook_);
+        }
+        return news;
     }
     void on_ready(os::io what);
     void flush_now() { blocked_ ? void() : flush(); }
     void drained() { owner_.on_channel_drained(); }
-    void sent(std::size_t bytes);
+    void settle();
     void write_failed() noexcept;
     void retry_later();
+    void finish();
+    void violated(errc fault);
 
-    [[nodiscard]] int descriptor() const noexcept {
-        return link_ ? link_.descriptor() : socket_.get();
-    }
-    void flush_link();
-    os::transfer receive();
-    os::transfer receive_from_link();
     void dispatch();
     enum class parsed { frame, need_more, violation };
     parsed next(frame& into, errc& fault);
@@ -320,39 +324,32 @@ private:
     event_loop& loop_;
     channel_owner& owner_;
     direction incoming_;
-    unique_fd socket_;
-    thread_link link_; // instead of the socket
+    std::unique_ptr<carrier> carrier_;
+    std::unique_ptr<carrier> closed_;
     bool between_threads_ = false;
     io_watch watch_;
     timer retry_;
 
     counters counters_;
-    byte_buffer out_;
-    std::uint64_t sent_ = 0; // bytes of the stream that the system has taken
-    std::deque<passed_descriptors> passed_;
-    std::deque<std::unique_ptr<moved_value>> values_; // of the frames in out_
-    std::size_t weight_ = 0;                          // of values_
+    outbox out_;
     std::deque<waiting_completion> completions_;
     bool blocked_ = false;
     bool broken_ = false; // writing failed; reading goes on to the end
     bool reading_ = true;
+    bool dispatching_ = false;
     bool wants_drain_ = false;
 
-    byte_buffer in_;
-    std::size_t step_ = small_step;
-    std::deque<arrived_batch> arrived_;
-    std::deque<std::unique_ptr<moved_value>> arrived_values_;
+    inbox in_;
     std::deque<stored_frame> kept_; // by wait(), to be delivered before in_
     turn_hook flush_hook_ = turn_hook::for_member<channel, &channel::flush_now>(*this);
     turn_hook dispatch_hook_ = turn_hook::for_member<channel, &channel::dispatch>(*this);
     turn_hook drain_hook_ = turn_hook::for_member<channel, &channel::drained>(*this);
+    silence_hook silence_hook_ = silence_hook::for_member<channel, &channel::on_silence>(*this);
 };
 
 inline void channel::on_ready(os::io what) {
-    if (link_) {
-        link_.clear();
-    }
-    if ((what & os::io::writable) || link_) {
+    carrier_->clear(in_);
+    if (what & carrier_->room_signal()) {
         blocked_ = false;
         flush();
     }
@@ -362,60 +359,36 @@ inline void channel::on_ready(os::io what) {
     if (!is_open() || !reading_ || !((what & os::io::readable) || (what & os::io::hangup))) {
         return;
     }
-    auto got = receive();
-    if (got.would_block()) {
-        return;
-    }
-    if (got.error != 0 || got.bytes == 0) { // ECONNRESET: it died with our frames unread
-        if (!dispatch_hook_.linked()) {     // else first what a throwing handler has left
-            watch_.stop();
-            owner_.on_channel_end();
+    if (!carrier_->arrives_silently()) {
+        auto got = carrier_->pull(in_);
+        if (got.would_block()) {
+            return;
         }
-        return;
+        if (got.error != 0 || got.bytes == 0) { // ECONNRESET: it died with our frames unread
+            if (!dispatch_hook_.linked()) {     // else first what a throwing handler has left
+                finish();
+            }
+            return;
+        }
     }
     dispatch();
 }
 
-// Whole frames only; what belongs to them comes with them.
-inline os::transfer channel::receive_from_link() {
-    std::size_t before = in_.size();
-    thread_batch batch;
-    std::swap(batch.bytes, in_);
-    std::swap(batch.values, arrived_values_);
-    bool open = link_.take(batch);
-    std::swap(batch.bytes, in_);
-    std::swap(batch.values, arrived_values_);
-    for (auto& each : batch.descriptors) {
-        arrived_.push_back({std::move(each), false});
-    }
-    std::size_t bytes = in_.size() - before;
-    if (!open) {
-        link_.remind(); // of the end, which comes behind all that
-    }
-    return {bytes, bytes == 0 && open ? EAGAIN : 0};
+inline void channel::finish() {
+    watch_.stop();
+    owner_.on_channel_end();
 }
 
-inline os::transfer channel::receive() {
-    if (link_) {
-        return receive_from_link();
-    }
-    std::size_t size = in_.size();
-    std::span<std::byte> room{in_.extend(step_), step_};
-    os::received_descriptors descriptors;
-    auto got = os::receive_with_descriptors(socket_.get(), room, descriptors);
-    in_.truncate(size + got.bytes);
-    step_ = got.bytes == step_ ? big_step : small_step;
-    if (got.error == 0 && (descriptors.count() != 0 || descriptors.truncated)) {
-        arrived_.push_back({descriptors.take(), descriptors.truncated});
-    }
-    return got;
+inline void channel::violated(errc fault) {
+    close();
+    owner_.on_violation(fault == errc{} ? errc::bad_frame : fault);
 }
 
 inline channel::parsed channel::next(frame& into, errc& fault) {
-    if (in_.size() < frame_header_size) {
+    auto bytes = in_.next();
+    if (bytes.size() < frame_header_size) {
         return parsed::need_more;
     }
-    auto bytes = in_.span();
     fault = decode_header(bytes.first<frame_header_size>(), incoming_, into.header);
     if (fault != errc{}) {
         return parsed::violation;
@@ -428,36 +401,37 @@ inline channel::parsed channel::next(frame& into, errc& fault) {
         return parsed::violation;
     }
     if (into.header.kind == frame_kind::moved) {
-        if (arrived_values_.empty()) {
+        if (in_.values.empty()) {
             fault = errc::bad_frame;
             return parsed::violation;
         }
-        into.value = std::move(arrived_values_.front());
-        arrived_values_.pop_front();
+        into.value = std::move(in_.values.front());
+        in_.values.pop_front();
     }
     into.payload = bytes.subspan(frame_header_size, into.header.length);
     if (into.header.kind >= frame_kind::message) {
         ++counters_.received;
         counters_.bytes_received += into.content_size();
     }
-    in_.consume_front(frame_header_size + into.header.length); // the bytes stay until in_ grows
+    in_.consume(frame_header_size + into.header.length); // the bytes stay until more is read
     return parsed::frame;
 }
 
-// The sender puts at most one frame with descriptors into one sendmsg, as its first: each batch
-// that arrives belongs to the next such frame.
 inline errc channel::take_descriptors(frame& into) {
     into.descriptors.clear();
     into.truncated = false;
     if (into.header.descriptors == 0) {
         return {};
     }
-    if (arrived_.empty()) {
+    if (in_.descriptors.empty()) {
+        carrier_->clear(in_); // they may be there without our having been told
+    }
+    if (in_.descriptors.empty()) {
         return errc::bad_frame;
     }
-    into.descriptors = std::move(arrived_.front().owned);
-    into.truncated = arrived_.front().truncated;
-    arrived_.pop_front();
+    into.descriptors = std::move(in_.descriptors.front().owned);
+    into.truncated = in_.descriptors.front().truncated;
+    in_.descriptors.pop_front();
     bool complete = into.descriptors.size() == into.header.descriptors;
     return complete || (into.truncated && into.descriptors.size() < into.header.descriptors)
                ? errc{}
@@ -469,11 +443,15 @@ inline void channel::dispatch() {
         channel& self;
         bool armed = true;
         ~resume() {
+            self.dispatching_ = false;
+            self.closed_.reset();
             if (armed && self.is_open() && self.reading_) {
                 self.loop_.at_turn_end(self.dispatch_hook_);
             }
         }
     } guard{*this};
+    dispatching_ = true;
+    std::size_t pulled = 0;
     while (is_open() && reading_) {
         frame arrived;
         if (!kept_.empty()) {
@@ -493,13 +471,28 @@ inline void channel::dispatch() {
             owner_.on_frame(arrived);
             continue;
         }
+        bool silent = carrier_->arrives_silently();
+        os::transfer got{0, EAGAIN};
+        if (state == parsed::need_more && silent) {
+            if (pulled >= most_in_a_turn) {
+                return; // the others' turn
+            }
+            got = carrier_->pull(in_);
+            pulled += got.bytes;
+            if (got.bytes != 0) {
+                continue;
+            }
+        }
         guard.armed = false;
         // A batch of descriptors that no frame asks for would be taken by the next one that does.
-        if (state == parsed::violation || arrived_.size() > (in_.empty() ? 0U : 1U)) {
-            close();
-            owner_.on_violation(fault == errc{} ? errc::bad_frame : fault);
-        } else if (in_.empty()) {
-            in_.shrink(small_step);
+        std::size_t early = in_.next().empty() && !silent ? 0 : 1;
+        if (state == parsed::violation || got.error == EPROTO || in_.descriptors.size() > early) {
+            violated(fault);
+        } else if (got.error != EAGAIN) {
+            finish();
+        } else {
+            in_.bytes.shrink(4 * 1024);
+            listen_closely();
         }
         return;
     }
@@ -518,26 +511,26 @@ bool channel::wait(Wanted wanted, Take take, time_point deadline) {
             return false;
         }
         if (state == parsed::need_more) {
-            auto left = endless ? -1 : static_cast<int>(time_until(deadline).count());
-            bool in_time = os::wait_for(descriptor(), false, left) || left != 0;
-            if (link_) {
-                link_.clear();
-            }
-            auto got = receive();
+            auto got = carrier_->pull(in_);
             if (!got.would_block() && (got.error != 0 || got.bytes == 0)) {
                 read(true);
                 return false; // the loop will see the end, too
             }
-            if (got.would_block() && !in_time) {
-                return false;
+            if (got.would_block() && !carrier_->arm()) {
+                auto left = endless ? -1 : static_cast<int>(time_until(deadline).count());
+                if (!os::wait_for(carrier_->descriptor(), false, left) && left == 0) {
+                    return false;
+                }
+                carrier_->clear(in_);
             }
             continue;
         }
         if (wanted(arrived.header)) {
             take(arrived);
-            if (!kept_.empty() || in_.size() >= frame_header_size) {
+            if (!kept_.empty() || in_.next().size() >= frame_header_size) {
                 loop_.at_turn_end(dispatch_hook_);
             }
+            listen_closely();
             return true;
         }
         stored_frame stored{arrived.header,
@@ -551,45 +544,6 @@ bool channel::wait(Wanted wanted, Take take, time_point deadline) {
     return false;
 }
 
-// All that waits, or nothing of it.
-inline void channel::flush_link() {
-    if (!can_send() || out_.empty()) {
-        return;
-    }
-    if (!keep_descriptors()) {
-        retry_later();
-        return;
-    }
-    thread_batch batch;
-    std::size_t bytes = out_.size();
-    std::swap(batch.bytes, out_);
-    std::swap(batch.values, values_);
-    std::swap(batch.weight, weight_);
-    for (auto& each : passed_) {
-        batch.descriptors.push_back(std::move(each.list.owned));
-    }
-    switch (link_.push(batch)) {
-    case thread_link::pushed::all:
-        passed_.clear();
-        std::swap(batch.bytes, out_); // storage of the other side's, to be used again
-        out_.clear();
-        sent(bytes);
-        break;
-    case thread_link::pushed::full:
-        std::swap(batch.bytes, out_);
-        std::swap(batch.values, values_);
-        std::swap(batch.weight, weight_);
-        for (std::size_t i = 0; i != passed_.size(); ++i) {
-            passed_[i].list.owned = std::move(batch.descriptors[i]);
-        }
-        blocked_ = true;
-        break;
-    case thread_link::pushed::closed:
-        write_failed();
-        break;
-    }
-}
-
 inline void channel::retry_later() {
     blocked_ = true; // a limit of the system, not of the peer: try again shortly
     watch_for(false);
@@ -601,52 +555,34 @@ inline void channel::retry_later() {
 }
 
 inline void channel::flush() noexcept {
-    if (link_) {
-        flush_link();
+    if (!can_send() || queued() == 0) {
         return;
     }
-    while (can_send() && !out_.empty()) {
-        bool passes = !passed_.empty() && passed_.front().offset == sent_;
-        std::size_t most = out_.size();
-        std::size_t next_passing = passes ? 1 : 0;
-        if (passed_.size() > next_passing) { // a frame with descriptors starts a system call
-            most = static_cast<std::size_t>(passed_[next_passing].offset - sent_);
+    auto state = carrier_->push(out_);
+    if (state == carrier::result::broken) {
+        write_failed();
+        if (carrier_->arrives_silently()) {
+            loop_.at_turn_end(dispatch_hook_); // which tells the end, or what the peer did
         }
-        auto bytes = out_.span().first(most);
-        auto result =
-            passes ? os::send_with_descriptors(socket_.get(), bytes, passed_.front().list.numbers)
-                   : os::send(socket_.get(), bytes);
-        if (result.would_block()) {
-            blocked_ = true;
-            watch_for(true);
-            return;
-        }
-        if (result.error == ETOOMANYREFS || result.error == ENOBUFS || result.error == ENOMEM) {
-            retry_later();
-            return;
-        }
-        if (result.error != 0) {
-            write_failed();
-            return;
-        }
-        if (passes) {
-            passed_.pop_front(); // closes our copies
-        }
-        sent(result.bytes);
+        return;
+    }
+    settle();
+    if (state == carrier::result::blocked) {
+        blocked_ = true;
+        watch_for(true);
+    } else if (state == carrier::result::pressed) {
+        retry_later();
     }
 }
 
-inline void channel::sent(std::size_t bytes) {
-    sent_ += bytes;
-    if (!link_) {
-        out_.consume_front(bytes);
-    }
-    while (!completions_.empty() && completions_.front().offset <= sent_) {
+// After something has left.
+inline void channel::settle() {
+    while (!completions_.empty() && completions_.front().offset <= out_.sent) {
         complete(std::move(completions_.front().call), {});
         completions_.pop_front();
     }
-    if (out_.empty()) {
-        out_.shrink(high_water_mark);
+    if (queued() == 0) {
+        out_.bytes.shrink(2 * high_water_mark); // what a sender needs that is often behind
         watch_for(false);
         if (std::exchange(wants_drain_, false)) { // not from here: we are inside send() or worse
             loop_.at_turn_end(drain_hook_);
@@ -657,13 +593,12 @@ inline void channel::sent(std::size_t bytes) {
 inline void channel::write_failed() noexcept {
     broken_ = true;
     out_.clear();
-    passed_.clear();
-    values_.clear();
-    weight_ = 0;
     for (auto& each : std::exchange(completions_, {})) {
         complete(std::move(each.call), errc::channel_closed);
     }
-    watch_for(false);
+    if (is_open()) {
+        watch_for(false);
+    }
 }
 
 inline void channel::flush_blocking(std::chrono::milliseconds limit) noexcept {
@@ -671,18 +606,22 @@ inline void channel::flush_blocking(std::chrono::milliseconds limit) noexcept {
     constexpr std::chrono::milliseconds forever = std::chrono::hours{24 * 365};
     auto deadline = clock::now() + (limit < forever ? limit : forever);
     flush();
-    while (can_send() && !out_.empty()) {
+    while (can_send() && queued() != 0) {
         auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock::now()).count();
         if (left <= 0) {
             return;
         }
-        bool pressed = retry_.active(); // the socket is writable, the system refuses
+        bool pressed = retry_.active(); // the peer has room, the system refuses
         std::int64_t slice = pressed ? 10 : 1000;
         slice = left < slice ? left : slice;
-        if (link_ && !pressed) {
-            link_.wait_for_room(std::chrono::milliseconds{slice});
+        if (pressed) {
+            os::wait_for(-1, true, static_cast<int>(slice));
         } else {
-            os::wait_for(pressed ? -1 : socket_.get(), true, static_cast<int>(slice));
+            carrier_->wait_for_room(std::chrono::milliseconds{slice});
+        }
+        if (carrier_->arrives_silently()) { // what wakes us is, perhaps, for the reader
+            carrier_->clear(in_);
+            listen_closely();
         }
         blocked_ = false;
         flush();
@@ -698,12 +637,14 @@ inline void channel::close() noexcept {
     flush_hook_.unlink();
     dispatch_hook_.unlink();
     drain_hook_.unlink();
-    socket_.reset();
-    link_.close();
+    silence_hook_.unlink();
+    if (dispatching_) { // the frame that is being delivered may lie in the carrier's memory
+        static_cast<void>(carrier_->release_socket());
+        closed_ = std::move(carrier_);
+    }
+    carrier_.reset();
     write_failed();
     in_.clear();
-    arrived_.clear();
-    arrived_values_.clear();
     kept_.clear();
 }
 

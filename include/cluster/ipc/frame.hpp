@@ -32,12 +32,13 @@ namespace detail {
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
 /// The version of everything in this file; both sides must agree.
-inline constexpr std::uint32_t protocol_version = 5;
+inline constexpr std::uint32_t protocol_version = 6;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
     // primary to worker
-    welcome = 1,   // who the worker is; with the control page, perhaps what its stderr shall become
+    welcome = 1,   // who the worker is; with the control page, perhaps the memory of its transport,
+                   // perhaps what its stderr shall become
     connections,   // accepted connections of one listener
     listen_result, // the answer to `listen`: an error, or an address and perhaps a socket
     adopt_listener, // another socket of the same listener, whose slot has no worker now
@@ -96,10 +97,10 @@ struct frame_rule {
 inline constexpr std::uint32_t any_length = 64U << 20U;
 inline constexpr int batch_limit = 32; // connections in one frame
 
-constexpr frame_rule rule_for(frame_kind kind) noexcept {
+constexpr frame_rule describe_rule(frame_kind kind) noexcept {
     switch (kind) {
     case frame_kind::welcome:
-        return {2, -1, any_length};
+        return {3, -1, any_length};
     case frame_kind::connections:
         return {batch_limit, -1, 0};
     case frame_kind::lent_connections:
@@ -148,9 +149,21 @@ constexpr frame_rule rule_for(frame_kind kind) noexcept {
     return {-1, -1, 0};
 }
 
+/// The same from a table: looked at for every frame, each way.
+inline constexpr auto frame_rules = [] {
+    std::array<frame_rule, 256> all{};
+    for (std::size_t i = 0; i != all.size(); ++i) {
+        all[i] = describe_rule(static_cast<frame_kind>(i));
+    }
+    return all;
+}();
+constexpr const frame_rule& rule_for(frame_kind kind) noexcept {
+    return frame_rules[static_cast<std::size_t>(kind)];
+}
+
 /// Whether a frame may arrive at all; `errc{}` when it may.
 constexpr errc check_frame(const frame_header& header, direction way) noexcept {
-    auto rule = rule_for(header.kind);
+    const auto& rule = rule_for(header.kind);
     int most =
         way == direction::to_worker ? rule.descriptors_to_worker : rule.descriptors_to_primary;
     if (most < 0) {

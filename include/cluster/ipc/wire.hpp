@@ -76,6 +76,7 @@ struct welcome_message {
     std::string serializer;
     std::uint32_t data_type = 0; // of fork_options::data; 0: none
     std::string data;
+    std::uint64_t ring = 0; // bytes of each ring in the memory that comes along; 0: none does
 };
 
 /// First frame of a worker.

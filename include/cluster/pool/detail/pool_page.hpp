@@ -2,10 +2,10 @@
 #ifndef CLUSTER_POOL_DETAIL_POOL_PAGE_HPP
 #define CLUSTER_POOL_DETAIL_POOL_PAGE_HPP
 
+#include "../../detail/byte_ring.hpp"
 #include "../../detail/os.hpp"
 #include "../../detail/os/linux/futex.hpp"
 #include "../../version.hpp"
-#include "byte_ring.hpp"
 
 #include <atomic>
 #include <cstddef>

@@ -3,11 +3,11 @@
 #define CLUSTER_POOL_DETAIL_POOL_WORKER_HPP
 
 #include "../../byte_buffer.hpp"
+#include "../../detail/byte_ring.hpp"
 #include "../../detail/chrono.hpp"
 #include "../../detail/counted.hpp"
 #include "../../detail/os.hpp"
 #include "../../unique_fd.hpp"
-#include "byte_ring.hpp"
 #include "pool_page.hpp"
 #include "process_task.hpp"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-#ifndef CLUSTER_POOL_DETAIL_BYTE_RING_HPP
-#define CLUSTER_POOL_DETAIL_BYTE_RING_HPP
+#ifndef CLUSTER_DETAIL_BYTE_RING_HPP
+#define CLUSTER_DETAIL_BYTE_RING_HPP
 
 #include <atomic>
 #include <cstddef>
@@ -22,7 +22,9 @@ struct ring_positions {
 /// One end of such a stream. Its own position is in memory of its own; the other's is only believed
 /// when it makes sense, and nothing is ever accessed outside of the ring.
 ///
-/// A ring's size is a power of two. One thread at a time.
+/// A ring's size is a power of two. Where its memory is mapped twice, one copy behind the other
+/// (os::shared_mapping::map_rings), what space() and contents() give never wraps. One thread at a
+/// time.
 class ring_end {
 public:
     ring_end() = default;
@@ -56,6 +58,10 @@ public:
         }
         return size_ - static_cast<std::size_t>(waiting);
     }
+    /// All the room there is. \pre the memory is mapped twice
+    [[nodiscard]] std::span<std::byte> space() noexcept { return {bytes_ + offset(), room()}; }
+    /// What has been written there is a part of the stream. \pre `count <= room()`
+    void advance(std::size_t count) noexcept { at_ += count; }
     /// \pre `bytes.size() <= room()`
     void put(std::span<const std::byte> bytes) noexcept {
         const std::size_t begin = offset();
@@ -88,6 +94,12 @@ public:
         }
         return static_cast<std::size_t>(count);
     }
+    /// The next bytes where they are. \pre `count <= available()`; the memory is mapped twice
+    [[nodiscard]] std::span<const std::byte> contents(std::size_t count) const noexcept {
+        return {bytes_ + offset(), count};
+    }
+    /// They have been read. \pre `count <= available()`
+    void advance(std::size_t count) noexcept { at_ += count; }
     /// \pre `count <= available()`
     void take(std::byte* into, std::size_t count) noexcept {
         const std::size_t begin = offset();
@@ -111,4 +123,4 @@ private:
 } // namespace v0
 } // namespace cluster
 
-#endif // CLUSTER_POOL_DETAIL_BYTE_RING_HPP
+#endif // CLUSTER_DETAIL_BYTE_RING_HPP

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+// Node: a cluster worker's process.send() with JSON, and a worker thread's postMessage(). One line of
+// JSON for each cell.
+//
+//   node node.js [--seconds S]
+'use strict';
+const cluster = require('node:cluster');
+const threads = require('node:worker_threads');
+
+const sizes = [64, 1024, 65536];
+
+// The other side: counts, answers each message of a round trip, says when all have come.
+function serve(send, on) {
+  let count = 0, trips = false, got = 0, cpu;
+  on((message) => {
+    if (message.count) {
+      ({ count, trips } = message);
+      got = 0;
+      cpu = process.cpuUsage();
+      return;
+    }
+    if (message.sequence !== got++) {
+      process.exit(1);
+    }
+    if (trips) {
+      send(message);
+    }
+    if (got === count) {
+      const used = process.cpuUsage(cpu);
+      send({ done: true, cpu: used.user + used.system });
+    }
+  });
+}
+
+function measure(peer, bytes, trips, count, oneProcess) {
+  return new Promise((resolve) => {
+    const text = 'x'.repeat(bytes);
+    const cpu = process.cpuUsage();
+    const begin = process.hrtime.bigint();
+    let sent = 0;
+    peer.on((message) => {
+      if (message.done) {
+        const used = process.cpuUsage(cpu);
+        const micros = used.user + used.system + (oneProcess ? 0 : message.cpu);
+        resolve({ seconds: Number(process.hrtime.bigint() - begin) / 1e9, cpu: micros * 1e3 });
+      } else if (sent !== count) {
+        peer.send({ sequence: sent++, text });
+      }
+    });
+    peer.send({ count, trips });
+    if (trips) {
+      peer.send({ sequence: sent++, text });
+      return;
+    }
+    (function pump() { // in portions, so that the queue stays short
+      for (let i = 0; i !== 256 && sent !== count; ++i) {
+        peer.send({ sequence: sent++, text });
+      }
+      if (sent !== count) {
+        setImmediate(pump);
+      }
+    })();
+  });
+}
+
+async function run(what, peer, seconds, oneProcess) {
+  for (const way of ['one way', 'round trip']) {
+    for (const bytes of sizes) {
+      const trips = way === 'round trip';
+      const probe = await measure(peer, bytes, trips, 300, oneProcess);
+      const count = Math.max(200, Math.round(300 / probe.seconds * seconds / 3));
+      const runs = [];
+      for (let i = 0; i !== 3; ++i) {
+        runs.push(await measure(peer, bytes, trips, count, oneProcess));
+      }
+      runs.sort((a, b) => a.seconds - b.seconds);
+      console.log(JSON.stringify({
+        what, way, bytes, per_second: Math.round(count / runs[1].seconds),
+        cpu_ns: Math.round(runs[1].cpu / count), spins: false,
+      }));
+    }
+  }
+}
+
+async function main() {
+  const at = process.argv.indexOf('--seconds');
+  const seconds = at === -1 ? 0.5 : Number(process.argv[at + 1]);
+  const worker = cluster.fork();
+  await new Promise((resolve) => worker.once('online', resolve));
+  await run('node cluster (json)', {
+    send: (message) => worker.send(message),
+    on: (f) => { worker.removeAllListeners('message'); worker.on('message', f); },
+  }, seconds, false);
+  worker.kill();
+  const thread = new threads.Worker(__filename);
+  await run('node worker_threads', {
+    send: (message) => thread.postMessage(message),
+    on: (f) => { thread.removeAllListeners('message'); thread.on('message', f); },
+  }, seconds, true);
+  await thread.terminate();
+}
+
+if (!threads.isMainThread) {
+  serve((m) => threads.parentPort.postMessage(m), (f) => threads.parentPort.on('message', f));
+} else if (cluster.isWorker) {
+  serve((m) => process.send(m), (f) => process.on('message', f));
+} else {
+  main();
+}
