@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <ostream>
 #include <system_error>
 #include <utility>
 #include <vector>

@@ -6,6 +6,7 @@
 /// Copies of this process, for workers that share its memory until they write to it.
 
 #include "../../../unique_fd.hpp"
+#include "../../number.hpp"
 #include "../exit_info.hpp"
 #include "fd.hpp"
 #include "process.hpp"
@@ -14,14 +15,12 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -76,7 +75,7 @@ inline bool is_private(int fd) noexcept {
         return (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
     }
     char path[32] = "/proc/self/fd/";
-    *std::to_chars(path + 14, path + 30, fd).ptr = '\0';
+    *write_number(path + 14, fd) = '\0';
     char target[32];
     const ssize_t size = ::readlink(path, target, sizeof target);
     return std::string_view{target, size > 0 ? static_cast<std::size_t>(size) : 0}.starts_with(
