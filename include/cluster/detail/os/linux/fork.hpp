@@ -22,9 +22,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
-#include <vector>
 
-#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -83,19 +81,10 @@ inline bool is_private(int fd) noexcept {
 }
 
 /// Closes what is_private(), but for `kept`.
-inline void close_private_descriptors(std::span<const int> kept) {
-    std::vector<int> found;
-    if (DIR* directory = ::opendir("/proc/self/fd")) {
-        while (const dirent* each = ::readdir(directory)) {
-            const int fd = listed_descriptor(each->d_name);
-            if (fd > STDERR_FILENO && fd != ::dirfd(directory)) {
-                found.push_back(fd);
-            }
-        }
-        ::closedir(directory);
-    }
-    for (const int fd : found) {
-        bool wanted = false;
+inline void close_private_descriptors(std::span<const int> kept) noexcept {
+    listed_descriptors all;
+    for (int fd = all.next(); fd >= 0; fd = all.next()) {
+        bool wanted = fd <= STDERR_FILENO;
         for (const int each : kept) {
             wanted = wanted || each == fd;
         }
