@@ -4,8 +4,8 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
-#include <string>
 #include <ostream>
+#include <string>
 #include <system_error>
 #include <utility>
 #include <vector>
