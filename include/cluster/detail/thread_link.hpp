@@ -7,11 +7,11 @@
 #include "chrono.hpp"
 #include "moved_value.hpp"
 #include "os.hpp"
+#include "ring_queue.hpp"
 
 #include <array>
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -24,8 +24,8 @@ namespace detail {
 /// What passes between two threads at once: whole frames, and what belongs to them in their order.
 struct thread_batch {
     byte_buffer bytes;
-    std::deque<std::vector<unique_fd>> descriptors;
-    std::deque<std::unique_ptr<moved_value>> values;
+    ring_queue<std::vector<unique_fd>> descriptors;
+    ring_queue<std::unique_ptr<moved_value>> values;
     std::size_t weight = 0; // of the values
 
     [[nodiscard]] std::size_t size() const noexcept { return bytes.size() + weight; }

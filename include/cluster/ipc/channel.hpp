@@ -6,6 +6,7 @@
 #include "../detail/chrono.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
+#include "../detail/ring_queue.hpp"
 #include "../detail/thread_link.hpp"
 #include "../detail/turn_hook.hpp"
 #include "../error.hpp"
@@ -17,7 +18,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <span>
 #include <system_error>
@@ -329,10 +329,10 @@ private:
     counters counters_;
     byte_buffer out_;
     std::uint64_t sent_ = 0; // bytes of the stream that the system has taken
-    std::deque<passed_descriptors> passed_;
-    std::deque<std::unique_ptr<moved_value>> values_; // of the frames in out_
+    ring_queue<passed_descriptors> passed_;
+    ring_queue<std::unique_ptr<moved_value>> values_; // of the frames in out_
     std::size_t weight_ = 0;                          // of values_
-    std::deque<waiting_completion> completions_;
+    ring_queue<waiting_completion> completions_;
     bool blocked_ = false;
     bool broken_ = false; // writing failed; reading goes on to the end
     bool reading_ = true;
@@ -340,9 +340,9 @@ private:
 
     byte_buffer in_;
     std::size_t step_ = small_step;
-    std::deque<arrived_batch> arrived_;
-    std::deque<std::unique_ptr<moved_value>> arrived_values_;
-    std::deque<stored_frame> kept_; // by wait(), to be delivered before in_
+    ring_queue<arrived_batch> arrived_;
+    ring_queue<std::unique_ptr<moved_value>> arrived_values_;
+    ring_queue<stored_frame> kept_; // by wait(), to be delivered before in_
     turn_hook flush_hook_ = turn_hook::for_member<channel, &channel::flush_now>(*this);
     turn_hook dispatch_hook_ = turn_hook::for_member<channel, &channel::dispatch>(*this);
     turn_hook drain_hook_ = turn_hook::for_member<channel, &channel::drained>(*this);
