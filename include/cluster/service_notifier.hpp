@@ -4,6 +4,7 @@
 
 #include "detail/chrono.hpp"
 #include "detail/environment_block.hpp"
+#include "detail/number.hpp"
 #include "detail/os.hpp"
 #include "error.hpp"
 #include "net/address.hpp"
@@ -11,7 +12,6 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -147,8 +147,7 @@ private:
 
     static std::int64_t number(std::string_view digits) noexcept {
         std::int64_t value = 0;
-        auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-        return error == std::errc{} && end == digits.data() + digits.size() ? value : 0;
+        return detail::read_number(digits, value) ? value : 0;
     }
 
     address at_;

@@ -10,7 +10,6 @@
 #include <atomic>
 #include <bit>
 #include <cerrno>
-#include <charconv>
 #include <climits>
 #include <compare>
 #include <concepts>
@@ -23,8 +22,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <cxxabi.h>
-#include <deque>
-#include <dirent.h>
 #include <exception>
 #include <fcntl.h>
 #include <future>
@@ -32,7 +29,7 @@
 #include <iterator>
 #include <limits>
 #include <linux/audit.h>
-#include <linux/bpf.h>
+#include <linux/bpf_common.h>
 #include <linux/filter.h>
 #include <linux/futex.h>
 #include <linux/seccomp.h>
@@ -55,6 +52,7 @@
 #include <string_view>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -75,7 +73,6 @@
 #include <typeinfo>
 #include <unistd.h>
 #include <utility>
-#include <variant>
 #include <vector>
 #include <version>
 
@@ -188,6 +185,63 @@ inline bool replace_descriptor(int number, int from) noexcept {
 #ifndef CLUSTER_DETAIL_OS_LINUX_ACTIVATION_HPP
 #define CLUSTER_DETAIL_OS_LINUX_ACTIVATION_HPP
 
+// ---- cluster/detail/number.hpp
+#ifndef CLUSTER_DETAIL_NUMBER_HPP
+#define CLUSTER_DETAIL_NUMBER_HPP
+
+/// \file
+/// Decimal integers, all that the library would want of `<charconv>`.
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Reads `text`, all of it: digits, after a minus if `T` has negative numbers; no blanks, no plus.
+/// \returns false, and leaves `value` alone, when it is something else or out of range
+template <std::integral T>
+[[nodiscard]] constexpr bool read_number(std::string_view text, T& value) noexcept {
+    const bool negative = std::is_signed_v<T> && text.starts_with('-');
+    text.remove_prefix(negative ? 1 : 0);
+    const std::uint64_t most =
+        static_cast<std::uint64_t>(std::numeric_limits<T>::max()) + (negative ? 1 : 0);
+    std::uint64_t read = 0;
+    for (const char c : text) {
+        const auto digit = static_cast<unsigned char>(c - '0');
+        if (digit > 9 || read > most / 10 || read * 10 > most - digit) {
+            return false;
+        }
+        read = read * 10 + digit;
+    }
+    if (text.empty()) {
+        return false;
+    }
+    value = static_cast<T>(negative ? 0 - read : read);
+    return true;
+}
+
+/// Writes `value` to `at`, where there is room for 20 characters. \returns past it
+template <std::integral T>
+constexpr char* write_number(char* at, T value) noexcept {
+    auto left = static_cast<std::uint64_t>(value);
+    if (value < 0) {
+        *at++ = '-';
+        left = 0 - left;
+    }
+    char* end = at + 1;
+    for (auto rest = left / 10; rest != 0; rest /= 10) {
+        ++end;
+    }
+    for (char* place = end; place != at; left /= 10) {
+        *--place = static_cast<char>('0' + left % 10);
+    }
+    return end;
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_NUMBER_HPP
 // ---- cluster/detail/os/linux/files.hpp
 #ifndef CLUSTER_DETAIL_OS_LINUX_FILES_HPP
 #define CLUSTER_DETAIL_OS_LINUX_FILES_HPP
@@ -533,6 +587,14 @@ inline address local_address(int fd) noexcept {
 inline address remote_address(int fd) noexcept {
     socket_address name;
     return ::getpeername(fd, name.get(), &name.length) == 0 ? from_native(name) : address{};
+}
+
+/// The user whose process has made the other end of a UNIX connection; nobody, when it is none.
+inline std::uint32_t peer_user(int fd) noexcept {
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    bool known = ::getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
+    return known ? peer.uid : static_cast<std::uint32_t>(-1);
 }
 
 inline int native_family(address_family family) noexcept {
@@ -985,12 +1047,27 @@ inline int most_backlog() noexcept {
     return value;
 }
 
-/// Removes the socket that a crashed server left: ours, a socket, and nobody answers. Anything else
-/// (a live server, a foreign owner, a link, a plain file) stays, and EADDRINUSE with it.
-inline bool reclaim_stale_socket(const std::string& path) noexcept {
+/// Of this process: what it may do to files is decided by it.
+inline std::uint32_t effective_user() noexcept {
+    return ::geteuid();
+}
+
+/// Whose a UNIX socket's file is. \returns ENOTSOCK for anything else, a link among it
+inline int find_socket(const std::string& path, std::uint32_t& owner) noexcept {
     struct stat info {};
-    if (::lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode) ||
-        info.st_uid != ::geteuid()) {
+    if (::lstat(path.c_str(), &info) != 0) {
+        return errno;
+    }
+    owner = info.st_uid;
+    return S_ISSOCK(info.st_mode) ? 0 : ENOTSOCK;
+}
+
+/// Removes the socket that a crashed server of this user left: a socket, and nobody answers. Anything
+/// else (a live server, a foreign owner, a link, a plain file) stays, and EADDRINUSE with it.
+inline bool reclaim_stale_socket(const std::string& path,
+                                 std::uint32_t user = effective_user()) noexcept {
+    std::uint32_t owner = 0;
+    if (find_socket(path, owner) != 0 || owner != user) {
         return false;
     }
     unique_fd probe = open_stream_socket(address_family::local);
@@ -998,6 +1075,27 @@ inline bool reclaim_stale_socket(const std::string& path) noexcept {
         return false;
     }
     return ::unlink(path.c_str()) == 0;
+}
+
+/// Makes the file if need be, follows no link, and takes its lock, which ends with the descriptor.
+/// \returns EWOULDBLOCK while somebody else has it
+inline std::error_code
+lock_file(const std::string& path, unsigned mode, std::uint32_t& owner, unique_fd& into) noexcept {
+    constexpr int flags = O_RDONLY | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+    unique_fd file{retry([&] { return ::open(path.c_str(), flags, static_cast<mode_t>(mode)); })};
+    struct stat info {};
+    if (!file || ::fstat(file.get(), &info) != 0) {
+        return last_error();
+    }
+    owner = info.st_uid;
+    if (!S_ISREG(info.st_mode)) {
+        return {EINVAL, std::system_category()};
+    }
+    if (retry([&] { return ::flock(file.get(), LOCK_EX | LOCK_NB); }) != 0) {
+        return last_error();
+    }
+    into = std::move(file);
+    return {};
 }
 
 } // namespace detail::os
@@ -1027,8 +1125,7 @@ inline std::vector<activated_socket> take_activated_sockets() {
         const char* text = ::getenv(name);
         std::string_view digits{text == nullptr ? "" : text};
         int value = -1;
-        auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-        return error == std::errc{} && end == digits.data() + digits.size() ? value : -1;
+        return read_number(digits, value) ? value : -1;
     };
     std::vector<activated_socket> result;
     int count = number("LISTEN_FDS");
@@ -1059,16 +1156,119 @@ inline std::vector<activated_socket> take_activated_sockets() {
 #ifndef CLUSTER_DETAIL_OS_LINUX_BPF_HPP
 #define CLUSTER_DETAIL_OS_LINUX_BPF_HPP
 
+// ---- cluster/detail/os/linux/bpf_abi.hpp
+#ifndef CLUSTER_DETAIL_OS_LINUX_BPF_ABI_HPP
+#define CLUSTER_DETAIL_OS_LINUX_BPF_ABI_HPP
+
+/// \file
+/// What the library needs of `<linux/bpf.h>`, all of which would be 1,700 lines of the umbrella
+/// header. The kernel keeps these numbers for ever; tests/detail/os/bpf_abi.cpp compares each with
+/// the system's. Named as there, without "BPF_", which are macros.
+
+namespace cluster {
+inline namespace v0 {
+namespace detail::os::bpf_abi {
+
+// Commands of bpf(2).
+inline constexpr int map_create = 0;
+inline constexpr int map_update_elem = 2;
+inline constexpr int prog_load = 5;
+
+inline constexpr std::uint32_t map_type_array = 2;
+inline constexpr std::uint32_t map_type_reuseport_sockarray = 20;
+inline constexpr std::uint32_t f_mmapable = 1U << 10;
+
+inline constexpr std::uint32_t prog_type_sk_reuseport = 21;
+inline constexpr std::uint32_t sk_reuseport_select_or_migrate = 40;
+
+// Functions that a program may call, and an argument of the second.
+inline constexpr std::int32_t func_map_lookup_elem = 1;
+inline constexpr std::int32_t func_skb_load_bytes_relative = 68;
+inline constexpr std::int32_t func_sk_select_reuseport = 82;
+inline constexpr std::int32_t hdr_start_net = 1;
+// What a program returns.
+inline constexpr std::int32_t sk_pass = 1; // SK_PASS
+
+// Parts of instructions that the classic machine, <linux/bpf_common.h>, has not.
+inline constexpr std::uint8_t jmp32 = 0x06;
+inline constexpr std::uint8_t alu64 = 0x07;
+inline constexpr std::uint8_t dw = 0x18;
+inline constexpr std::uint8_t atomic = 0xc0; // its predecessor is BPF_XADD
+inline constexpr std::uint8_t mov = 0xb0;
+inline constexpr std::uint8_t end = 0xd0;
+inline constexpr std::uint8_t to_be = 0x08;
+inline constexpr std::uint8_t jne = 0x50;
+inline constexpr std::uint8_t jsge = 0x70;
+inline constexpr std::uint8_t call = 0x80;
+inline constexpr std::uint8_t exit = 0x90;
+inline constexpr std::uint8_t jlt = 0xa0;
+inline constexpr std::uint8_t jle = 0xb0;
+inline constexpr std::uint8_t jsle = 0xd0;
+inline constexpr std::int32_t fetch = 0x01;
+inline constexpr std::uint8_t pseudo_map_fd = 1; // as the source register
+
+struct instruction { // bpf_insn
+    std::uint8_t code;
+    std::uint8_t dst_reg : 4;
+    std::uint8_t src_reg : 4;
+    std::int16_t off;
+    std::int32_t imm;
+};
+
+// The members of the union bpf_attr, as far as they are used: the kernel takes the rest for zero.
+struct map_attributes {
+    std::uint32_t map_type = 0;
+    std::uint32_t key_size = 0;
+    std::uint32_t value_size = 0;
+    std::uint32_t max_entries = 0;
+    std::uint32_t map_flags = 0;
+};
+struct element_attributes {
+    std::uint32_t map_fd = 0;
+    std::uint32_t padding = 0;
+    std::uint64_t key = 0;
+    std::uint64_t value = 0;
+    std::uint64_t flags = 0;
+};
+struct program_attributes {
+    std::uint32_t prog_type = 0;
+    std::uint32_t insn_cnt = 0;
+    std::uint64_t insns = 0;
+    std::uint64_t license = 0;
+    std::uint32_t log_level = 0;
+    std::uint32_t log_size = 0;
+    std::uint64_t log_buf = 0;
+    std::uint32_t kern_version = 0;
+    std::uint32_t prog_flags = 0;
+    char prog_name[16] = {};
+    std::uint32_t prog_ifindex = 0;
+    std::uint32_t expected_attach_type = 0;
+};
+
+// Where a program of this type finds things in its context.
+struct sk_reuseport_md {
+    std::uint64_t data;
+    std::uint64_t data_end;
+    std::uint32_t len;
+    std::uint32_t eth_protocol;
+    std::uint32_t ip_protocol;
+    std::uint32_t bind_inany;
+    std::uint32_t hash;
+};
+
+} // namespace detail::os::bpf_abi
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_OS_LINUX_BPF_ABI_HPP
+
 namespace cluster {
 inline namespace v0 {
 namespace detail::os {
 
-/// bpf(2) of zeroed attributes that `fill` sets; the result, or -1 and errno.
-template <typename F>
-long bpf(int command, F fill) noexcept {
-    bpf_attr attributes; // a union: the kernel wants what is not used to be zero
-    std::memset(&attributes, 0, sizeof attributes);
-    fill(attributes);
+/// bpf(2); the result, or -1 and errno.
+template <typename Attributes>
+long bpf(int command, Attributes attributes) noexcept {
     return retry([&] { return ::syscall(SYS_bpf, command, &attributes, sizeof attributes); });
 }
 
@@ -1083,24 +1283,19 @@ inline unique_fd make_map(std::uint32_t type,
                           std::uint32_t entries,
                           std::uint32_t flags,
                           std::error_code& error) noexcept {
-    unique_fd made{static_cast<int>(bpf(BPF_MAP_CREATE, [&](bpf_attr& to) {
-        to.map_type = type;
-        to.key_size = sizeof(std::uint32_t);
-        to.value_size = value_size;
-        to.max_entries = entries;
-        to.map_flags = flags;
-    }))};
+    const bpf_abi::map_attributes wanted{type, sizeof(std::uint32_t), value_size, entries, flags};
+    unique_fd made{static_cast<int>(bpf(bpf_abi::map_create, wanted))};
     error = made ? std::error_code{} : last_error();
     return made;
 }
 
 /// Sets the value of a key; false and errno.
 inline bool set_in_map(int map, std::uint32_t key, const void* value) noexcept {
-    return bpf(BPF_MAP_UPDATE_ELEM, [&](bpf_attr& to) {
-               to.map_fd = static_cast<std::uint32_t>(map);
-               to.key = to_bpf(&key);
-               to.value = to_bpf(value);
-           }) == 0;
+    bpf_abi::element_attributes element;
+    element.map_fd = static_cast<std::uint32_t>(map);
+    element.key = to_bpf(&key);
+    element.value = to_bpf(value);
+    return bpf(bpf_abi::map_update_elem, element) == 0;
 }
 
 /// Writes a program of the kernel's virtual machine, instruction by instruction. Registers: r0
@@ -1119,9 +1314,11 @@ public:
     }
     void bind(label which) { places_[which.index] = static_cast<std::ptrdiff_t>(code_.size()); }
 
-    void move(reg to, reg from) { emit(BPF_ALU64 | BPF_MOV | BPF_X, to, from, 0, 0); }
-    void move(reg to, std::int32_t value) { emit(BPF_ALU64 | BPF_MOV | BPF_K, to, r0, 0, value); }
-    void move32(reg to, reg from) { emit(BPF_ALU | BPF_MOV | BPF_X, to, from, 0, 0); }
+    void move(reg to, reg from) { emit(bpf_abi::alu64 | bpf_abi::mov | BPF_X, to, from, 0, 0); }
+    void move(reg to, std::int32_t value) {
+        emit(bpf_abi::alu64 | bpf_abi::mov | BPF_K, to, r0, 0, value);
+    }
+    void move32(reg to, reg from) { emit(BPF_ALU | bpf_abi::mov | BPF_X, to, from, 0, 0); }
     /// 32-bit arithmetic: BPF_ADD, BPF_SUB, BPF_MUL, BPF_XOR, BPF_RSH, BPF_MOD …
     void alu32(std::uint8_t operation, reg to, reg by) {
         emit(static_cast<std::uint8_t>(BPF_ALU | operation | BPF_X), to, by, 0, 0);
@@ -1134,13 +1331,15 @@ public:
              static_cast<std::int32_t>(by));
     }
     void alu64(std::uint8_t operation, reg to, reg by) {
-        emit(static_cast<std::uint8_t>(BPF_ALU64 | operation | BPF_X), to, by, 0, 0);
+        emit(static_cast<std::uint8_t>(bpf_abi::alu64 | operation | BPF_X), to, by, 0, 0);
     }
     void alu64(std::uint8_t operation, reg to, std::int32_t by) {
-        emit(static_cast<std::uint8_t>(BPF_ALU64 | operation | BPF_K), to, r0, 0, by);
+        emit(static_cast<std::uint8_t>(bpf_abi::alu64 | operation | BPF_K), to, r0, 0, by);
     }
     /// From the network's order of bytes.
-    void big_endian32(reg which) { emit(BPF_ALU | BPF_END | BPF_TO_BE, which, r0, 0, 32); }
+    void big_endian32(reg which) {
+        emit(BPF_ALU | bpf_abi::end | bpf_abi::to_be, which, r0, 0, 32);
+    }
     void load32(reg to, reg from, std::size_t offset) {
         emit(BPF_LDX | BPF_MEM | BPF_W, to, from, static_cast<std::int16_t>(offset), 0);
     }
@@ -1152,27 +1351,38 @@ public:
     }
     /// Adds `from` in memory, atomically.
     void add_to32(reg to, std::size_t offset, reg from) {
-        emit(BPF_STX | atomic | BPF_W, to, from, static_cast<std::int16_t>(offset), BPF_ADD);
+        emit(BPF_STX | bpf_abi::atomic | BPF_W,
+             to,
+             from,
+             static_cast<std::int16_t>(offset),
+             BPF_ADD);
     }
     /// The same; `from` becomes what was there.
     void fetch_add32(reg to, std::size_t offset, reg from) {
-        emit(
-            BPF_STX | atomic | BPF_W, to, from, static_cast<std::int16_t>(offset), BPF_ADD | fetch);
+        emit(BPF_STX | bpf_abi::atomic | BPF_W,
+             to,
+             from,
+             static_cast<std::int16_t>(offset),
+             BPF_ADD | bpf_abi::fetch);
     }
     void map(reg to, int descriptor) {
-        emit(BPF_LD | BPF_DW | BPF_IMM, to, static_cast<reg>(BPF_PSEUDO_MAP_FD), 0, descriptor);
+        emit(BPF_LD | bpf_abi::dw | BPF_IMM,
+             to,
+             static_cast<reg>(bpf_abi::pseudo_map_fd),
+             0,
+             descriptor);
         emit(0, r0, r0, 0, 0); // its upper half
     }
-    void call(std::int32_t function) { emit(BPF_JMP | BPF_CALL, r0, r0, 0, function); }
-    void exit() { emit(BPF_JMP | BPF_EXIT, r0, r0, 0, 0); }
+    void call(std::int32_t function) { emit(BPF_JMP | bpf_abi::call, r0, r0, 0, function); }
+    void exit() { emit(BPF_JMP | bpf_abi::exit, r0, r0, 0, 0); }
     void jump(label to) { jump_by(BPF_JMP | BPF_JA, r0, r0, 0, to); }
-    /// 64-bit comparison with a constant: BPF_JEQ, BPF_JNE, BPF_JGE, BPF_JLT …
+    /// 64-bit comparison with a constant: BPF_JEQ, BPF_JGE, bpf_abi::jne, bpf_abi::jlt …
     void jump_if(std::uint8_t comparison, reg which, std::int32_t with, label to) {
         jump_by(static_cast<std::uint8_t>(BPF_JMP | comparison | BPF_K), which, r0, with, to);
     }
     /// 32-bit comparison of two registers.
     void jump_if32(std::uint8_t comparison, reg which, reg with, label to) {
-        jump_by(static_cast<std::uint8_t>(BPF_JMP32 | comparison | BPF_X), which, with, 0, to);
+        jump_by(static_cast<std::uint8_t>(bpf_abi::jmp32 | comparison | BPF_X), which, with, 0, to);
     }
 
     /// Gives it to the kernel, which proves that it ends and touches nothing else.
@@ -1182,21 +1392,19 @@ public:
             code_[each.from].off = static_cast<std::int16_t>(distance);
         }
         static constexpr char license[] = "Dual MIT/GPL";
-        unique_fd loaded{static_cast<int>(bpf(BPF_PROG_LOAD, [&](bpf_attr& to) {
-            to.prog_type = type;
-            to.expected_attach_type = attach_type;
-            to.insns = to_bpf(code_.data());
-            to.insn_cnt = static_cast<std::uint32_t>(code_.size());
-            to.license = to_bpf(license);
-        }))};
+        bpf_abi::program_attributes wanted;
+        wanted.prog_type = type;
+        wanted.insn_cnt = static_cast<std::uint32_t>(code_.size());
+        wanted.insns = to_bpf(code_.data());
+        wanted.license = to_bpf(license);
+        wanted.expected_attach_type = attach_type;
+        unique_fd loaded{static_cast<int>(bpf(bpf_abi::prog_load, wanted))};
         error = loaded ? std::error_code{} : last_error();
         return loaded;
     }
 
 private:
     static constexpr std::ptrdiff_t unknown = -1;
-    static constexpr std::uint8_t atomic = 0xc0; // BPF_ATOMIC, and its predecessor BPF_XADD
-    static constexpr std::int32_t fetch = 0x01;  // BPF_FETCH
 
     struct jump_to {
         std::size_t from;
@@ -1204,7 +1412,7 @@ private:
     };
 
     void emit(std::uint8_t code, reg to, reg from, std::int16_t offset, std::int32_t value) {
-        bpf_insn one{};
+        bpf_abi::instruction one{};
         one.code = code;
         one.dst_reg = static_cast<std::uint8_t>(to & 0xfU);
         one.src_reg = static_cast<std::uint8_t>(from & 0xfU);
@@ -1217,7 +1425,7 @@ private:
         emit(code, which, with, 0, value);
     }
 
-    std::vector<bpf_insn> code_;
+    std::vector<bpf_abi::instruction> code_;
     std::vector<std::ptrdiff_t> places_; // of the labels
     std::vector<jump_to> jumps_;
 };
@@ -1372,9 +1580,8 @@ constexpr bool lists(std::string_view list, std::string_view word) noexcept {
 /// \returns the number at the front of `text`, white space after it allowed; none for a sign.
 inline std::optional<std::uint64_t> parse_count(std::string_view text) noexcept {
     std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const bool clean = end == text.data() + text.size() || *end == '\n' || *end == ' ';
-    return error == std::errc{} && clean ? std::optional{value} : std::nullopt;
+    const auto word = text.substr(0, text.find_first_of("\n "));
+    return read_number(word, value) ? std::optional{value} : std::nullopt;
 }
 
 /// Quota over period, rounded up: 1.5 cpus keep two threads busy for most of each period.
@@ -2036,29 +2243,62 @@ CLUSTER_IN_CHILD inline int listed_descriptor(const char* name) noexcept {
     return number;
 }
 
-/// Closes what /proc lists. The kernel lists by number, so closing meanwhile skips nothing.
-CLUSTER_IN_CHILD inline bool close_listed(int floor) noexcept {
-    raw(SYS_close, floor); // with the table full there is no room for the directory
-    const int directory = static_cast<int>(
-        raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (directory < 0) {
-        return false;
-    }
-    alignas(directory_record) char buffer[4096];
-    long size = 0;
-    while ((size = raw(SYS_getdents64, directory, buffer, sizeof buffer)) > 0) {
-        for (long at = 0; at < size;) {
-            const auto* record = reinterpret_cast<const directory_record*>(buffer + at);
-            const char* name = record->name;
-            const int number = listed_descriptor(name);
-            if (number >= floor && number != directory) {
-                raw(SYS_close, number);
-            }
-            at += record->length;
+/// The descriptors of this process by /proc, in ascending order, so closing meanwhile skips nothing.
+class listed_descriptors {
+public:
+    CLUSTER_IN_CHILD listed_descriptors() noexcept
+        : directory_{static_cast<int>(
+              raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC))} {}
+    listed_descriptors(listed_descriptors&&) = delete;
+    listed_descriptors& operator=(listed_descriptors&&) = delete;
+    CLUSTER_IN_CHILD ~listed_descriptors() {
+        if (directory_ >= 0) {
+            raw(SYS_close, directory_);
         }
     }
-    raw(SYS_close, directory);
-    return size == 0;
+
+    /// \returns the next one but for its own, -1 when there is none
+    CLUSTER_IN_CHILD int next() noexcept {
+        while (directory_ >= 0) {
+            if (at_ >= size_) {
+                size_ = raw(SYS_getdents64, directory_, buffer_, sizeof buffer_);
+                at_ = 0;
+            }
+            if (size_ <= 0) {
+                break;
+            }
+            const auto* record = reinterpret_cast<const directory_record*>(buffer_ + at_);
+            const char* name = record->name;
+            at_ += record->length;
+            const int number = listed_descriptor(name);
+            if (number >= 0 && number != directory_) {
+                return number;
+            }
+        }
+        return -1;
+    }
+
+    /// After the last one: nothing kept any of them from us.
+    [[nodiscard]] CLUSTER_IN_CHILD bool were_all() const noexcept {
+        return directory_ >= 0 && size_ == 0;
+    }
+
+private:
+    int directory_;
+    long size_ = 0; // of what is in the buffer
+    long at_ = 0;
+    alignas(directory_record) char buffer_[4096];
+};
+
+CLUSTER_IN_CHILD inline bool close_listed(int floor) noexcept {
+    raw(SYS_close, floor); // with the table full there is no room for the directory
+    listed_descriptors all;
+    for (int number = all.next(); number >= 0; number = all.next()) {
+        if (number >= floor) {
+            raw(SYS_close, number);
+        }
+    }
+    return all.were_all();
 }
 
 CLUSTER_IN_CHILD inline void close_from(int floor) noexcept {
@@ -2757,7 +2997,7 @@ inline std::string_view read_into(const char* path, std::span<char> buffer) noex
 inline std::string_view
 read_of_process(int pid, std::string_view name, std::span<char> buffer) noexcept {
     char path[48] = "/proc/";
-    char* end = std::to_chars(path + 6, path + 20, pid).ptr;
+    char* end = write_number(path + 6, pid);
     *end++ = '/';
     end[name.copy(end, 20)] = '\0';
     return pid > 0 ? read_into(path, buffer) : std::string_view{};
@@ -2766,8 +3006,8 @@ read_of_process(int pid, std::string_view name, std::span<char> buffer) noexcept
 /// The same for a thread of this process; `name` has at most 7 characters.
 inline std::string_view
 read_of_thread(int thread, std::string_view name, std::span<char> buffer) noexcept {
-    char path[20] = "task/";
-    char* end = std::to_chars(path + 5, path + 12, thread).ptr;
+    char path[24] = "task/";
+    char* end = write_number(path + 5, thread);
     *end++ = '/';
     end += name.copy(end, 7);
     const std::string_view text{path, static_cast<std::size_t>(end - path)};
@@ -3055,10 +3295,15 @@ inline std::optional<std::uint64_t> find_count(std::string_view text,
     return std::nullopt;
 }
 
-/// The counter of the memory cgroup, given the contents of /proc/self/cgroup and
+/// The counter in such a file of a memory cgroup; none when it has none.
+inline std::optional<std::uint64_t> oom_kills_in(const std::string& file) {
+    return find_count(read_text(file), "oom_kill");
+}
+
+/// The file with that counter of the memory cgroup, given the contents of /proc/self/cgroup and
 /// /proc/self/mountinfo.
-inline std::optional<std::uint64_t>
-cgroup_oom_kills(std::string_view cgroups, std::string_view mounts, cgroup_version version) {
+inline std::optional<std::string>
+cgroup_oom_file(std::string_view cgroups, std::string_view mounts, cgroup_version version) {
     const auto cgroup = parse_cgroup(cgroups, version, "memory");
     const auto mount = parse_mount(mounts, version, "memory");
     if (!cgroup || !mount) {
@@ -3067,21 +3312,34 @@ cgroup_oom_kills(std::string_view cgroups, std::string_view mounts, cgroup_versi
     std::string file{mount->point};
     file += below_mount(*cgroup, mount->root);
     file += version == cgroup_version::v2 ? "/memory.events" : "/memory.oom_control";
-    return find_count(read_text(file), "oom_kill");
+    return oom_kills_in(file) ? std::optional{std::move(file)} : std::nullopt;
 }
 
-/// How many processes of our memory cgroup the kernel has killed for want of memory; 0 when it does
-/// not tell. Workers are in the primary's cgroup unless somebody moved them.
-inline std::uint64_t out_of_memory_kills() noexcept {
-    try {
-        const std::string cgroups = read_text("/proc/self/cgroup");
-        const std::string mounts = read_text("/proc/self/mountinfo");
-        const auto count = cgroup_oom_kills(cgroups, mounts, cgroup_version::v1);
-        return count ? *count : cgroup_oom_kills(cgroups, mounts, cgroup_version::v2).value_or(0);
-    } catch (...) { // no memory for the text
-        return 0;
+/// How many processes of our memory cgroup the kernel has killed for want of memory. Workers are in
+/// the primary's cgroup unless somebody moved them. Looks for the cgroup once, as that takes longer
+/// than all the rest of noticing a death.
+class out_of_memory_counter {
+public:
+    /// 0 when the kernel does not tell.
+    std::uint64_t read() noexcept {
+        try {
+            if (!std::exchange(looked_, true)) {
+                const std::string cgroups = read_text("/proc/self/cgroup");
+                const std::string mounts = read_text("/proc/self/mountinfo");
+                const auto file = cgroup_oom_file(cgroups, mounts, cgroup_version::v1);
+                file_ = file ? *file
+                             : cgroup_oom_file(cgroups, mounts, cgroup_version::v2).value_or("");
+            }
+            return file_.empty() ? 0 : oom_kills_in(file_).value_or(0);
+        } catch (...) { // no memory for the text
+            return 0;
+        }
     }
-}
+
+private:
+    bool looked_ = false;
+    std::string file_;
+};
 
 /// The system's limit on the backlog of a listening socket, net.core.somaxconn; -1 unknown.
 inline int listen_backlog_limit() noexcept {
@@ -3438,7 +3696,7 @@ inline bool is_private(int fd) noexcept {
         return (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
     }
     char path[32] = "/proc/self/fd/";
-    *std::to_chars(path + 14, path + 30, fd).ptr = '\0';
+    *write_number(path + 14, fd) = '\0';
     char target[32];
     const ssize_t size = ::readlink(path, target, sizeof target);
     return std::string_view{target, size > 0 ? static_cast<std::size_t>(size) : 0}.starts_with(
@@ -3446,19 +3704,10 @@ inline bool is_private(int fd) noexcept {
 }
 
 /// Closes what is_private(), but for `kept`.
-inline void close_private_descriptors(std::span<const int> kept) {
-    std::vector<int> found;
-    if (DIR* directory = ::opendir("/proc/self/fd")) {
-        while (const dirent* each = ::readdir(directory)) {
-            const int fd = listed_descriptor(each->d_name);
-            if (fd > STDERR_FILENO && fd != ::dirfd(directory)) {
-                found.push_back(fd);
-            }
-        }
-        ::closedir(directory);
-    }
-    for (const int fd : found) {
-        bool wanted = false;
+inline void close_private_descriptors(std::span<const int> kept) noexcept {
+    listed_descriptors all;
+    for (int fd = all.next(); fd >= 0; fd = all.next()) {
+        bool wanted = fd <= STDERR_FILENO;
         for (const int each : kept) {
             wanted = wanted || each == fd;
         }
@@ -3698,31 +3947,36 @@ public:
     /// Zeroed memory of `size` bytes and the descriptor that others map it by.
     static shared_mapping
     create(std::size_t size, unique_fd& descriptor, std::error_code& error) noexcept {
-        rlimit most{};
-        if (::getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur < size) {
-            error = {EFBIG, std::system_category()}; // ftruncate would raise SIGXFSZ
-            return {};
-        }
-        descriptor.reset(::memfd_create("cluster", MFD_CLOEXEC | MFD_ALLOW_SEALING));
-        if (!descriptor || ::ftruncate(descriptor.get(), static_cast<off_t>(size)) != 0 ||
-            ::fcntl(descriptor.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) !=
-                0) {
-            error = last_error();
-            return {};
-        }
-        return map(descriptor.get(), size, error);
+        error = make_sealed(size, descriptor);
+        return error ? shared_mapping{} : map(descriptor.get(), size, error);
     }
 
     /// Maps what another process made with `create`; refuses a descriptor that could shrink.
     static shared_mapping open(int descriptor, std::size_t size, std::error_code& error) noexcept {
-        struct stat info {};
-        int seals = ::fcntl(descriptor, F_GET_SEALS);
-        if (seals == -1 || (seals & F_SEAL_SHRINK) == 0 || ::fstat(descriptor, &info) != 0 ||
-            info.st_size < static_cast<off_t>(size)) {
-            error = {EINVAL, std::system_category()};
-            return {};
-        }
-        return map(descriptor, size, error);
+        error = check_sealed(descriptor, size);
+        return error ? shared_mapping{} : map(descriptor, size, error);
+    }
+
+    /// Zeroed memory of one page and `count` rings of `ring` bytes, whole pages, behind it. Each ring
+    /// is mapped twice, one copy behind the other, so that nothing in it ever wraps: ring i begins at
+    /// page_size() + 2 * i * ring.
+    static shared_mapping create_rings(std::size_t ring,
+                                       std::size_t count,
+                                       unique_fd& descriptor,
+                                       std::error_code& error) noexcept {
+        error = make_sealed(page_size() + count * ring, descriptor);
+        return error ? shared_mapping{} : map_rings(descriptor.get(), ring, count, error);
+    }
+    /// The same memory in another process.
+    static shared_mapping open_rings(int descriptor,
+                                     std::size_t ring,
+                                     std::size_t count,
+                                     std::error_code& error) noexcept {
+        error = check_sealed(descriptor, page_size() + count * ring);
+        return error ? shared_mapping{} : map_rings(descriptor, ring, count, error);
+    }
+    [[nodiscard]] static std::size_t page_size() noexcept {
+        return static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
     }
 
     /// Maps what can be trusted not to shrink, such as a map of bpf(2).
@@ -3740,6 +3994,60 @@ public:
     }
 
 private:
+    static std::error_code make_sealed(std::size_t size, unique_fd& descriptor) noexcept {
+        rlimit most{};
+        if (::getrlimit(RLIMIT_FSIZE, &most) == 0 && most.rlim_cur < size) {
+            return {EFBIG, std::system_category()}; // ftruncate would raise SIGXFSZ
+        }
+        descriptor.reset(::memfd_create("cluster", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+        if (!descriptor || ::ftruncate(descriptor.get(), static_cast<off_t>(size)) != 0 ||
+            ::fcntl(descriptor.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) !=
+                0) {
+            return last_error();
+        }
+        return {};
+    }
+    static std::error_code check_sealed(int descriptor, std::size_t size) noexcept {
+        struct stat info {};
+        int seals = ::fcntl(descriptor, F_GET_SEALS);
+        bool fits = seals != -1 && (seals & F_SEAL_SHRINK) != 0 &&
+                    ::fstat(descriptor, &info) == 0 && info.st_size >= static_cast<off_t>(size);
+        return fits ? std::error_code{} : std::error_code{EINVAL, std::system_category()};
+    }
+    static shared_mapping map_rings(int descriptor,
+                                    std::size_t ring,
+                                    std::size_t count,
+                                    std::error_code& error) noexcept {
+        std::size_t page = page_size();
+        std::size_t size = page + 2 * count * ring;
+        shared_mapping result; // the range of addresses first, so that the copies lie side by side
+        void* memory =
+            ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (memory == MAP_FAILED) {
+            error = last_error();
+            return result;
+        }
+        result.memory_ = memory;
+        result.size_ = size;
+        auto* at = static_cast<std::byte*>(memory);
+        auto put = [&](std::byte* where, std::size_t bytes, std::size_t from) {
+            return ::mmap(where,
+                          bytes,
+                          PROT_READ | PROT_WRITE,
+                          MAP_SHARED | MAP_FIXED,
+                          descriptor,
+                          static_cast<off_t>(from)) != MAP_FAILED;
+        };
+        bool mapped = put(at, page, 0);
+        for (std::size_t i = 0; i != count; ++i) {
+            std::size_t from = page + i * ring;
+            std::byte* first = at + page + 2 * i * ring;
+            mapped = mapped && put(first, ring, from) && put(first + ring, ring, from);
+        }
+        error = mapped ? std::error_code{} : last_error();
+        return mapped ? std::move(result) : shared_mapping{};
+    }
+
     void* memory_ = nullptr;
     std::size_t size_ = 0;
 };
@@ -4301,10 +4609,10 @@ public:
         select(what == steer_by::load);
         // Whoever leaves the choice to the kernel gets its hash.
         bind(leave_);
-        move(r0, SK_PASS);
+        move(r0, bpf_abi::sk_pass);
         exit();
         return bpf_text::load(
-            BPF_PROG_TYPE_SK_REUSEPORT, BPF_SK_REUSEPORT_SELECT_OR_MIGRATE, error);
+            bpf_abi::prog_type_sk_reuseport, bpf_abi::sk_reuseport_select_or_migrate, error);
     }
 
 private:
@@ -4318,7 +4626,7 @@ private:
         map(r1, array);
         move(r2, r10);
         alu64(BPF_ADD, r2, static_cast<std::int32_t>(key_at));
-        call(BPF_FUNC_map_lookup_elem);
+        call(bpf_abi::func_map_lookup_elem);
         jump_if(BPF_JEQ, r0, 0, leave_);
         move(to, r0);
     }
@@ -4333,7 +4641,7 @@ private:
         bind(again);
         body();
         alu64(BPF_ADD, r0, 1);
-        jump_if(BPF_JLT, r0, static_cast<std::int32_t>(count_), again);
+        jump_if(bpf_abi::jlt, r0, static_cast<std::int32_t>(count_), again);
     }
     // A number that grows by one each time.
     void take_turn(reg into) {
@@ -4402,7 +4710,7 @@ private:
         for_each_place([&] {
             label next = new_label();
             load_of_place(next);
-            jump_if32(BPF_JSGE, r5, r2, next);
+            jump_if32(bpf_abi::jsge, r5, r2, next);
             move32(r2, r5);
             bind(next);
         });
@@ -4412,11 +4720,11 @@ private:
         alu32(BPF_MOD, r0, count_);
         jump_if(BPF_JGE, r0, static_cast<std::int32_t>(count_), leave_); // for the verifier
         load_of_place(dearer);
-        jump_if32(BPF_JSLE, r5, r2, found);
+        jump_if32(bpf_abi::jsle, r5, r2, found);
         bind(dearer);
         alu64(BPF_ADD, r0, 1);
         alu64(BPF_ADD, r1, 1);
-        jump_if(BPF_JLT, r1, static_cast<std::int32_t>(count_), again);
+        jump_if(bpf_abi::jlt, r1, static_cast<std::int32_t>(count_), again);
         jump(leave_); // all are off, or their loads have grown meanwhile
         bind(found);
         move(r8, r0);
@@ -4439,7 +4747,7 @@ private:
         for_each_place([&] {
             label next = new_label();
             score_of_place(next);
-            jump_if32(BPF_JLE, r5, r2, next);
+            jump_if32(bpf_abi::jle, r5, r2, next);
             move32(r2, r5);
             bind(next);
         });
@@ -4469,9 +4777,9 @@ private:
             move(r3, r10);
             alu64(BPF_ADD, r3, static_cast<std::int32_t>(bytes_at));
             move(r4, size);
-            move(r5, BPF_HDR_START_NET);
-            call(BPF_FUNC_skb_load_bytes_relative);
-            jump_if(BPF_JNE, r0, 0, other);
+            move(r5, bpf_abi::hdr_start_net);
+            call(bpf_abi::func_skb_load_bytes_relative);
+            jump_if(bpf_abi::jne, r0, 0, other);
             for (std::int32_t at = 0; at != size; at += 4) {
                 load_stack32(r1, bytes_at + at);
                 big_endian32(r1);
@@ -4483,16 +4791,16 @@ private:
             }
         };
         move(r9, static_cast<std::int32_t>(client_seed));
-        load32(r1, r6, offsetof(sk_reuseport_md, eth_protocol));
+        load32(r1, r6, offsetof(bpf_abi::sk_reuseport_md, eth_protocol));
         jump_if(BPF_JEQ, r1, ipv6, six);
-        jump_if(BPF_JNE, r1, ipv4, other);
+        jump_if(bpf_abi::jne, r1, ipv4, other);
         load_bytes(12, 4);
         jump(done);
         bind(six);
         load_bytes(8, 16);
         jump(done);
         bind(other);
-        load32(r9, r6, offsetof(sk_reuseport_md, hash));
+        load32(r9, r6, offsetof(bpf_abi::sk_reuseport_md, hash));
         bind(done);
     }
     void load_stack32(reg to, std::ptrdiff_t offset) {
@@ -4521,9 +4829,9 @@ private:
         move(r3, r10);
         alu64(BPF_ADD, r3, static_cast<std::int32_t>(key_at));
         move(r4, 0);
-        call(BPF_FUNC_sk_select_reuseport);
+        call(bpf_abi::func_sk_select_reuseport);
         if (counts) {
-            jump_if(BPF_JNE, r0, 0, leave_);
+            jump_if(bpf_abi::jne, r0, 0, leave_);
             alu64(BPF_LSH, r8, 4);
             alu64(BPF_ADD, r8, r9);
             move(r1, 1);
@@ -4573,8 +4881,11 @@ public:
             load_fd_ = make_array(sizeof(steering_load), error);
         }
         if (!error) {
-            sockets_ = make_map(
-                BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, sizeof(std::uint64_t), steered_places, 0, error);
+            sockets_ = make_map(bpf_abi::map_type_reuseport_sockarray,
+                                sizeof(std::uint64_t),
+                                steered_places,
+                                0,
+                                error);
         }
         if (!error) {
             control_map_ = shared_mapping::map(control_fd_.get(), sizeof(steering_control), error);
@@ -4642,8 +4953,11 @@ private:
     };
 
     static unique_fd make_array(std::size_t size, std::error_code& error) noexcept {
-        return make_map(
-            BPF_MAP_TYPE_ARRAY, static_cast<std::uint32_t>(size), 1, BPF_F_MMAPABLE, error);
+        return make_map(bpf_abi::map_type_array,
+                        static_cast<std::uint32_t>(size),
+                        1,
+                        bpf_abi::f_mmapable,
+                        error);
     }
     [[nodiscard]] steering_control& control() noexcept {
         return *std::launder(static_cast<steering_control*>(control_map_.data()));
@@ -4723,6 +5037,8 @@ inline namespace v0 {
 /// |                      |                           | run() was given                      |
 /// | `B::passes_objects`  | `bool`, optional: false   | messages are moved, not encoded;     |
 /// |                      |                           | only where memory is not separate    |
+/// | `B::transport_type`  | a `transport_policy`,     | what carries messages to workers     |
+/// |                      | optional: the socket      | that are processes                   |
 ///
 /// Models shipped: `process`, `fork`, `thread`, `serializing_thread`.
 
@@ -4958,9 +5274,13 @@ protected:
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_RUNNING_WORKER_HPP
-// ---- cluster/detail/thread_link.hpp
-#ifndef CLUSTER_DETAIL_THREAD_LINK_HPP
-#define CLUSTER_DETAIL_THREAD_LINK_HPP
+// ---- cluster/fork_options.hpp
+#ifndef CLUSTER_FORK_OPTIONS_HPP
+#define CLUSTER_FORK_OPTIONS_HPP
+
+// ---- cluster/worker_data.hpp
+#ifndef CLUSTER_WORKER_DATA_HPP
+#define CLUSTER_WORKER_DATA_HPP
 
 // ---- cluster/byte_buffer.hpp
 #ifndef CLUSTER_BYTE_BUFFER_HPP
@@ -5014,6 +5334,17 @@ public:
         }
     }
 
+    /// Appends to `foreign` for as long as that has room, and to storage of its own from then on.
+    /// For encoders that only append: what consumes bytes, or clears the buffer, must not be called.
+    [[nodiscard]] static byte_buffer over(std::span<std::byte> foreign) noexcept {
+        byte_buffer result;
+        result.begin_ = result.end_ = foreign.data();
+        result.limit_ = foreign.data() + foreign.size();
+        return result;
+    }
+    /// Whether the bytes are, still, in memory that is not the buffer's own.
+    [[nodiscard]] bool is_foreign() const noexcept { return storage_ == nullptr; }
+
     byte_buffer(byte_buffer&& other) noexcept
         : storage_{std::exchange(other.storage_, nullptr)},
           begin_{std::exchange(other.begin_, nullptr)},
@@ -5037,7 +5368,7 @@ public:
     [[nodiscard]] bool empty() const noexcept { return begin_ == end_; }
     /// Bytes of storage, including those already consumed at the front.
     [[nodiscard]] std::size_t capacity() const noexcept {
-        return static_cast<std::size_t>(limit_ - storage_);
+        return static_cast<std::size_t>(limit_ - (storage_ == nullptr ? begin_ : storage_));
     }
     /// The first byte; may be null when `empty()`.
     [[nodiscard]] std::byte* data() noexcept { return begin_; }
@@ -5097,8 +5428,9 @@ private:
     // at least as many were consumed since: so each consumed byte pays for at most one moved byte.
     [[gnu::noinline, gnu::cold]] void grow(std::size_t count) {
         const std::size_t live = size();
-        const std::size_t dead = static_cast<std::size_t>(begin_ - storage_);
-        if (dead >= live && capacity() - live >= count) {
+        const std::size_t dead =
+            storage_ == nullptr ? 0 : static_cast<std::size_t>(begin_ - storage_);
+        if (storage_ != nullptr && dead >= live && capacity() - live >= count) {
             relocate(storage_, capacity());
             return;
         }
@@ -5136,16 +5468,553 @@ private:
 } // namespace cluster
 
 #endif // CLUSTER_BYTE_BUFFER_HPP
-// ---- cluster/detail/moved_value.hpp
-#ifndef CLUSTER_DETAIL_MOVED_VALUE_HPP
-#define CLUSTER_DETAIL_MOVED_VALUE_HPP
+// ---- cluster/detail/callable.hpp
+#ifndef CLUSTER_DETAIL_CALLABLE_HPP
+#define CLUSTER_DETAIL_CALLABLE_HPP
 
-// ---- cluster/serialization/detail/weight.hpp
-#ifndef CLUSTER_SERIALIZATION_DETAIL_WEIGHT_HPP
-#define CLUSTER_SERIALIZATION_DETAIL_WEIGHT_HPP
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+template <typename... Types>
+struct parameter_list {
+    static constexpr std::size_t size = sizeof...(Types);
+    template <std::size_t I>
+    using at = std::tuple_element_t<I, std::tuple<Types...>>;
+};
+
+template <typename Function>
+struct parameters_of;
+template <typename R, typename C, typename... A>
+struct parameters_of<R (C::*)(A...)> {
+    using type = parameter_list<A...>;
+};
+template <typename R, typename C, typename... A>
+struct parameters_of<R (C::*)(A...) const> : parameters_of<R (C::*)(A...)> {};
+template <typename R, typename C, typename... A>
+struct parameters_of<R (C::*)(A...) noexcept> : parameters_of<R (C::*)(A...)> {};
+template <typename R, typename C, typename... A>
+struct parameters_of<R (C::*)(A...) const noexcept> : parameters_of<R (C::*)(A...)> {};
+template <typename R, typename... A>
+struct parameters_of<R (*)(A...)> {
+    using type = parameter_list<A...>;
+};
+template <typename R, typename... A>
+struct parameters_of<R (*)(A...) noexcept> : parameters_of<R (*)(A...)> {};
+
+template <typename F>
+concept plain_callable = requires { &F::operator(); };
+template <typename F, typename Role>
+concept generic_callable = requires { &F::template operator()<Role>; };
+
+/// The parameters of a handler: of a function, of a lambda, or of a lambda whose one `auto&` stands
+/// for the role. Empty for anything else.
+template <typename F, typename Role>
+consteval auto find_parameters() {
+    if constexpr (std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>) {
+        return typename parameters_of<F>::type{};
+    } else if constexpr (plain_callable<F>) {
+        return typename parameters_of<decltype(&F::operator())>::type{};
+    } else if constexpr (generic_callable<F, Role>) {
+        return typename parameters_of<decltype(&F::template operator()<Role>)>::type{};
+    } else {
+        return parameter_list<>{};
+    }
+}
+
+/// What a message handler takes: perhaps the role, the message, perhaps one thing more.
+template <typename F, typename Role>
+struct handler_shape {
+    using parameters = decltype(find_parameters<std::decay_t<F>, Role>());
+    static consteval bool first_is_role() {
+        if constexpr (parameters::size > 1) {
+            return std::is_same_v<std::decay_t<typename parameters::template at<0>>, Role>;
+        } else {
+            return false;
+        }
+    }
+    static constexpr bool takes_role = first_is_role();
+    static constexpr std::size_t message_at = takes_role ? 1 : 0;
+    static constexpr std::size_t extra =
+        parameters::size == 0 ? 0 : parameters::size - message_at - 1;
+
+    static consteval auto message() {
+        if constexpr (parameters::size > message_at) {
+            return std::type_identity<std::decay_t<typename parameters::template at<message_at>>>{};
+        } else {
+            return std::type_identity<int>{}; // see names_message
+        }
+    }
+    using message_type = typename decltype(message())::type;
+
+    static consteval auto last() {
+        if constexpr (extra != 0) {
+            return std::type_identity<
+                std::decay_t<typename parameters::template at<message_at + 1>>>{};
+        } else {
+            return std::type_identity<void>{};
+        }
+    }
+    using extra_type = typename decltype(last())::type;
+
+    static consteval bool last_word() {
+        if constexpr (parameters::size > message_at) {
+            return std::is_rvalue_reference_v<typename parameters::template at<message_at>>;
+        } else {
+            return false;
+        }
+    }
+    /// It takes the message as its own: `job&&`.
+    static constexpr bool takes_over = last_word();
+
+    /// False for a handler without parameters, and for one whose only parameter is `auto`.
+    static constexpr bool names_message =
+        parameters::size != 0 && !std::is_same_v<message_type, Role>;
+};
+
+/// How a value travels: text as std::string, everything else as it is.
+template <typename T>
+using message_type_of =
+    std::conditional_t<std::is_convertible_v<const T&, std::string_view> && !std::is_class_v<T>,
+                       std::string,
+                       std::conditional_t<std::is_same_v<T, std::string_view>, std::string, T>>;
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_CALLABLE_HPP
+// ---- cluster/detail/type_name.hpp
+#ifndef CLUSTER_DETAIL_TYPE_NAME_HPP
+#define CLUSTER_DETAIL_TYPE_NAME_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+template <typename T>
+constexpr std::string_view decorated_name() noexcept {
+    return __PRETTY_FUNCTION__;
+}
+
+// The name of `T` as the compiler writes it. g++ and clang++ differ for some types (inline and
+// unnamed namespaces): programs built by different compilers agree by `message_name` only.
+template <typename T>
+constexpr std::string_view type_name() noexcept {
+    // What surrounds the name is the same for every type: measured once, with a known one.
+    constexpr std::string_view known = "double";
+    constexpr std::string_view sample = decorated_name<double>();
+    constexpr auto prefix = sample.find(known);
+    static_assert(prefix != std::string_view::npos, "cluster: this compiler hides type names.");
+    constexpr auto suffix = sample.size() - prefix - known.size();
+    constexpr std::string_view all = decorated_name<T>();
+    return all.substr(prefix, all.size() - prefix - suffix);
+}
+
+// 32-bit FNV-1a.
+constexpr std::uint32_t fnv1a(std::string_view text) noexcept {
+    std::uint32_t hash = 0x811c9dc5U;
+    for (const char c : text) {
+        hash = (hash ^ static_cast<unsigned char>(c)) * 0x01000193U;
+    }
+    return hash;
+}
+
+template <typename T>
+concept names_its_messages = requires {
+    { T::message_name } -> std::convertible_to<std::string_view>;
+};
+
+// `T::message_name` if there is one, else the type's own name.
+template <typename T>
+constexpr std::string_view message_name() noexcept {
+    if constexpr (names_its_messages<T>) {
+        return T::message_name;
+    } else {
+        return type_name<T>();
+    }
+}
+
+// What stands for `T` in a frame. Never 0, which is free to mean "no type".
+template <typename T>
+constexpr std::uint32_t message_id() noexcept {
+    constexpr std::uint32_t hash = fnv1a(message_name<T>());
+    return hash != 0 ? hash : 1;
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_TYPE_NAME_HPP
+// ---- cluster/error.hpp
+#ifndef CLUSTER_ERROR_HPP
+#define CLUSTER_ERROR_HPP
+
+// ---- cluster/config.hpp
+#ifndef CLUSTER_CONFIG_HPP
+#define CLUSTER_CONFIG_HPP
 
 /// \file
-/// What a message weighs that is passed without being encoded.
+/// Every switch of the library. None changes a layout, so translation units may differ.
+
+#if !defined(__cpp_exceptions)
+#    error "cluster: exceptions are needed; compile without -fno-exceptions (-fno-rtti is fine)"
+#endif
+
+/// A precondition that only a bug in the calling program can break; off with NDEBUG.
+/// Define it before the first include to use your own.
+#if !defined(CLUSTER_ASSERT)
+#    if defined(NDEBUG)
+#        define CLUSTER_ASSERT(condition, text) static_cast<void>(0)
+#    else
+#        include <cassert>
+#        define CLUSTER_ASSERT(condition, text) assert((condition) && (text))
+#    endif
+#endif
+
+#endif // CLUSTER_CONFIG_HPP
+
+namespace cluster {
+inline namespace v0 {
+
+/// What can go wrong that is not the operating system's fault.
+///
+/// Converts to `std::error_code` of `error_category()`; failures of system calls keep
+/// `std::system_category()` and errno. Where a portable condition fits, comparing with `std::errc`
+/// works too: `code == std::errc::timed_out`.
+enum class errc {
+    channel_closed = 1,   ///< the other side closed the channel, or ended
+    bad_frame,            ///< the channel's bytes are no frame; it cannot go on
+    message_too_large,    ///< larger than the channel's limit
+    too_many_descriptors, ///< more descriptors in one message than the channel's limit
+    descriptor_truncated, ///< the kernel dropped descriptors of a message
+    bad_payload,          ///< the bytes are no encoding of the type, or end too early
+    trailing_bytes,       ///< bytes are left over after the value
+    nesting_too_deep,     ///< containers in containers beyond the serializer's limit
+    no_handler,           ///< nobody handles a message or request of this type
+    request_failed,       ///< the handler of the request failed
+    request_timeout,      ///< no reply in time
+    worker_gone,          ///< the worker has ended, or never was
+    spawn_failed,         ///< the worker could not be started
+    conflicting_options,  ///< the same address was asked for with different options
+    not_supported,        ///< this backend or system cannot do it
+    protocol_mismatch,    ///< the two sides were built from incompatible versions
+    would_block,          ///< it cannot be done now without waiting
+    cancelled,            ///< given up before it was done
+    bad_descriptor,       ///< the descriptor is not of the kind that is needed
+    program_is_script,    ///< a worker's program file begins with #!, and is started by descriptor
+    uncaught_exception,   ///< an exception has left the function of a worker that is a thread
+    has_threads,          ///< a process with several threads cannot be forked
+    conflicting_type,     ///< the name stands for shared memory of another type or size
+};
+
+namespace detail {
+
+// One sentence each, without a final stop: it is printed after "what: ".
+[[nodiscard]] constexpr const char* errc_sentence(errc code) noexcept {
+    switch (code) {
+    case errc::channel_closed:
+        return "the channel is closed";
+    case errc::bad_frame:
+        return "the channel received bytes that are not a frame";
+    case errc::message_too_large:
+        return "the message is larger than the channel allows";
+    case errc::too_many_descriptors:
+        return "the message carries more descriptors than the channel allows";
+    case errc::descriptor_truncated:
+        return "descriptors of the message were lost on the way";
+    case errc::bad_payload:
+        return "the payload is not an encoding of the expected type";
+    case errc::trailing_bytes:
+        return "the payload has bytes left over after the value";
+    case errc::nesting_too_deep:
+        return "the payload is nested too deeply";
+    case errc::no_handler:
+        return "nobody handles messages of this type";
+    case errc::request_failed:
+        return "the handler of the request failed";
+    case errc::request_timeout:
+        return "the request was not answered in time";
+    case errc::worker_gone:
+        return "the worker is gone";
+    case errc::spawn_failed:
+        return "the worker could not be started";
+    case errc::conflicting_options:
+        return "the address is already in use with different options";
+    case errc::not_supported:
+        return "the operation is not supported here";
+    case errc::protocol_mismatch:
+        return "the other side speaks another version of the protocol";
+    case errc::would_block:
+        return "the operation would have to wait";
+    case errc::cancelled:
+        return "the operation was cancelled";
+    case errc::uncaught_exception:
+        return "an exception has left the worker's function";
+    case errc::program_is_script:
+        return "the program file is a script now, which cannot be a worker of this program";
+    case errc::conflicting_type:
+        return "the name is already in use for another type or another size";
+    case errc::bad_descriptor:
+        return "the descriptor is not of the expected kind";
+    case errc::has_threads:
+        return "the process has other threads already and cannot be forked; start the first worker "
+               "before them";
+    }
+    return "unknown cluster error";
+}
+
+class cluster_error_category final : public std::error_category {
+public:
+    [[nodiscard]] const char* name() const noexcept override { return "cluster"; }
+
+    [[nodiscard]] std::string message(int value) const override {
+        return errc_sentence(static_cast<errc>(value));
+    }
+
+    [[nodiscard]] std::error_condition default_error_condition(int value) const noexcept override {
+        switch (static_cast<errc>(value)) {
+        case errc::message_too_large:
+            return std::errc::message_size;
+        case errc::request_timeout:
+            return std::errc::timed_out;
+        case errc::not_supported:
+            return std::errc::not_supported;
+        case errc::would_block:
+            return std::errc::operation_would_block;
+        case errc::cancelled:
+            return std::errc::operation_canceled;
+        case errc::bad_frame:
+        case errc::protocol_mismatch:
+            return std::errc::protocol_error;
+        case errc::bad_payload:
+        case errc::trailing_bytes:
+        case errc::nesting_too_deep:
+            return std::errc::bad_message;
+        default:
+            return {value, *this};
+        }
+    }
+};
+
+} // namespace detail
+
+/// The category of `errc`, named "cluster". Thread-safe.
+[[nodiscard]] inline const std::error_category& error_category() noexcept {
+    static const detail::cluster_error_category instance;
+    return instance;
+}
+
+/// Found by argument-dependent look-up when an `errc` becomes a `std::error_code`.
+[[nodiscard]] inline std::error_code make_error_code(errc code) noexcept {
+    return {static_cast<int>(code), error_category()};
+}
+
+} // namespace v0
+} // namespace cluster
+
+template <>
+struct std::is_error_code_enum<cluster::errc> : std::true_type {};
+
+#endif // CLUSTER_ERROR_HPP
+// ---- cluster/serialization/binary.hpp
+#ifndef CLUSTER_SERIALIZATION_BINARY_HPP
+#define CLUSTER_SERIALIZATION_BINARY_HPP
+
+/// \file
+/// The default serializer: compact, little endian, no schema, no code for most types.
+///
+/// | type                                  | bytes                                    |
+/// |---------------------------------------|------------------------------------------|
+/// | `bool`                                | 0 or 1                                   |
+/// | integers, `float`, `double`           | `sizeof` of them, little endian          |
+/// | enumerations                          | as the underlying type                   |
+/// | `std::chrono` durations, time points  | the count                                |
+/// | `std::array`, `pair`, `tuple`         | the elements, nothing else               |
+/// | strings, vectors, lists, sets, maps   | count, then the elements                 |
+/// | `string_view`, `span`                 | the same; encoded only: they own nothing |
+/// | `optional`, `unique_ptr`              | 0, or 1 and the value                    |
+/// | `variant`                             | index as a count, then the alternative   |
+/// | aggregates of up to 32 members        | the members, nothing else                |
+/// | types with `serialize(archive)`       | what they pass to `archive(a, b, c)`     |
+///
+/// A count is a base-128 varint (LEB128) of the fewest bytes. Containers are recognised by their
+/// members, so a user's own work too. Both sides must agree on the types, as there are no tags: the
+/// frame's type id tells messages apart.
+///
+/// Decoding trusts nothing: a count by itself allocates a small multiple of the bytes behind it at
+/// most, nesting ends at 64 levels, elements of no bytes at 2^20 in all, and duplicates in a set or
+/// map, left-over bytes and other than the shortest counts are errors. An enumeration may come out
+/// with any value of its underlying type: check it, and give it one (`enum class`, `enum e : int`),
+/// as a value out of range is undefined for an enumeration without.
+
+// ---- cluster/serialization/concept.hpp
+#ifndef CLUSTER_SERIALIZATION_CONCEPT_HPP
+#define CLUSTER_SERIALIZATION_CONCEPT_HPP
+
+/// \file
+/// The serializer policy: how a message becomes bytes.
+///
+/// `S` is the policy, `s` an lvalue of `S`, `value` a message, `out` a `byte_buffer`, `bytes` a
+/// `std::span<const std::byte>`.
+///
+/// | expression               | type              | called              | must               |
+/// |--------------------------|-------------------|---------------------|--------------------|
+/// | `S{}`                    |                   | once for each side  | be cheap           |
+/// | `S::name`                | to `string_view`  | when two sides meet | differ if bytes do |
+/// | `s.encode(value, out)`   | ignored           | on each send        | append only        |
+/// | `s.decode(bytes, value)` | `std::error_code` | on each receipt     | use all `bytes`    |
+///
+/// `encode` may throw what the message's own type throws. `decode` meets bytes that nobody checked:
+/// whatever they are, it ends in a value or in an error, in time and memory bounded by their
+/// number, and throws nothing but `std::bad_alloc`; after an error `value` is valid but
+/// unspecified. A policy is never called from two threads at once.
+///
+/// A policy need not take every type. Optional, for one whose functions are templates that accept
+/// any type and explain themselves by `static_assert`: `S::can_encode<T>`, `S::can_decode<T>`,
+/// constants that tell in advance.
+///
+/// Smallest model: `tests/archetypes/serializer.hpp`. Models shipped: `serialization::binary` (the
+/// default), `serialization::raw`.
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+template <typename S>
+concept has_serializer_name = requires {
+    { S::name } -> std::convertible_to<std::string_view>;
+};
+
+struct encode_name {
+    void encode();
+};
+struct decode_name {
+    void decode();
+};
+template <typename S, typename Name>
+struct also_has : S, Name {};
+
+// encode and decode may be templates or overloaded, for types nobody knows here: so ask only
+// whether the name is taken. It is, if inheriting it a second time makes it ambiguous.
+template <typename S>
+concept has_encode =
+    std::is_class_v<S> && (std::is_final_v<S> || !requires { &also_has<S, encode_name>::encode; });
+
+template <typename S>
+concept has_decode =
+    std::is_class_v<S> && (std::is_final_v<S> || !requires { &also_has<S, decode_name>::decode; });
+
+template <typename S, typename T>
+concept encode_takes = requires(S& s, const T& value, byte_buffer& out) { s.encode(value, out); };
+
+template <typename S, typename T>
+concept decode_takes =
+    requires(S& s, std::span<const std::byte> bytes, T& value) { s.decode(bytes, value); };
+
+template <typename S, typename T>
+concept decode_returns_error_code = requires(S& s, std::span<const std::byte> bytes, T& value) {
+    { s.decode(bytes, value) } -> std::same_as<std::error_code>;
+};
+
+// The optional constants: absent means yes.
+template <typename S, typename T>
+consteval bool says_can_encode() {
+    if constexpr (requires { S::template can_encode<T>; }) {
+        return S::template can_encode<T>;
+    } else {
+        return true;
+    }
+}
+
+template <typename S, typename T>
+consteval bool says_can_decode() {
+    if constexpr (requires { S::template can_decode<T>; }) {
+        return S::template can_decode<T>;
+    } else {
+        return true;
+    }
+}
+
+} // namespace detail
+
+/// Satisfied by every type that meets the table at the top of this file, for some types of message.
+template <typename S>
+concept serializer =
+    std::default_initializable<S> && std::movable<S> && detail::has_serializer_name<S> &&
+    detail::has_encode<S> && detail::has_decode<S>;
+
+/// Satisfied when `S` turns a `T` into bytes.
+template <typename S, typename T>
+concept encodes = serializer<S> && detail::encode_takes<S, T> && detail::says_can_encode<S, T>();
+
+/// Satisfied when `S` turns bytes into a `T`.
+template <typename S, typename T>
+concept decodes =
+    serializer<S> && detail::decode_returns_error_code<S, T> && detail::says_can_decode<S, T>();
+
+/// Satisfied when `S` does both for `T`.
+template <typename S, typename T>
+concept serializes = encodes<S, T> && decodes<S, T>;
+
+namespace detail {
+
+// Models the policy for every type: stands in for a faulty policy, so that only our message is
+// printed.
+struct any_serializer {
+    static constexpr std::string_view name = "none";
+    template <typename T>
+    void encode(const T&, byte_buffer&) noexcept {}
+    template <typename T>
+    std::error_code decode(std::span<const std::byte>, T&) noexcept {
+        return {};
+    }
+};
+
+// One sentence for each line of the table; `type` is always usable.
+template <typename S>
+struct checked_serializer {
+    static_assert(std::default_initializable<S> && std::movable<S>,
+                  "Serializer must be default-constructible and movable: each side makes its own.");
+    static_assert(
+        has_serializer_name<S>,
+        "Serializer needs a `static constexpr std::string_view name`: both sides compare it.");
+    static_assert(
+        has_encode<S>,
+        "Serializer needs a member `void encode(const T& value, cluster::byte_buffer& out)`.");
+    static_assert(
+        has_decode<S>,
+        "Serializer needs a member `std::error_code decode(std::span<const std::byte> bytes, "
+        "T& value)`.");
+    using type = std::conditional_t<serializer<S>, S, any_serializer>;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_SERIALIZATION_CONCEPT_HPP
+// ---- cluster/serialization/detail/check.hpp
+#ifndef CLUSTER_SERIALIZATION_DETAIL_CHECK_HPP
+#define CLUSTER_SERIALIZATION_DETAIL_CHECK_HPP
+
+/// \file
+/// Whether a type can be encoded and decoded, and the sentence that names the cure when not.
+
+// ---- cluster/serialization/detail/size.hpp
+#ifndef CLUSTER_SERIALIZATION_DETAIL_SIZE_HPP
+#define CLUSTER_SERIALIZATION_DETAIL_SIZE_HPP
+
+/// \file
+/// How many bytes a type's encoding has, and how few at least.
+
+// ---- cluster/serialization/detail/kind.hpp
+#ifndef CLUSTER_SERIALIZATION_DETAIL_KIND_HPP
+#define CLUSTER_SERIALIZATION_DETAIL_KIND_HPP
+
+/// \file
+/// What a type is to `serialization::binary`: recognised by its members.
 
 // ---- cluster/detail/fields.hpp
 #ifndef CLUSTER_DETAIL_FIELDS_HPP
@@ -5431,337 +6300,6 @@ using field_types = decltype(visit_fields(std::declval<T&>(), list_types{}));
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_FIELDS_HPP
-// ---- cluster/serialization/detail/size.hpp
-#ifndef CLUSTER_SERIALIZATION_DETAIL_SIZE_HPP
-#define CLUSTER_SERIALIZATION_DETAIL_SIZE_HPP
-
-/// \file
-/// How many bytes a type's encoding has, and how few at least.
-
-// ---- cluster/serialization/detail/kind.hpp
-#ifndef CLUSTER_SERIALIZATION_DETAIL_KIND_HPP
-#define CLUSTER_SERIALIZATION_DETAIL_KIND_HPP
-
-/// \file
-/// What a type is to `serialization::binary`: recognised by its members.
-
-// ---- cluster/error.hpp
-#ifndef CLUSTER_ERROR_HPP
-#define CLUSTER_ERROR_HPP
-
-// ---- cluster/config.hpp
-#ifndef CLUSTER_CONFIG_HPP
-#define CLUSTER_CONFIG_HPP
-
-/// \file
-/// Every switch of the library. None changes a layout, so translation units may differ.
-
-#if !defined(__cpp_exceptions)
-#    error "cluster: exceptions are needed; compile without -fno-exceptions (-fno-rtti is fine)"
-#endif
-
-/// A precondition that only a bug in the calling program can break; off with NDEBUG.
-/// Define it before the first include to use your own.
-#if !defined(CLUSTER_ASSERT)
-#    if defined(NDEBUG)
-#        define CLUSTER_ASSERT(condition, text) static_cast<void>(0)
-#    else
-#        include <cassert>
-#        define CLUSTER_ASSERT(condition, text) assert((condition) && (text))
-#    endif
-#endif
-
-#endif // CLUSTER_CONFIG_HPP
-
-namespace cluster {
-inline namespace v0 {
-
-/// What can go wrong that is not the operating system's fault.
-///
-/// Converts to `std::error_code` of `error_category()`; failures of system calls keep
-/// `std::system_category()` and errno. Where a portable condition fits, comparing with `std::errc`
-/// works too: `code == std::errc::timed_out`.
-enum class errc {
-    channel_closed = 1,   ///< the other side closed the channel, or ended
-    bad_frame,            ///< the channel's bytes are no frame; it cannot go on
-    message_too_large,    ///< larger than the channel's limit
-    too_many_descriptors, ///< more descriptors in one message than the channel's limit
-    descriptor_truncated, ///< the kernel dropped descriptors of a message
-    bad_payload,          ///< the bytes are no encoding of the type, or end too early
-    trailing_bytes,       ///< bytes are left over after the value
-    nesting_too_deep,     ///< containers in containers beyond the serializer's limit
-    no_handler,           ///< nobody handles a message or request of this type
-    request_failed,       ///< the handler of the request failed
-    request_timeout,      ///< no reply in time
-    worker_gone,          ///< the worker has ended, or never was
-    spawn_failed,         ///< the worker could not be started
-    conflicting_options,  ///< the same address was asked for with different options
-    not_supported,        ///< this backend or system cannot do it
-    protocol_mismatch,    ///< the two sides were built from incompatible versions
-    would_block,          ///< it cannot be done now without waiting
-    cancelled,            ///< given up before it was done
-    bad_descriptor,       ///< the descriptor is not of the kind that is needed
-    program_is_script,    ///< a worker's program file begins with #!, and is started by descriptor
-    uncaught_exception,   ///< an exception has left the function of a worker that is a thread
-    has_threads,          ///< a process with several threads cannot be forked
-    conflicting_type,     ///< the name stands for shared memory of another type or size
-};
-
-namespace detail {
-
-// One sentence each, without a final stop: it is printed after "what: ".
-[[nodiscard]] constexpr const char* errc_sentence(errc code) noexcept {
-    switch (code) {
-    case errc::channel_closed:
-        return "the channel is closed";
-    case errc::bad_frame:
-        return "the channel received bytes that are not a frame";
-    case errc::message_too_large:
-        return "the message is larger than the channel allows";
-    case errc::too_many_descriptors:
-        return "the message carries more descriptors than the channel allows";
-    case errc::descriptor_truncated:
-        return "descriptors of the message were lost on the way";
-    case errc::bad_payload:
-        return "the payload is not an encoding of the expected type";
-    case errc::trailing_bytes:
-        return "the payload has bytes left over after the value";
-    case errc::nesting_too_deep:
-        return "the payload is nested too deeply";
-    case errc::no_handler:
-        return "nobody handles messages of this type";
-    case errc::request_failed:
-        return "the handler of the request failed";
-    case errc::request_timeout:
-        return "the request was not answered in time";
-    case errc::worker_gone:
-        return "the worker is gone";
-    case errc::spawn_failed:
-        return "the worker could not be started";
-    case errc::conflicting_options:
-        return "the address is already in use with different options";
-    case errc::not_supported:
-        return "the operation is not supported here";
-    case errc::protocol_mismatch:
-        return "the other side speaks another version of the protocol";
-    case errc::would_block:
-        return "the operation would have to wait";
-    case errc::cancelled:
-        return "the operation was cancelled";
-    case errc::uncaught_exception:
-        return "an exception has left the worker's function";
-    case errc::program_is_script:
-        return "the program file is a script now, which cannot be a worker of this program";
-    case errc::conflicting_type:
-        return "the name is already in use for another type or another size";
-    case errc::bad_descriptor:
-        return "the descriptor is not of the expected kind";
-    case errc::has_threads:
-        return "the process has other threads already and cannot be forked; start the first worker "
-               "before them";
-    }
-    return "unknown cluster error";
-}
-
-class cluster_error_category final : public std::error_category {
-public:
-    [[nodiscard]] const char* name() const noexcept override { return "cluster"; }
-
-    [[nodiscard]] std::string message(int value) const override {
-        return errc_sentence(static_cast<errc>(value));
-    }
-
-    [[nodiscard]] std::error_condition default_error_condition(int value) const noexcept override {
-        switch (static_cast<errc>(value)) {
-        case errc::message_too_large:
-            return std::errc::message_size;
-        case errc::request_timeout:
-            return std::errc::timed_out;
-        case errc::not_supported:
-            return std::errc::not_supported;
-        case errc::would_block:
-            return std::errc::operation_would_block;
-        case errc::cancelled:
-            return std::errc::operation_canceled;
-        case errc::bad_frame:
-        case errc::protocol_mismatch:
-            return std::errc::protocol_error;
-        case errc::bad_payload:
-        case errc::trailing_bytes:
-        case errc::nesting_too_deep:
-            return std::errc::bad_message;
-        default:
-            return {value, *this};
-        }
-    }
-};
-
-} // namespace detail
-
-/// The category of `errc`, named "cluster". Thread-safe.
-[[nodiscard]] inline const std::error_category& error_category() noexcept {
-    static const detail::cluster_error_category instance;
-    return instance;
-}
-
-/// Found by argument-dependent look-up when an `errc` becomes a `std::error_code`.
-[[nodiscard]] inline std::error_code make_error_code(errc code) noexcept {
-    return {static_cast<int>(code), error_category()};
-}
-
-} // namespace v0
-} // namespace cluster
-
-template <>
-struct std::is_error_code_enum<cluster::errc> : std::true_type {};
-
-#endif // CLUSTER_ERROR_HPP
-// ---- cluster/serialization/concept.hpp
-#ifndef CLUSTER_SERIALIZATION_CONCEPT_HPP
-#define CLUSTER_SERIALIZATION_CONCEPT_HPP
-
-/// \file
-/// The serializer policy: how a message becomes bytes.
-///
-/// `S` is the policy, `s` an lvalue of `S`, `value` a message, `out` a `byte_buffer`, `bytes` a
-/// `std::span<const std::byte>`.
-///
-/// | expression               | type              | called              | must               |
-/// |--------------------------|-------------------|---------------------|--------------------|
-/// | `S{}`                    |                   | once for each side  | be cheap           |
-/// | `S::name`                | to `string_view`  | when two sides meet | differ if bytes do |
-/// | `s.encode(value, out)`   | ignored           | on each send        | append only        |
-/// | `s.decode(bytes, value)` | `std::error_code` | on each receipt     | use all `bytes`    |
-///
-/// `encode` may throw what the message's own type throws. `decode` meets bytes that nobody checked:
-/// whatever they are, it ends in a value or in an error, in time and memory bounded by their
-/// number, and throws nothing but `std::bad_alloc`; after an error `value` is valid but
-/// unspecified. A policy is never called from two threads at once.
-///
-/// A policy need not take every type. Optional, for one whose functions are templates that accept
-/// any type and explain themselves by `static_assert`: `S::can_encode<T>`, `S::can_decode<T>`,
-/// constants that tell in advance.
-///
-/// Smallest model: `tests/archetypes/serializer.hpp`. Models shipped: `serialization::binary` (the
-/// default), `serialization::raw`.
-
-namespace cluster {
-inline namespace v0 {
-namespace detail {
-
-template <typename S>
-concept has_serializer_name = requires {
-    { S::name } -> std::convertible_to<std::string_view>;
-};
-
-struct encode_name {
-    void encode();
-};
-struct decode_name {
-    void decode();
-};
-template <typename S, typename Name>
-struct also_has : S, Name {};
-
-// encode and decode may be templates or overloaded, for types nobody knows here: so ask only
-// whether the name is taken. It is, if inheriting it a second time makes it ambiguous.
-template <typename S>
-concept has_encode =
-    std::is_class_v<S> && (std::is_final_v<S> || !requires { &also_has<S, encode_name>::encode; });
-
-template <typename S>
-concept has_decode =
-    std::is_class_v<S> && (std::is_final_v<S> || !requires { &also_has<S, decode_name>::decode; });
-
-template <typename S, typename T>
-concept encode_takes = requires(S& s, const T& value, byte_buffer& out) { s.encode(value, out); };
-
-template <typename S, typename T>
-concept decode_takes =
-    requires(S& s, std::span<const std::byte> bytes, T& value) { s.decode(bytes, value); };
-
-template <typename S, typename T>
-concept decode_returns_error_code = requires(S& s, std::span<const std::byte> bytes, T& value) {
-    { s.decode(bytes, value) } -> std::same_as<std::error_code>;
-};
-
-// The optional constants: absent means yes.
-template <typename S, typename T>
-consteval bool says_can_encode() {
-    if constexpr (requires { S::template can_encode<T>; }) {
-        return S::template can_encode<T>;
-    } else {
-        return true;
-    }
-}
-
-template <typename S, typename T>
-consteval bool says_can_decode() {
-    if constexpr (requires { S::template can_decode<T>; }) {
-        return S::template can_decode<T>;
-    } else {
-        return true;
-    }
-}
-
-} // namespace detail
-
-/// Satisfied by every type that meets the table at the top of this file, for some types of message.
-template <typename S>
-concept serializer =
-    std::default_initializable<S> && std::movable<S> && detail::has_serializer_name<S> &&
-    detail::has_encode<S> && detail::has_decode<S>;
-
-/// Satisfied when `S` turns a `T` into bytes.
-template <typename S, typename T>
-concept encodes = serializer<S> && detail::encode_takes<S, T> && detail::says_can_encode<S, T>();
-
-/// Satisfied when `S` turns bytes into a `T`.
-template <typename S, typename T>
-concept decodes =
-    serializer<S> && detail::decode_returns_error_code<S, T> && detail::says_can_decode<S, T>();
-
-/// Satisfied when `S` does both for `T`.
-template <typename S, typename T>
-concept serializes = encodes<S, T> && decodes<S, T>;
-
-namespace detail {
-
-// Models the policy for every type: stands in for a faulty policy, so that only our message is
-// printed.
-struct any_serializer {
-    static constexpr std::string_view name = "none";
-    template <typename T>
-    void encode(const T&, byte_buffer&) noexcept {}
-    template <typename T>
-    std::error_code decode(std::span<const std::byte>, T&) noexcept {
-        return {};
-    }
-};
-
-// One sentence for each line of the table; `type` is always usable.
-template <typename S>
-struct checked_serializer {
-    static_assert(std::default_initializable<S> && std::movable<S>,
-                  "Serializer must be default-constructible and movable: each side makes its own.");
-    static_assert(
-        has_serializer_name<S>,
-        "Serializer needs a `static constexpr std::string_view name`: both sides compare it.");
-    static_assert(
-        has_encode<S>,
-        "Serializer needs a member `void encode(const T& value, cluster::byte_buffer& out)`.");
-    static_assert(
-        has_decode<S>,
-        "Serializer needs a member `std::error_code decode(std::span<const std::byte> bytes, "
-        "T& value)`.");
-    using type = std::conditional_t<serializer<S>, S, any_serializer>;
-};
-
-} // namespace detail
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_SERIALIZATION_CONCEPT_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -5847,8 +6385,11 @@ inline constexpr bool is_tuple<std::pair<First, Second>> = true;
 
 template <typename T>
 inline constexpr bool is_variant = false;
-template <typename... Types>
-inline constexpr bool is_variant<std::variant<Types...>> = true;
+template <template <typename...> typename Template, typename... Types>
+inline constexpr bool is_variant<Template<Types...>> = requires(const Template<Types...>& v) {
+    { v.index() } -> std::same_as<std::size_t>;
+    { v.valueless_by_exception() } -> std::same_as<bool>;
+};
 
 template <typename T>
 inline constexpr bool is_unique_ptr = false;
@@ -5941,6 +6482,13 @@ consteval auto find_parts() {
 
 template <typename T>
 using parts_t = decltype(find_parts<std::remove_cv_t<T>>());
+
+template <typename... Types>
+std::index_sequence_for<Types...> places_in(type_list<Types...>);
+
+// The numbers of its parts, as a std::index_sequence.
+template <typename T>
+using part_places = decltype(places_in(parts_t<T>{}));
 
 template <std::size_t Size>
 using unsigned_of_size = std::conditional_t<
@@ -6045,529 +6593,6 @@ concept bulk_range = is_bitwise<typename T::value_type>() && requires(const T& v
 } // namespace cluster
 
 #endif // CLUSTER_SERIALIZATION_DETAIL_SIZE_HPP
-
-namespace cluster {
-inline namespace v0 {
-namespace detail::wire {
-
-template <typename T>
-[[nodiscard]] std::size_t weight_of(const T& value);
-
-/// Bytes that `value` owns outside itself, as far as `binary` knows types of its kind; 0 for one
-/// that it does not know.
-template <typename T>
-[[nodiscard]] std::size_t weight_behind(const T& value) {
-    const auto sum = [](const auto&... part) {
-        return (std::size_t{} + ... + weight_behind(part));
-    };
-    if constexpr (fixed_size<T>() != varying || is<T, kind::custom, kind::none>) {
-        return 0;
-    } else if constexpr (is<T, kind::tuple>) {
-        return std::apply(sum, value);
-    } else if constexpr (is<T, kind::aggregate>) {
-        return visit_fields(value, sum);
-    } else if constexpr (is<T, kind::variant>) {
-        return value.valueless_by_exception() ? 0 : std::visit(sum, value);
-    } else if constexpr (is<T, kind::pointer>) {
-        return value ? weight_of(*value) : 0;
-    } else if constexpr (is<T, kind::optional>) {
-        return value ? weight_behind(*value) : 0;
-    } else {
-        using element = typename T::value_type;
-        const auto count = static_cast<std::size_t>(std::size(value));
-        std::size_t weight = is<T, kind::array> ? 0 : count * sizeof(element);
-        if constexpr (fixed_size<element>() == varying) {
-            for (const element& each : value) {
-                weight += weight_behind(each);
-            }
-        }
-        return weight;
-    }
-}
-
-/// Bytes of the object with what it owns.
-template <typename T>
-std::size_t weight_of(const T& value) {
-    return sizeof(T) + weight_behind(value);
-}
-
-} // namespace detail::wire
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_SERIALIZATION_DETAIL_WEIGHT_HPP
-
-namespace cluster {
-inline namespace v0 {
-namespace detail {
-
-/// Stands for a type within one program; its address counts.
-template <typename T>
-inline constexpr char type_mark = '\0';
-
-/// A message on its way from one thread to another: the object itself.
-class moved_value {
-public:
-    moved_value(moved_value&&) = delete;
-    moved_value& operator=(moved_value&&) = delete;
-    virtual ~moved_value() = default;
-
-    /// Null when it is of another type.
-    template <typename T>
-    [[nodiscard]] T* get() noexcept;
-
-    /// Bytes, for the marks at which a sender is held up: what an encoded message has in its
-    /// payload.
-    [[nodiscard]] std::size_t weight() const noexcept { return weight_; }
-
-protected:
-    explicit moved_value(const char* type) noexcept : type_{type} {}
-
-    std::size_t weight_ = 0;
-
-private:
-    const char* type_;
-};
-
-template <typename T>
-class moved final : public moved_value {
-public:
-    template <typename U>
-    explicit moved(U&& from) : moved_value{&type_mark<T>}, value{std::forward<U>(from)} {
-        weight_ = wire::weight_of(value);
-    }
-
-    T value;
-};
-
-template <typename T>
-T* moved_value::get() noexcept {
-    return type_ == &type_mark<T> ? &static_cast<moved<T>&>(*this).value : nullptr;
-}
-
-} // namespace detail
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_DETAIL_MOVED_VALUE_HPP
-
-namespace cluster {
-inline namespace v0 {
-namespace detail {
-
-/// What passes between two threads at once: whole frames, and what belongs to them in their order.
-struct thread_batch {
-    byte_buffer bytes;
-    std::deque<std::vector<unique_fd>> descriptors;
-    std::deque<std::unique_ptr<moved_value>> values;
-    std::size_t weight = 0; // of the values
-
-    [[nodiscard]] std::size_t size() const noexcept { return bytes.size() + weight; }
-
-    /// Moves everything behind what `to` has.
-    void move_to(thread_batch& to) {
-        if (to.bytes.empty()) {
-            std::swap(bytes, to.bytes);
-        } else {
-            to.bytes.append(bytes.span());
-            bytes.clear();
-        }
-        move_all(descriptors, to.descriptors);
-        move_all(values, to.values);
-        to.weight += std::exchange(weight, 0);
-    }
-
-private:
-    template <typename Items>
-    static void move_all(Items& from, Items& to) {
-        if (to.empty()) {
-            std::swap(from, to);
-            return;
-        }
-        for (auto& each : from) {
-            to.push_back(std::move(each));
-        }
-        from.clear();
-    }
-};
-
-/// One of two ends of a connection between threads of one process: what a pair of sockets is
-/// between processes, without a copy by the system. One system call wakes a side that has taken all
-/// there was. Each end belongs to one thread. What it does is behind virtual functions: programs
-/// whose workers are processes never make one, and have none of it.
-class thread_link {
-public:
-    enum class pushed { all, full, closed };
-
-    thread_link() noexcept = default;
-    thread_link(thread_link&&) noexcept = default;
-    thread_link& operator=(thread_link&& other) noexcept {
-        close();
-        shared_ = std::move(other.shared_);
-        side_ = other.side_;
-        return *this;
-    }
-    ~thread_link() { close(); }
-
-    /// \throws std::system_error when the system is out of descriptors.
-    static std::array<thread_link, 2> make();
-
-    [[nodiscard]] explicit operator bool() const noexcept { return shared_ != nullptr; }
-
-    /// Readable when something has arrived, there is room again, or the other end is closed.
-    [[nodiscard]] int descriptor() const noexcept { return shared_->descriptor(side_); }
-    /// To be called before take() and push() when the descriptor is readable.
-    void clear() const noexcept { shared_->clear(side_); }
-    /// Makes the descriptor readable.
-    void remind() const noexcept { shared_->remind(side_); }
-
-    /// Moves the batch to the other side; all of it or, when that has not taken what was there,
-    /// nothing: then the descriptor tells when it can be tried again.
-    pushed push(thread_batch& from) { return shared_->push(side_, from); }
-
-    /// Takes everything that has arrived. \returns whether more can come
-    bool take(thread_batch& into) { return shared_->take(side_, into); }
-
-    /// Blocks until push() has a chance, or the time is over.
-    void wait_for_room(std::chrono::milliseconds limit) { shared_->wait_for_room(side_, limit); }
-
-    /// Nothing passes any more but what is there already.
-    void close() noexcept {
-        if (auto both = std::exchange(shared_, nullptr)) {
-            both->close(side_);
-        }
-    }
-
-private:
-    class shared {
-    public:
-        shared() = default;
-        shared(shared&&) = delete;
-        shared& operator=(shared&&) = delete;
-        virtual ~shared() = default;
-        [[nodiscard]] virtual int descriptor(std::size_t side) const noexcept = 0;
-        virtual void clear(std::size_t side) noexcept = 0;
-        virtual void remind(std::size_t side) noexcept = 0;
-        virtual pushed push(std::size_t side, thread_batch& from) = 0;
-        virtual bool take(std::size_t side, thread_batch& into) = 0;
-        virtual void wait_for_room(std::size_t side, std::chrono::milliseconds limit) = 0;
-        virtual void close(std::size_t side) noexcept = 0;
-    };
-    class queues;
-
-    thread_link(std::shared_ptr<shared> both, std::size_t side) noexcept
-        : shared_{std::move(both)}, side_{side} {}
-
-    std::shared_ptr<shared> shared_;
-    std::size_t side_ = 0;
-};
-
-class thread_link::queues final : public shared {
-public:
-    [[nodiscard]] int descriptor(std::size_t side) const noexcept override {
-        return wake_[side].descriptor();
-    }
-    void clear(std::size_t side) noexcept override { wake_[side].clear(); }
-    void remind(std::size_t side) noexcept override { wake_[side].notify(); }
-
-    pushed push(std::size_t side, thread_batch& from) override {
-        auto& way = ways_[side];
-        std::unique_lock lock{way.mutex};
-        if (way.closed) {
-            return pushed::closed;
-        }
-        if (way.waiting.size() >= capacity) {
-            way.writer_waits = true;
-            return pushed::full;
-        }
-        bool asleep = way.waiting.bytes.empty();
-        from.move_to(way.waiting);
-        lock.unlock();
-        if (asleep) {
-            wake_[1 - side].notify();
-        }
-        return pushed::all;
-    }
-
-    bool take(std::size_t side, thread_batch& into) override {
-        auto& way = ways_[1 - side];
-        std::unique_lock lock{way.mutex};
-        bool open = !way.closed;
-        way.waiting.move_to(into);
-        if (std::exchange(way.writer_waits, false)) {
-            lock.unlock();
-            way.room.notify_one();
-            wake_[1 - side].notify();
-        }
-        return open;
-    }
-
-    void wait_for_room(std::size_t side, std::chrono::milliseconds limit) override {
-        auto& way = ways_[side];
-        std::unique_lock lock{way.mutex};
-        way.room.wait_for(lock, limit, [&way] { return !way.writer_waits || way.closed; });
-    }
-
-    void close(std::size_t side) noexcept override {
-        for (auto& each : ways_) {
-            {
-                std::lock_guard lock{each.mutex};
-                each.closed = true;
-            }
-            each.room.notify_one();
-        }
-        wake_[1 - side].notify();
-    }
-
-private:
-    static constexpr std::size_t capacity = 256 * 1024;
-
-    struct one_way {
-        std::mutex mutex;
-        std::condition_variable room;
-        thread_batch waiting;
-        bool writer_waits = false;
-        bool closed = false;
-    };
-
-    std::array<one_way, 2> ways_; // by the side that writes
-    std::array<os::wakeup, 2> wake_;
-};
-
-inline std::array<thread_link, 2> thread_link::make() {
-    auto both = std::make_shared<queues>();
-    return {thread_link{both, 0}, thread_link{both, 1}};
-}
-
-} // namespace detail
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_DETAIL_THREAD_LINK_HPP
-// ---- cluster/fork_options.hpp
-#ifndef CLUSTER_FORK_OPTIONS_HPP
-#define CLUSTER_FORK_OPTIONS_HPP
-
-// ---- cluster/worker_data.hpp
-#ifndef CLUSTER_WORKER_DATA_HPP
-#define CLUSTER_WORKER_DATA_HPP
-
-// ---- cluster/detail/callable.hpp
-#ifndef CLUSTER_DETAIL_CALLABLE_HPP
-#define CLUSTER_DETAIL_CALLABLE_HPP
-
-namespace cluster {
-inline namespace v0 {
-namespace detail {
-
-template <typename... Types>
-struct parameter_list {
-    static constexpr std::size_t size = sizeof...(Types);
-    template <std::size_t I>
-    using at = std::tuple_element_t<I, std::tuple<Types...>>;
-};
-
-template <typename Function>
-struct parameters_of;
-template <typename R, typename C, typename... A>
-struct parameters_of<R (C::*)(A...)> {
-    using type = parameter_list<A...>;
-};
-template <typename R, typename C, typename... A>
-struct parameters_of<R (C::*)(A...) const> : parameters_of<R (C::*)(A...)> {};
-template <typename R, typename C, typename... A>
-struct parameters_of<R (C::*)(A...) noexcept> : parameters_of<R (C::*)(A...)> {};
-template <typename R, typename C, typename... A>
-struct parameters_of<R (C::*)(A...) const noexcept> : parameters_of<R (C::*)(A...)> {};
-template <typename R, typename... A>
-struct parameters_of<R (*)(A...)> {
-    using type = parameter_list<A...>;
-};
-template <typename R, typename... A>
-struct parameters_of<R (*)(A...) noexcept> : parameters_of<R (*)(A...)> {};
-
-template <typename F>
-concept plain_callable = requires { &F::operator(); };
-template <typename F, typename Role>
-concept generic_callable = requires { &F::template operator()<Role>; };
-
-/// The parameters of a handler: of a function, of a lambda, or of a lambda whose one `auto&` stands
-/// for the role. Empty for anything else.
-template <typename F, typename Role>
-consteval auto find_parameters() {
-    if constexpr (std::is_pointer_v<F> && std::is_function_v<std::remove_pointer_t<F>>) {
-        return typename parameters_of<F>::type{};
-    } else if constexpr (plain_callable<F>) {
-        return typename parameters_of<decltype(&F::operator())>::type{};
-    } else if constexpr (generic_callable<F, Role>) {
-        return typename parameters_of<decltype(&F::template operator()<Role>)>::type{};
-    } else {
-        return parameter_list<>{};
-    }
-}
-
-/// What a message handler takes: perhaps the role, the message, perhaps one thing more.
-template <typename F, typename Role>
-struct handler_shape {
-    using parameters = decltype(find_parameters<std::decay_t<F>, Role>());
-    static consteval bool first_is_role() {
-        if constexpr (parameters::size > 1) {
-            return std::is_same_v<std::decay_t<typename parameters::template at<0>>, Role>;
-        } else {
-            return false;
-        }
-    }
-    static constexpr bool takes_role = first_is_role();
-    static constexpr std::size_t message_at = takes_role ? 1 : 0;
-    static constexpr std::size_t extra =
-        parameters::size == 0 ? 0 : parameters::size - message_at - 1;
-
-    static consteval auto message() {
-        if constexpr (parameters::size > message_at) {
-            return std::type_identity<std::decay_t<typename parameters::template at<message_at>>>{};
-        } else {
-            return std::type_identity<int>{}; // see names_message
-        }
-    }
-    using message_type = typename decltype(message())::type;
-
-    static consteval auto last() {
-        if constexpr (extra != 0) {
-            return std::type_identity<
-                std::decay_t<typename parameters::template at<message_at + 1>>>{};
-        } else {
-            return std::type_identity<void>{};
-        }
-    }
-    using extra_type = typename decltype(last())::type;
-
-    static consteval bool last_word() {
-        if constexpr (parameters::size > message_at) {
-            return std::is_rvalue_reference_v<typename parameters::template at<message_at>>;
-        } else {
-            return false;
-        }
-    }
-    /// It takes the message as its own: `job&&`.
-    static constexpr bool takes_over = last_word();
-
-    /// False for a handler without parameters, and for one whose only parameter is `auto`.
-    static constexpr bool names_message =
-        parameters::size != 0 && !std::is_same_v<message_type, Role>;
-};
-
-/// How a value travels: text as std::string, everything else as it is.
-template <typename T>
-using message_type_of =
-    std::conditional_t<std::is_convertible_v<const T&, std::string_view> && !std::is_class_v<T>,
-                       std::string,
-                       std::conditional_t<std::is_same_v<T, std::string_view>, std::string, T>>;
-
-} // namespace detail
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_DETAIL_CALLABLE_HPP
-// ---- cluster/detail/type_name.hpp
-#ifndef CLUSTER_DETAIL_TYPE_NAME_HPP
-#define CLUSTER_DETAIL_TYPE_NAME_HPP
-
-namespace cluster {
-inline namespace v0 {
-namespace detail {
-
-template <typename T>
-constexpr std::string_view decorated_name() noexcept {
-    return __PRETTY_FUNCTION__;
-}
-
-// The name of `T` as the compiler writes it. g++ and clang++ differ for some types (inline and
-// unnamed namespaces): programs built by different compilers agree by `message_name` only.
-template <typename T>
-constexpr std::string_view type_name() noexcept {
-    // What surrounds the name is the same for every type: measured once, with a known one.
-    constexpr std::string_view known = "double";
-    constexpr std::string_view sample = decorated_name<double>();
-    constexpr auto prefix = sample.find(known);
-    static_assert(prefix != std::string_view::npos, "cluster: this compiler hides type names.");
-    constexpr auto suffix = sample.size() - prefix - known.size();
-    constexpr std::string_view all = decorated_name<T>();
-    return all.substr(prefix, all.size() - prefix - suffix);
-}
-
-// 32-bit FNV-1a.
-constexpr std::uint32_t fnv1a(std::string_view text) noexcept {
-    std::uint32_t hash = 0x811c9dc5U;
-    for (const char c : text) {
-        hash = (hash ^ static_cast<unsigned char>(c)) * 0x01000193U;
-    }
-    return hash;
-}
-
-template <typename T>
-concept names_its_messages = requires {
-    { T::message_name } -> std::convertible_to<std::string_view>;
-};
-
-// `T::message_name` if there is one, else the type's own name.
-template <typename T>
-constexpr std::string_view message_name() noexcept {
-    if constexpr (names_its_messages<T>) {
-        return T::message_name;
-    } else {
-        return type_name<T>();
-    }
-}
-
-// What stands for `T` in a frame. Never 0, which is free to mean "no type".
-template <typename T>
-constexpr std::uint32_t message_id() noexcept {
-    constexpr std::uint32_t hash = fnv1a(message_name<T>());
-    return hash != 0 ? hash : 1;
-}
-
-} // namespace detail
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_DETAIL_TYPE_NAME_HPP
-// ---- cluster/serialization/binary.hpp
-#ifndef CLUSTER_SERIALIZATION_BINARY_HPP
-#define CLUSTER_SERIALIZATION_BINARY_HPP
-
-/// \file
-/// The default serializer: compact, little endian, no schema, no code for most types.
-///
-/// | type                                  | bytes                                    |
-/// |---------------------------------------|------------------------------------------|
-/// | `bool`                                | 0 or 1                                   |
-/// | integers, `float`, `double`           | `sizeof` of them, little endian          |
-/// | enumerations                          | as the underlying type                   |
-/// | `std::chrono` durations, time points  | the count                                |
-/// | `std::array`, `pair`, `tuple`         | the elements, nothing else               |
-/// | strings, vectors, lists, sets, maps   | count, then the elements                 |
-/// | `string_view`, `span`                 | the same; encoded only: they own nothing |
-/// | `optional`, `unique_ptr`              | 0, or 1 and the value                    |
-/// | `variant`                             | index as a count, then the alternative   |
-/// | aggregates of up to 32 members        | the members, nothing else                |
-/// | types with `serialize(archive)`       | what they pass to `archive(a, b, c)`     |
-///
-/// A count is a base-128 varint (LEB128) of the fewest bytes. Containers are recognised by their
-/// members, so a user's own work too. Both sides must agree on the types, as there are no tags: the
-/// frame's type id tells messages apart.
-///
-/// Decoding trusts nothing: a count by itself allocates a small multiple of the bytes behind it at
-/// most, nesting ends at 64 levels, elements of no bytes at 2^20 in all, and duplicates in a set or
-/// map, left-over bytes and other than the shortest counts are errors. An enumeration may come out
-/// with any value of its underlying type: check it, and give it one (`enum class`, `enum e : int`),
-/// as a value out of range is undefined for an enumeration without.
-
-// ---- cluster/serialization/detail/check.hpp
-#ifndef CLUSTER_SERIALIZATION_DETAIL_CHECK_HPP
-#define CLUSTER_SERIALIZATION_DETAIL_CHECK_HPP
-
-/// \file
-/// Whether a type can be encoded and decoded, and the sentence that names the cure when not.
 
 namespace cluster {
 inline namespace v0 {
@@ -6865,7 +6890,7 @@ private:
             }
             return error_ == errc{};
         } else if constexpr (is<T, kind::variant>) {
-            return get_variant(value, std::make_index_sequence<std::variant_size_v<T>>{});
+            return get_variant(value, part_places<T>{});
         } else if constexpr (is_range<T>) {
             return get_range(value);
         } else {
@@ -7123,7 +7148,7 @@ private:
         } else if constexpr (is_range<T>) {
             put_range(value);
         } else if constexpr (is<T, kind::variant>) {
-            put_variant(value, std::make_index_sequence<std::variant_size_v<T>>{});
+            put_variant(value, part_places<T>{});
         } else if constexpr (is<T, kind::optional, kind::pointer>) {
             const bool present = static_cast<bool>(value);
             put(present);
@@ -7200,10 +7225,11 @@ private:
         }
     }
 
+    // What it calls is found beside the variant: who has one has included <variant>.
     template <typename T, std::size_t... I>
     void put_variant(const T& value, std::index_sequence<I...>) {
         const auto put_if = [&]<std::size_t Index>(std::integral_constant<std::size_t, Index>) {
-            const auto* const alternative = std::get_if<Index>(&value);
+            const auto* const alternative = get_if<Index>(&value);
             if (alternative == nullptr) {
                 return false;
             }
@@ -7212,7 +7238,7 @@ private:
             return true;
         };
         if (!(put_if(std::integral_constant<std::size_t, I>{}) || ...)) {
-            static_cast<void>(std::get<0>(value)); // valueless: throws std::bad_variant_access
+            static_cast<void>(get<0>(value)); // valueless: throws std::bad_variant_access
         }
     }
 
@@ -7517,6 +7543,414 @@ inline fork_options merge(fork_options settings, const fork_options& options) {
 } // namespace cluster
 
 #endif // CLUSTER_FORK_OPTIONS_HPP
+// ---- cluster/ipc/carrier.hpp
+#ifndef CLUSTER_IPC_CARRIER_HPP
+#define CLUSTER_IPC_CARRIER_HPP
+
+// ---- cluster/detail/moved_value.hpp
+#ifndef CLUSTER_DETAIL_MOVED_VALUE_HPP
+#define CLUSTER_DETAIL_MOVED_VALUE_HPP
+
+// ---- cluster/serialization/detail/weight.hpp
+#ifndef CLUSTER_SERIALIZATION_DETAIL_WEIGHT_HPP
+#define CLUSTER_SERIALIZATION_DETAIL_WEIGHT_HPP
+
+/// \file
+/// What a message weighs that is passed without being encoded.
+
+namespace cluster {
+inline namespace v0 {
+namespace detail::wire {
+
+template <typename T>
+[[nodiscard]] std::size_t weight_of(const T& value);
+
+/// Bytes that `value` owns outside itself, as far as `binary` knows types of its kind; 0 for one
+/// that it does not know.
+template <typename T>
+[[nodiscard]] std::size_t weight_behind(const T& value) {
+    const auto sum = [](const auto&... part) {
+        return (std::size_t{} + ... + weight_behind(part));
+    };
+    if constexpr (fixed_size<T>() != varying || is<T, kind::custom, kind::none>) {
+        return 0;
+    } else if constexpr (is<T, kind::tuple>) {
+        return std::apply(sum, value);
+    } else if constexpr (is<T, kind::aggregate>) {
+        return visit_fields(value, sum);
+    } else if constexpr (is<T, kind::variant>) {
+        return value.valueless_by_exception() ? 0 : visit(sum, value);
+    } else if constexpr (is<T, kind::pointer>) {
+        return value ? weight_of(*value) : 0;
+    } else if constexpr (is<T, kind::optional>) {
+        return value ? weight_behind(*value) : 0;
+    } else {
+        using element = typename T::value_type;
+        const auto count = static_cast<std::size_t>(std::size(value));
+        std::size_t weight = is<T, kind::array> ? 0 : count * sizeof(element);
+        if constexpr (fixed_size<element>() == varying) {
+            for (const element& each : value) {
+                weight += weight_behind(each);
+            }
+        }
+        return weight;
+    }
+}
+
+/// Bytes of the object with what it owns.
+template <typename T>
+std::size_t weight_of(const T& value) {
+    return sizeof(T) + weight_behind(value);
+}
+
+} // namespace detail::wire
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_SERIALIZATION_DETAIL_WEIGHT_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Stands for a type within one program; its address counts.
+template <typename T>
+inline constexpr char type_mark = '\0';
+
+/// A message on its way from one thread to another: the object itself.
+class moved_value {
+public:
+    moved_value(moved_value&&) = delete;
+    moved_value& operator=(moved_value&&) = delete;
+    virtual ~moved_value() = default;
+
+    /// Null when it is of another type.
+    template <typename T>
+    [[nodiscard]] T* get() noexcept;
+
+    /// Bytes, for the marks at which a sender is held up: what an encoded message has in its
+    /// payload.
+    [[nodiscard]] std::size_t weight() const noexcept { return weight_; }
+
+protected:
+    explicit moved_value(const char* type) noexcept : type_{type} {}
+
+    std::size_t weight_ = 0;
+
+private:
+    const char* type_;
+};
+
+template <typename T>
+class moved final : public moved_value {
+public:
+    template <typename U>
+    explicit moved(U&& from) : moved_value{&type_mark<T>}, value{std::forward<U>(from)} {
+        weight_ = wire::weight_of(value);
+    }
+
+    T value;
+};
+
+template <typename T>
+T* moved_value::get() noexcept {
+    return type_ == &type_mark<T> ? &static_cast<moved<T>&>(*this).value : nullptr;
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_MOVED_VALUE_HPP
+// ---- cluster/detail/ring_queue.hpp
+#ifndef CLUSTER_DETAIL_RING_QUEUE_HPP
+#define CLUSTER_DETAIL_RING_QUEUE_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// A queue with two ends in one piece of memory, which grows by doubling and is used again: no
+/// allocation before the first element, none once it has been as long as it gets. What a burst of
+/// more than 16 KiB took is given back when the queue is empty. Growing moves the elements.
+template <typename T>
+class ring_queue {
+    template <typename Queue>
+    class cursor {
+    public:
+        cursor(Queue& queue, std::size_t index) noexcept : queue_{&queue}, index_{index} {}
+        [[nodiscard]] auto& operator*() const noexcept { return (*queue_)[index_]; }
+        cursor& operator++() noexcept {
+            ++index_;
+            return *this;
+        }
+        [[nodiscard]] bool operator==(const cursor&) const noexcept = default;
+
+    private:
+        Queue* queue_;
+        std::size_t index_;
+    };
+
+public:
+    ring_queue() noexcept = default;
+    ring_queue(ring_queue&& other) noexcept
+        : elements_{std::exchange(other.elements_, nullptr)},
+          capacity_{std::exchange(other.capacity_, 0)},
+          first_{std::exchange(other.first_, 0)},
+          size_{std::exchange(other.size_, 0)} {}
+    ring_queue& operator=(ring_queue&& other) noexcept {
+        ring_queue gone{std::move(*this)};
+        elements_ = std::exchange(other.elements_, nullptr);
+        capacity_ = std::exchange(other.capacity_, 0);
+        first_ = std::exchange(other.first_, 0);
+        size_ = std::exchange(other.size_, 0);
+        return *this;
+    }
+    ~ring_queue() { clear(); }
+
+    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+
+    /// \pre the element is there, as for all that follow
+    [[nodiscard]] T& operator[](std::size_t index) noexcept { return *place(index); }
+    [[nodiscard]] const T& operator[](std::size_t index) const noexcept { return *place(index); }
+    [[nodiscard]] T& front() noexcept { return *place(0); }
+    [[nodiscard]] const T& front() const noexcept { return *place(0); }
+    [[nodiscard]] T& back() noexcept { return *place(size_ - 1); }
+    [[nodiscard]] const T& back() const noexcept { return *place(size_ - 1); }
+
+    /// Without effect when it throws std::bad_alloc, as push_front().
+    void push_back(T&& value) {
+        keep_room();
+        ::new (static_cast<void*>(place(size_))) T(std::move(value));
+        ++size_;
+    }
+    void push_front(T&& value) {
+        keep_room();
+        const std::size_t before = (first_ - 1) & (capacity_ - 1);
+        ::new (static_cast<void*>(elements_ + before)) T(std::move(value));
+        first_ = before;
+        ++size_;
+    }
+    void pop_front() noexcept {
+        place(0)->~T();
+        first_ = (first_ + 1) & (capacity_ - 1);
+        --size_;
+        give_back_burst();
+    }
+    void pop_back() noexcept {
+        back().~T();
+        --size_;
+        give_back_burst();
+    }
+    /// Frees the memory too.
+    void clear() noexcept {
+        for (std::size_t i = 0; i != size_; ++i) {
+            place(i)->~T();
+        }
+        first_ = size_ = 0;
+        free();
+    }
+
+    /// For loops over the range; they end before the queue changes.
+    [[nodiscard]] auto begin() noexcept { return cursor<ring_queue>{*this, 0}; }
+    [[nodiscard]] auto end() noexcept { return cursor<ring_queue>{*this, size_}; }
+    [[nodiscard]] auto begin() const noexcept { return cursor<const ring_queue>{*this, 0}; }
+    [[nodiscard]] auto end() const noexcept { return cursor<const ring_queue>{*this, size_}; }
+
+private:
+    static constexpr std::size_t kept_bytes = 16 * 1024;
+
+    [[nodiscard]] T* place(std::size_t index) const noexcept {
+        return elements_ + ((first_ + index) & (capacity_ - 1));
+    }
+
+    void keep_room() {
+        static_assert(std::is_nothrow_move_constructible_v<T>);
+        static_assert(alignof(T) <= __STDCPP_DEFAULT_NEW_ALIGNMENT__);
+        if (size_ != capacity_) {
+            return;
+        }
+        const std::size_t more = capacity_ == 0 ? 4 : capacity_ * 2; // a power of two
+        T* const grown = static_cast<T*>(::operator new(more * sizeof(T)));
+        for (std::size_t i = 0; i != size_; ++i) {
+            ::new (static_cast<void*>(grown + i)) T(std::move(*place(i)));
+            place(i)->~T();
+        }
+        ::operator delete(elements_);
+        elements_ = grown;
+        capacity_ = more;
+        first_ = 0;
+    }
+
+    void give_back_burst() noexcept {
+        if (size_ == 0 && capacity_ * sizeof(T) > kept_bytes) {
+            free();
+        }
+    }
+    void free() noexcept {
+        ::operator delete(std::exchange(elements_, nullptr));
+        capacity_ = first_ = 0;
+    }
+
+    T* elements_ = nullptr;
+    std::size_t capacity_ = 0;
+    std::size_t first_ = 0;
+    std::size_t size_ = 0;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_RING_QUEUE_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Descriptors that go with a frame: `owned` ones are closed once they are sent, those that only
+/// stand in `numbers` are the caller's, who keeps them open until then.
+struct descriptor_list {
+    descriptor_list() = default;
+    explicit descriptor_list(std::vector<int> borrowed) : numbers{std::move(borrowed)} {}
+    explicit descriptor_list(unique_fd one) {
+        if (one) {
+            numbers.push_back(one.get());
+            owned.push_back(std::move(one));
+        }
+    }
+
+    std::vector<int> numbers;
+    std::vector<unique_fd> owned;
+};
+
+/// What a channel has to send, in the order of the stream: the frames that were encoded in the
+/// carrier's own memory, and behind them those that wait in `bytes`.
+struct outbox {
+    struct passed_descriptors {
+        std::uint64_t offset; // of the frame's first byte in the stream
+        descriptor_list list;
+    };
+
+    byte_buffer bytes;
+    std::span<std::byte>
+        window{};            // memory of the carrier's for the next frames, if `bytes` is empty
+    std::size_t encoded = 0; // bytes of frames in front of the window, told by the next push()
+    std::uint64_t sent = 0;  // bytes of the stream that the carrier has taken
+    ring_queue<passed_descriptors> passed;
+    ring_queue<std::unique_ptr<moved_value>> values; // of the frames in `bytes`
+    std::size_t weight = 0;                          // of `values`
+
+    [[nodiscard]] std::size_t size() const noexcept { return encoded + bytes.size() + weight; }
+    [[nodiscard]] std::uint64_t end() const noexcept { return sent + encoded + bytes.size(); }
+
+    /// Before borrowed descriptors close: copies those that wait to be sent.
+    /// \returns false when the system is out of descriptors; then they must stay open.
+    [[nodiscard]] bool keep_descriptors() {
+        for (auto& each : passed) {
+            while (each.list.owned.size() != each.list.numbers.size()) {
+                auto& number = each.list.numbers[each.list.owned.size()];
+                unique_fd copy{os::duplicate(number)};
+                if (!copy) {
+                    return false;
+                }
+                number = copy.get();
+                each.list.owned.push_back(std::move(copy));
+            }
+        }
+        return true;
+    }
+
+    void clear() noexcept {
+        bytes.clear();
+        window = {};
+        encoded = 0;
+        passed.clear();
+        values.clear();
+        weight = 0;
+    }
+};
+
+/// What has arrived at a channel and is not delivered yet.
+struct inbox {
+    struct batch {
+        std::vector<unique_fd> owned;
+        bool truncated = false;
+    };
+
+    byte_buffer bytes;
+    std::span<const std::byte>
+        view{};                    // instead of them, if there are none: where the carrier has them
+    ring_queue<batch> descriptors; // each of the next frame that has any
+    ring_queue<std::unique_ptr<moved_value>> values;
+
+    [[nodiscard]] std::span<const std::byte> next() const noexcept {
+        return view.empty() ? bytes.span() : view;
+    }
+    void consume(std::size_t count) noexcept {
+        view.empty() ? bytes.consume_front(count) : void(view = view.subspan(count));
+    }
+    void clear() noexcept {
+        bytes.clear();
+        view = {};
+        descriptors.clear();
+        values.clear();
+    }
+};
+
+/// What takes the frames of a channel to its peer and brings the peer's: the bytes in their order,
+/// and what belongs to them. One end; never blocks but in wait_for_room(). Same thread as the
+/// channel. Programs have only the carriers that they make.
+class carrier {
+public:
+    enum class result {
+        done,    // everything has left
+        blocked, // until there is room, see room_signal()
+        pressed, // by a limit of the system's, not of the peer's: to be tried again soon
+        broken,  // the peer takes nothing any more
+    };
+
+    carrier() = default;
+    carrier(carrier&&) = delete;
+    carrier& operator=(carrier&&) = delete;
+    virtual ~carrier() = default;
+
+    /// Readable when something has arrived, or the peer is gone.
+    [[nodiscard]] virtual int descriptor() const noexcept = 0;
+    /// What the descriptor becomes when there is room again.
+    [[nodiscard]] virtual os::io room_signal() const noexcept = 0;
+    /// To be called first when the descriptor is ready.
+    virtual void clear(inbox&) {}
+
+    /// Sends what it can from the front and counts it as sent. A descriptor leaves before the
+    /// second byte of its frame.
+    virtual result push(outbox& from) = 0;
+    /// Takes some of what has arrived. EAGAIN: nothing, and the descriptor will tell when there is
+    /// something. No bytes and no error: the peer is gone and everything of it was taken. EPROTO:
+    /// the peer broke the rules.
+    virtual os::transfer pull(inbox& into) = 0;
+    /// Blocks until push() has a chance, or the time is over.
+    virtual void wait_for_room(std::chrono::milliseconds limit) = 0;
+
+    /// Whether more may have arrived without a sign at the descriptor, which is only given after
+    /// arm(). \returns of arm(): whether something has arrived before
+    [[nodiscard]] virtual bool arrives_silently() const noexcept { return false; }
+    virtual bool arm() { return false; }
+    /// Looks for it while the loop has nothing else to do, for so long; 0: not at all.
+    [[nodiscard]] virtual std::chrono::microseconds spins() const noexcept { return {}; }
+    [[nodiscard]] virtual bool has_news() noexcept { return false; }
+
+    [[nodiscard]] virtual bool is_between_threads() const noexcept { return false; }
+    /// For a carrier that takes its place.
+    [[nodiscard]] virtual unique_fd release_socket() noexcept { return {}; }
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_IPC_CARRIER_HPP
 // ---- cluster/stop_token.hpp
 #ifndef CLUSTER_STOP_TOKEN_HPP
 #define CLUSTER_STOP_TOKEN_HPP
@@ -7733,6 +8167,177 @@ using detail::stopping::stop_token;
 } // namespace cluster
 
 #endif // CLUSTER_STOP_TOKEN_HPP
+// ---- cluster/transport/concept.hpp
+#ifndef CLUSTER_TRANSPORT_CONCEPT_HPP
+#define CLUSTER_TRANSPORT_CONCEPT_HPP
+
+/// \file
+/// The transport policy of the backends whose workers are processes: what carries the frames between
+/// a primary and a worker, beside or instead of the socket that they have anyway.
+///
+/// `T` is the policy, `s` a `unique_fd` with one end of that socket, `m` an lvalue of
+/// `detail::transport_memory`, `e` a `std::error_code`.
+///
+/// | expression        | type                               | meaning                              |
+/// |-------------------|------------------------------------|--------------------------------------|
+/// | `T::open(s, m)`   | `std::unique_ptr<detail::carrier>` | the primary's end; `m` gets what the |
+/// |                   |                                    | worker shall map, or stays empty     |
+/// | `T::join(s,m,e)`  | the same                           | the worker's end, when `m` was not   |
+/// |                   |                                    | empty; null and `e` if it cannot     |
+///
+/// Models shipped: `socket`, `shared_memory`.
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Memory that goes to a worker with the first frame.
+struct transport_memory {
+    unique_fd descriptor;
+    std::uint64_t ring = 0; // bytes of each of its two rings; 0: there is none
+};
+
+} // namespace detail
+
+/// Satisfied by every type that meets the table at the top of this file.
+template <typename T>
+concept transport_policy = requires(unique_fd s, detail::transport_memory& m, std::error_code& e) {
+    { T::open(std::move(s), m) } -> std::same_as<std::unique_ptr<detail::carrier>>;
+    { T::join(std::move(s), m, e) } -> std::same_as<std::unique_ptr<detail::carrier>>;
+};
+
+namespace detail {
+
+/// A worker's way to the other end of what the primary has opened; null: by the socket.
+using join_function = std::unique_ptr<carrier> (*)(unique_fd, transport_memory&, std::error_code&);
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_TRANSPORT_CONCEPT_HPP
+// ---- cluster/transport/socket.hpp
+#ifndef CLUSTER_TRANSPORT_SOCKET_HPP
+#define CLUSTER_TRANSPORT_SOCKET_HPP
+
+// ---- cluster/ipc/socket_carrier.hpp
+#ifndef CLUSTER_IPC_SOCKET_CARRIER_HPP
+#define CLUSTER_IPC_SOCKET_CARRIER_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// What a system call that sends has come to.
+inline carrier::result result_of(const os::transfer& sent) noexcept {
+    if (sent.error == 0) {
+        return carrier::result::done;
+    }
+    if (sent.would_block()) {
+        return carrier::result::blocked;
+    }
+    return sent.error == ETOOMANYREFS || sent.error == ENOBUFS || sent.error == ENOMEM
+               ? carrier::result::pressed
+               : carrier::result::broken;
+}
+
+/// Frames through a UNIX stream socket, many in one system call. At most one frame with descriptors
+/// is in a call, as its first: so each batch that arrives belongs to the next such frame.
+class socket_carrier final : public carrier {
+public:
+    explicit socket_carrier(unique_fd socket) noexcept : socket_{std::move(socket)} {}
+
+    [[nodiscard]] inline int descriptor() const noexcept override { return socket_.get(); }
+    [[nodiscard]] inline os::io room_signal() const noexcept override { return os::io::writable; }
+    inline result push(outbox& from) override;
+    inline os::transfer pull(inbox& into) override;
+    inline void wait_for_room(std::chrono::milliseconds limit) override {
+        os::wait_for(socket_.get(), true, static_cast<int>(limit.count()));
+    }
+    [[nodiscard]] inline unique_fd release_socket() noexcept override { return std::move(socket_); }
+
+    /// Sends the first of the bytes and what belongs to them, by one system call.
+    static os::transfer send_some(int socket, outbox& from) {
+        bool passes = !from.passed.empty() && from.passed.front().offset == from.sent;
+        std::size_t most = from.bytes.size();
+        std::size_t next_passing = passes ? 1 : 0;
+        if (from.passed.size() > next_passing) {
+            most = static_cast<std::size_t>(from.passed[next_passing].offset - from.sent);
+        }
+        auto bytes = from.bytes.span().first(most);
+        auto sent = passes
+                        ? os::send_with_descriptors(socket, bytes, from.passed.front().list.numbers)
+                        : os::send(socket, bytes);
+        if (sent.error == 0) {
+            if (passes) {
+                from.passed.pop_front(); // closes our copies
+            }
+            from.sent += sent.bytes;
+            from.bytes.consume_front(sent.bytes);
+        }
+        return sent;
+    }
+
+private:
+    // What is read at once: much from a peer that has much to say, little from the others, whose
+    // buffers stay.
+    static constexpr std::size_t small_step = 4 * 1024;
+    static constexpr std::size_t big_step = 64 * 1024;
+
+    unique_fd socket_;
+    std::size_t step_ = small_step;
+};
+
+inline carrier::result socket_carrier::push(outbox& from) {
+    auto state = result::done;
+    while (state == result::done && !from.bytes.empty()) {
+        state = result_of(send_some(socket_.get(), from));
+    }
+    return state;
+}
+
+inline os::transfer socket_carrier::pull(inbox& into) {
+    std::size_t size = into.bytes.size();
+    std::span<std::byte> room{into.bytes.extend(step_), step_};
+    os::received_descriptors descriptors;
+    auto got = os::receive_with_descriptors(socket_.get(), room, descriptors);
+    into.bytes.truncate(size + got.bytes);
+    step_ = got.bytes == step_ ? big_step : small_step;
+    if (got.error == 0 && (descriptors.count() != 0 || descriptors.truncated)) {
+        into.descriptors.push_back({descriptors.take(), descriptors.truncated});
+    }
+    return got;
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_IPC_SOCKET_CARRIER_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace transport {
+
+/// A `transport_policy`, the default: a UNIX stream socket. The messages of one turn of the loop
+/// leave by one system call. It has a buffer of the system's and no memory of its own.
+struct socket {
+    static std::unique_ptr<detail::carrier> open(unique_fd channel, detail::transport_memory&) {
+        return std::make_unique<detail::socket_carrier>(std::move(channel));
+    }
+    static std::unique_ptr<detail::carrier>
+    join(unique_fd channel, detail::transport_memory&, std::error_code&) {
+        return std::make_unique<detail::socket_carrier>(std::move(channel));
+    }
+};
+
+static_assert(transport_policy<socket>);
+
+} // namespace transport
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_TRANSPORT_SOCKET_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -7741,8 +8346,9 @@ namespace detail {
 /// What a worker knows of where it runs, before its primary tells it anything.
 struct worker_surroundings {
     bool own_process = true;
-    thread_link link{}; // of a thread, instead of the channel
-    worker_data data{}; // of a thread; a process gets it by the channel
+    std::unique_ptr<carrier> link{}; // of a thread, instead of the channel
+    join_function join = nullptr;    // where the backend has another transport than the socket
+    worker_data data{};              // of a thread; a process gets it by the channel
     stop_source stop{};
     move_only_function<void(unique_fd)> refork{}; // becomes, in a copy, what starts others
 };
@@ -7767,7 +8373,7 @@ struct launch_request {
     int program;                                 // descriptor of the running program, -1 unknown
     int channel;                                 // the worker's end; borrowed
     unsigned cluster;                            // which cluster of the program the worker is for
-    thread_link* link = nullptr;                 // of a thread, instead of the channel: its to take
+    std::unique_ptr<carrier>* link = nullptr;    // of a thread, instead of the channel: its to take
     std::shared_ptr<const worker_entry> entry{}; // null before run() with the worker's function
 
     /// Other ones than the primary's.
@@ -7811,6 +8417,28 @@ consteval bool passes_objects() {
     }
 }
 
+template <typename B>
+struct transport_of {
+    using type = transport::socket;
+};
+template <typename B>
+    requires transport_policy<typename B::transport_type>
+struct transport_of<B> {
+    using type = typename B::transport_type;
+};
+
+template <typename B>
+inline constexpr bool has_transport = !requires { typename B::transport_type; } || requires {
+    requires transport_policy<typename B::transport_type>;
+};
+
+/// How the backend's workers join what their primary has opened.
+template <typename B>
+consteval join_function join_of() {
+    using type = typename transport_of<B>::type;
+    return std::is_same_v<type, transport::socket> ? nullptr : &type::join;
+}
+
 } // namespace detail
 
 /// Satisfied by every type that meets the table at the top of this file.
@@ -7834,6 +8462,9 @@ struct checked_backend {
                   "Backend needs a member `launched_worker launch(const launch_request&, "
                   "std::error_code&)`.");
     static_assert(std::default_initializable<B>, "Backend must be default constructible.");
+    static_assert(has_transport<B>,
+                  "Backend: its transport must have the functions open() and join(); take "
+                  "cluster::transport::socket or cluster::transport::shared_memory.");
     using type = std::conditional_t<backend_policy<B>, B, any_backend>;
 };
 
@@ -7862,6 +8493,167 @@ struct checked_backend {
 #ifndef CLUSTER_EVENT_LOOP_HPP
 #define CLUSTER_EVENT_LOOP_HPP
 
+// ---- cluster/detail/silence.hpp
+#ifndef CLUSTER_DETAIL_SILENCE_HPP
+#define CLUSTER_DETAIL_SILENCE_HPP
+
+// ---- cluster/detail/turn_hook.hpp
+#ifndef CLUSTER_DETAIL_TURN_HOOK_HPP
+#define CLUSTER_DETAIL_TURN_HOOK_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// A node in a list of things to run: linked without allocation, unlinks itself when destroyed.
+class list_node {
+public:
+    list_node() noexcept = default;
+    list_node(list_node&&) = delete;
+    list_node& operator=(list_node&&) = delete;
+    ~list_node() { unlink(); }
+
+    [[nodiscard]] bool linked() const noexcept { return next_ != this; }
+    void unlink() noexcept {
+        next_->previous_ = previous_;
+        previous_->next_ = next_;
+        next_ = previous_ = this;
+    }
+    void insert_before(list_node& position) noexcept {
+        unlink();
+        next_ = &position;
+        previous_ = position.previous_;
+        previous_->next_ = this;
+        position.previous_ = this;
+    }
+    [[nodiscard]] list_node* next() const noexcept { return next_; }
+
+    /// Moves every node behind `this` to behind `other`, which is empty.
+    void splice_to(list_node& other) noexcept {
+        if (linked()) {
+            other.insert_before(*this);
+            unlink();
+        }
+    }
+
+private:
+    list_node* next_ = this;
+    list_node* previous_ = this;
+};
+
+/// Work that an object asks its loop to do once at the end of the turn: flush a channel, go on with
+/// frames that an exception interrupted. Asking twice is asking once; asking never allocates.
+class turn_hook : public list_node {
+public:
+    template <typename Owner, void (Owner::*Function)()>
+    static turn_hook for_member(Owner& owner) noexcept {
+        return turn_hook{&owner, [](void* object) { (static_cast<Owner*>(object)->*Function)(); }};
+    }
+    turn_hook(void* owner, void (*function)(void*)) noexcept : owner_{owner}, function_{function} {}
+
+    void run() { function_(owner_); }
+
+private:
+    void* owner_;
+    void (*function_)(void*);
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_TURN_HOOK_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// For who waits in a loop for what no descriptor tells unless the loop says that it sleeps.
+class silence_hook : public list_node {
+public:
+    template <typename Owner, bool (Owner::*Function)(bool)>
+    static silence_hook for_member(Owner& owner) noexcept {
+        return silence_hook{&owner, [](void* object, bool sleeps) {
+                                return (static_cast<Owner*>(object)->*Function)(sleeps);
+                            }};
+    }
+    silence_hook(void* owner, bool (*function)(void*, bool)) noexcept
+        : owner_{owner}, function_{function} {}
+
+    /// `sleeps`: from now on it must be told. \returns whether it has come already; what is to be
+    /// done with it waits for the end of the turn
+    bool call(bool sleeps) { return function_(owner_, sleeps); }
+
+private:
+    void* owner_;
+    bool (*function_)(void*, bool);
+};
+
+/// All of those of one loop.
+class silence {
+public:
+    [[nodiscard]] bool awaited() const noexcept { return hooks_.linked(); }
+
+    /// `spins`: to look for it so long before the loop sleeps; 0: not at all.
+    void add(silence_hook& hook, std::chrono::microseconds spins) noexcept {
+        if (!hook.linked()) {
+            hook.insert_before(hooks_);
+            spins_ = spins > spins_ ? spins : spins_;
+        }
+    }
+
+    /// The loop sleeps now.
+    void tell() {
+        while (hooks_.linked()) {
+            auto& hook = static_cast<silence_hook&>(*hooks_.next());
+            hook.unlink();
+            hook.call(true);
+        }
+    }
+
+    /// Looks for it until it comes, `interrupted()`, or the time is over; not at all when that was
+    /// not worth while lately. \returns whether something has come
+    template <typename Interrupted>
+    bool look_out(Interrupted interrupted) {
+        if (!worth_while_ || spins_ == spins_.zero()) {
+            return false;
+        }
+        auto end = std::chrono::steady_clock::now() + spins_;
+        do {
+            constexpr int rounds = 16; // a look costs less than the time
+            for (int i = 0; i != rounds; ++i) {
+                for (auto* each = hooks_.next(); each != &hooks_; each = each->next()) {
+                    if (static_cast<silence_hook*>(each)->call(false)) {
+                        return true;
+                    }
+                }
+                relax();
+            }
+        } while (!interrupted() && std::chrono::steady_clock::now() < end);
+        return false;
+    }
+    /// How long the loop has waited for whatever woke it: two wakes take longer than a look-out.
+    void waited(std::chrono::nanoseconds time) noexcept { worth_while_ = time < 4 * spins_; }
+
+private:
+    static void relax() noexcept {
+#if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__) || defined(__arm__)
+        asm volatile("yield");
+#endif
+    }
+
+    list_node hooks_;
+    std::chrono::microseconds spins_{0};
+    bool worth_while_ = true;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_SILENCE_HPP
 // ---- cluster/detail/timer_heap.hpp
 #ifndef CLUSTER_DETAIL_TIMER_HEAP_HPP
 #define CLUSTER_DETAIL_TIMER_HEAP_HPP
@@ -8076,72 +8868,6 @@ private:
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_TIMER_HEAP_HPP
-// ---- cluster/detail/turn_hook.hpp
-#ifndef CLUSTER_DETAIL_TURN_HOOK_HPP
-#define CLUSTER_DETAIL_TURN_HOOK_HPP
-
-namespace cluster {
-inline namespace v0 {
-namespace detail {
-
-/// A node in a list of things to run: linked without allocation, unlinks itself when destroyed.
-class list_node {
-public:
-    list_node() noexcept = default;
-    list_node(list_node&&) = delete;
-    list_node& operator=(list_node&&) = delete;
-    ~list_node() { unlink(); }
-
-    [[nodiscard]] bool linked() const noexcept { return next_ != this; }
-    void unlink() noexcept {
-        next_->previous_ = previous_;
-        previous_->next_ = next_;
-        next_ = previous_ = this;
-    }
-    void insert_before(list_node& position) noexcept {
-        unlink();
-        next_ = &position;
-        previous_ = position.previous_;
-        previous_->next_ = this;
-        position.previous_ = this;
-    }
-    [[nodiscard]] list_node* next() const noexcept { return next_; }
-
-    /// Moves every node behind `this` to behind `other`, which is empty.
-    void splice_to(list_node& other) noexcept {
-        if (linked()) {
-            other.insert_before(*this);
-            unlink();
-        }
-    }
-
-private:
-    list_node* next_ = this;
-    list_node* previous_ = this;
-};
-
-/// Work that an object asks its loop to do once at the end of the turn: flush a channel, go on with
-/// frames that an exception interrupted. Asking twice is asking once; asking never allocates.
-class turn_hook : public list_node {
-public:
-    template <typename Owner, void (Owner::*Function)()>
-    static turn_hook for_member(Owner& owner) noexcept {
-        return turn_hook{&owner, [](void* object) { (static_cast<Owner*>(object)->*Function)(); }};
-    }
-    turn_hook(void* owner, void (*function)(void*)) noexcept : owner_{owner}, function_{function} {}
-
-    void run() { function_(owner_); }
-
-private:
-    void* owner_;
-    void (*function_)(void*);
-};
-
-} // namespace detail
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_DETAIL_TURN_HOOK_HPP
 // ---- cluster/subscription.hpp
 #ifndef CLUSTER_SUBSCRIPTION_HPP
 #define CLUSTER_SUBSCRIPTION_HPP
@@ -8675,6 +9401,12 @@ public:
         }
     }
 
+    /// Runs the hook before this loop sleeps, once; `spins`: looks out for so long before it does,
+    /// where that was worth while lately. For the library's own parts.
+    void before_sleep(detail::silence_hook& hook, std::chrono::microseconds spins) noexcept {
+        silence_.add(hook, spins);
+    }
+
     /// Owns the part from now on, which is allocated by `new`; for the library's own parts.
     void adopt(detail::loop_part& part) noexcept { part.insert_before(parts_); }
 
@@ -8727,11 +9459,13 @@ private:
     bool turn(bool may_block) {
         struct in_turn {
             event_loop& loop;
+            bool returns;
             ~in_turn() {
+                returns ? loop.silence_.tell() : void(); // to somebody who sleeps
                 loop.turning_ = false;
                 loop.arm_outer_timer();
             }
-        } guard{*this};
+        } guard{*this, !may_block};
         now_ = std::chrono::steady_clock::now();
         turning_ = true;
         run_posted();
@@ -8744,8 +9478,13 @@ private:
         if (may_block && !alive()) { // poll() still looks at what keeps no loop alive
             return has_posted();
         }
+        if (may_block && silence_.awaited() && !end_silence()) {
+            return true;
+        }
         int events = poller_.wait(may_block ? timeout() : 0);
-        now_ = std::chrono::steady_clock::now();
+        auto woken = std::chrono::steady_clock::now();
+        silence_.waited(woken - now_);
+        now_ = woken;
         for (int i = 0; i != events; ++i) { // all level-triggered: what stop() leaves comes again
             if (!stopped_.load(std::memory_order_relaxed)) {
                 dispatch(poller_.event_at(i));
@@ -8754,6 +9493,33 @@ private:
         timers_.run_due(now_, [this] { return stopped_.load(std::memory_order_relaxed); });
         run_hooks();
         return true;
+    }
+
+    // Before we sleep: a last look at what no descriptor tells. What comes is handled at once, for
+    // some rounds, without a look at the descriptors.
+    // \returns false when that has changed what there is to wait for
+    bool end_silence() {
+        constexpr int most_rounds = 64;
+        for (int round = 0; round != most_rounds; ++round) {
+            if (timeout() == 0 || !silence_.look_out([this] { return is_called(); })) {
+                break;
+            }
+            while (hooks_.linked()) {
+                run_hooks();
+            }
+            if (stopped_.load(std::memory_order_relaxed) || !alive()) {
+                return false;
+            }
+        }
+        if (timeout() != 0) {
+            silence_.tell();
+        }
+        return true;
+    }
+    // By another thread or a signal handler.
+    [[nodiscard]] bool is_called() const noexcept {
+        return has_posted() || stopped_.load(std::memory_order_relaxed) ||
+               inbox_.pending.load(std::memory_order_relaxed) != 0;
     }
 
     void dispatch(const detail::os::poller::event& event) {
@@ -8898,6 +9664,7 @@ private:
     detail::io_watch outer_watch_;
     detail::timer_heap timers_;
     detail::list_node hooks_;
+    detail::silence silence_;
     detail::list_node parts_;
     std::vector<task> deferred_;
     std::vector<task> running_;
@@ -9026,6 +9793,8 @@ struct load_counters {
     std::atomic<std::uint64_t> requests{0}; // as the program counts them
     std::atomic<std::uint64_t> datagrams_received{0};
     std::atomic<std::uint64_t> datagrams_sent{0};
+    // By the primary: it has closed its copies of the handed connections before this one.
+    std::atomic<std::uint32_t> let_go{0};
 
     [[nodiscard]] std::size_t active() const noexcept {
         auto gone = ended.load(std::memory_order_acquire); // first, so that it is never the greater
@@ -9043,8 +9812,13 @@ struct load_counters {
 /// does not answer has not claimed yet: it moves `revoked` behind them. Both are halves of one
 /// word, so that a connection is either claimed or revoked, whatever happens at the same time:
 /// nobody is served twice and nothing is lost.
+///
+/// The primary looks at `taken` when it has another connection for this worker, and after a moment.
+/// Only if it waits for more it sets `asked`, and the worker sends a frame: most claims cost nobody
+/// a system call.
 struct control_page {
     std::atomic<std::uint64_t> position{0}; // revoked << 32 | taken
+    std::atomic<std::uint32_t> asked{0};
     std::atomic<std::uint64_t> refused{0};
     std::atomic<std::uint32_t> beats{0}; // grows for as long as the worker's loop turns
     std::atomic<std::uint32_t> lag{0};   // how late the last beat was, microseconds
@@ -9073,6 +9847,11 @@ struct control_page {
                                             std::memory_order_acq_rel));
         return true;
     }
+    /// For the worker, behind its claims. \returns whether the primary wants to be told
+    bool was_asked() noexcept {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        return asked.load(std::memory_order_relaxed) != 0 && asked.exchange(0) != 0;
+    }
     bool refuse(std::uint32_t sequence) noexcept {
         refused.fetch_or(bit(sequence));
         bool mine = claim(sequence);
@@ -9082,6 +9861,11 @@ struct control_page {
         return mine;
     }
 
+    /// For the primary, which looks at `position` once more afterwards.
+    void ask() noexcept {
+        asked.store(1, std::memory_order_relaxed);
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+    }
     /// For the primary: nothing before `end` can be claimed any more.
     /// \returns what had been claimed until then.
     std::uint32_t revoke(std::uint32_t end) noexcept {
@@ -9131,6 +9915,14 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
+/// Where a connection comes from: the primary, which has counted it and, if `copied`, keeps a copy
+/// until it knows that ours was taken.
+struct handed_over {
+    bool by_primary = false;
+    bool copied = false;
+    std::uint32_t sequence = 0;
+};
+
 /// How many connections of one server are open. Connections may end in any thread, after their
 /// server or even its loop: they share the account and nothing else.
 class connection_account : public std::enable_shared_from_this<connection_account> {
@@ -9171,6 +9963,14 @@ public:
         }
     }
 
+    /// Before `closed()`: while the primary has its copy of a connection, to close ours does not
+    /// end it. Then the bell tells it.
+    void leaves(const handed_over& from) noexcept {
+        if (from.copied && is_held(from.sequence)) {
+            ring();
+        }
+    }
+
     void closed() noexcept {
         open_.fetch_sub(1);
         for (auto& each : active_) {
@@ -9197,18 +9997,41 @@ public:
         }
     }
 
+    /// Runs at the end of the turn in which the primary should let go of its copies.
+    void set_bell(turn_hook* bell) noexcept { bell_ = bell; }
+
     /// The server is gone: nobody is told any more.
     void detach() noexcept {
         std::lock_guard lock{mutex_};
         loop_ = nullptr;
+        bell_ = nullptr;
         changed_ = {};
     }
 
 private:
+    [[nodiscard]] bool is_held(std::uint32_t sequence) const noexcept {
+        auto let_go = load_->let_go.load(std::memory_order_acquire);
+        return static_cast<std::int32_t>(let_go - sequence) <= 0;
+    }
+    void ring() noexcept {
+        if (std::this_thread::get_id() == thread_) {
+            if (bell_ != nullptr) {
+                loop_->at_turn_end(*bell_);
+            }
+            return;
+        }
+        std::lock_guard lock{mutex_};
+        if (loop_ != nullptr) {
+            loop_->post([self = shared_from_this()] { self->ring(); });
+        }
+    }
+
     std::atomic<std::size_t> open_{0};
     std::atomic<bool> waited_for_{false};
     std::mutex mutex_;
     event_loop* loop_;
+    std::thread::id thread_ = std::this_thread::get_id(); // the loop's
+    turn_hook* bell_ = nullptr;                           // in the loop's thread
     move_only_function<void()> changed_;
     std::vector<std::shared_ptr<std::atomic<std::uint32_t>>> active_;
     std::shared_ptr<load_counters> load_; // of the whole process, where others can see them
@@ -9218,8 +10041,9 @@ private:
 class connection_ticket {
 public:
     connection_ticket() noexcept = default;
-    explicit connection_ticket(std::shared_ptr<connection_account> account) noexcept
-        : account_{std::move(account)} {
+    explicit connection_ticket(std::shared_ptr<connection_account> account,
+                               handed_over from = {}) noexcept
+        : account_{std::move(account)}, from_{from} {
         if (account_) {
             account_->opened();
         }
@@ -9228,18 +10052,21 @@ public:
     connection_ticket& operator=(connection_ticket&& other) noexcept {
         reset();
         account_ = std::move(other.account_);
+        from_ = other.from_;
         return *this;
     }
     ~connection_ticket() { reset(); }
 
     void reset() noexcept {
         if (auto account = std::exchange(account_, nullptr)) {
+            account->leaves(from_);
             account->closed();
         }
     }
 
 private:
     std::shared_ptr<connection_account> account_;
+    handed_over from_;
 };
 
 struct connection_access;
@@ -9308,10 +10135,12 @@ namespace detail {
 
 struct connection_access {
     /// A descriptor that is known to be non-blocking, counted by `account`.
-    static connection make(unique_fd fd, std::shared_ptr<connection_account> account) noexcept {
+    static connection make(unique_fd fd,
+                           std::shared_ptr<connection_account> account,
+                           handed_over from = {}) noexcept {
         connection result;
         result.fd_ = std::move(fd);
-        result.ticket_ = connection_ticket{std::move(account)};
+        result.ticket_ = connection_ticket{std::move(account), from};
         return result;
     }
     static void set_remote(connection& of, const address& remote) {
@@ -10009,11 +10838,10 @@ inline proxy_header proxy_header::parse_text(std::string_view text) noexcept {
         return {state::unnamed, {}, length};
     }
     std::uint16_t port = 0;
-    auto [stop, error] = std::from_chars(words[4].data(), words[4].data() + words[4].size(), port);
     bool well_formed = rest.empty() && source.family() == wanted &&
                        wanted != address_family::none &&
                        os::parse_address(words[3]).family() == wanted && !words[5].empty() &&
-                       error == std::errc{} && stop == words[4].data() + words[4].size();
+                       read_number(words[4], port);
     return well_formed ? proxy_header{state::present, source.with_port(port), length}
                        : proxy_header{};
 }
@@ -10149,6 +10977,8 @@ public:
     virtual void on_server_pressure(server& which, const std::error_code& cause) = 0;
     /// Where its connections are counted; null: nowhere.
     virtual std::shared_ptr<load_counters> load() noexcept = 0;
+    /// Tells the primary what was taken; null: there is nobody to tell.
+    virtual turn_hook* bell() noexcept { return nullptr; }
 
 protected:
     ~server_owner() = default;
@@ -10168,13 +10998,13 @@ public:
 
     /// Where it really listens, with the port that the system chose; the first of its addresses.
     [[nodiscard]] cluster::address address() const noexcept {
-        return endpoints_.empty() ? cluster::address{} : endpoints_.front().at();
+        return endpoints_.empty() ? cluster::address{} : endpoints_.front()->at();
     }
     /// All of them, in the order of listen_options::addresses.
     [[nodiscard]] std::vector<cluster::address> addresses() const {
         std::vector<cluster::address> result;
         for (const auto& each : endpoints_) {
-            result.push_back(each.at());
+            result.push_back(each->at());
         }
         return result;
     }
@@ -10193,7 +11023,7 @@ public:
             }
             pressure_.release_reserve();
             for (auto& each : endpoints_) {
-                each.remove_file();
+                each->remove_file();
             }
             hold(false);
             account_->wait_for_changes(true);
@@ -10227,9 +11057,7 @@ public:
     }
 
     /// Treats a connection from elsewhere (a message) as one of this server's own.
-    void inject(connection client) {
-        take(detail::connection_access::take_descriptor(client), false);
-    }
+    void inject(connection client) { take(detail::connection_access::take_descriptor(client), {}); }
 
     server(detail::server_owner& owner,
            event_loop& loop,
@@ -10244,6 +11072,7 @@ public:
           waiting_{limit_ == 0 && !drops_} {
         account_ = std::make_shared<detail::connection_account>(
             loop, [this] { on_change(); }, owner.load());
+        account_->set_bell(owner.bell());
         if (options.proxy_protocol) {
             proxy_ = std::make_unique<detail::proxy_reader>(
                 loop, [this](connection client) { handler_(std::move(client)); });
@@ -10286,13 +11115,13 @@ private:
         if (sheds_ && mode != detail::accept_mode::handed) {
             pressure_.keep_reserve();
         }
-        return endpoints_.emplace_back(key, at, mode);
+        return *endpoints_.emplace_back(std::make_unique<detail::endpoint>(key, at, mode));
     }
 
     [[nodiscard]] detail::endpoint* find(std::uint32_t key) noexcept {
         for (auto& each : endpoints_) {
-            if (each.key() == key) {
-                return &each;
+            if (each->key() == key) {
+                return each.get();
             }
         }
         return nullptr;
@@ -10346,7 +11175,7 @@ private:
                 from.watch.stop();
                 listen_to(from);
             }
-            take(std::move(accepted), false);
+            take(std::move(accepted), {});
         }
     }
 
@@ -10375,21 +11204,21 @@ private:
         tell_pressure(cause);
     }
 
-    // May throw what the handler throws; nothing of ours is left undone then. `handed`: by the
-    // primary, which has counted it.
-    void take(unique_fd accepted, bool handed) {
+    // May throw what the handler throws; nothing of ours is left undone then.
+    void take(unique_fd accepted, detail::handed_over from) {
         if (finished_ || account_->open() >= limit_) {
-            account_->refused(handed);
+            account_->refused(from.by_primary);
+            account_->leaves(from);
             connection dropped{std::move(accepted)};
             if (on_drop_) {
                 on_drop_(std::move(dropped));
             }
             return;
         }
-        if (!handed) {
+        if (!from.by_primary) {
             account_->found_one();
         }
-        auto client = detail::connection_access::make(std::move(accepted), account_);
+        auto client = detail::connection_access::make(std::move(accepted), account_, from);
         if (account_->open() >= limit_ && !drops_) {
             wait_for_room();
             if (account_->open() < limit_) { // one ended in another thread before we asked
@@ -10502,7 +11331,7 @@ private:
     detail::move_only_function<void(connection)> on_drop_;
     std::shared_ptr<detail::connection_account> account_;
     std::unique_ptr<detail::proxy_reader> proxy_;
-    std::deque<detail::endpoint> endpoints_; // none: it never listened
+    std::vector<std::unique_ptr<detail::endpoint>> endpoints_; // none: it never listened
     std::vector<std::unique_ptr<socket>> sockets_;
     detail::accept_pressure pressure_;
     timer pause_;
@@ -10518,7 +11347,7 @@ namespace detail {
 
 /// The library's own way into a server.
 struct server_access {
-    static const std::deque<endpoint>& endpoints(const server& of) noexcept {
+    static const std::vector<std::unique_ptr<endpoint>>& endpoints(const server& of) noexcept {
         return of.endpoints_;
     }
     static endpoint* find(server& in, std::uint32_t key) noexcept { return in.find(key); }
@@ -10540,7 +11369,9 @@ struct server_access {
     static void hold_back(server& which, bool on) { which.hold_back(on); }
     static void recheck(server& which) { which.recheck(); }
     static bool welcomes(const server& of) noexcept { return of.welcomes_handed(); }
-    static void take(server& by, unique_fd accepted) { by.take(std::move(accepted), true); }
+    static void take(server& by, unique_fd accepted, const handed_over& from) {
+        by.take(std::move(accepted), from);
+    }
     static void pause_for_resources(server& of, const std::error_code& cause) {
         of.pause_for_resources(cause);
     }
@@ -10613,6 +11444,7 @@ struct welcome_message {
     std::string serializer;
     std::uint32_t data_type = 0; // of fork_options::data; 0: none
     std::string data;
+    std::uint64_t ring = 0; // bytes of each ring in the memory that comes along; 0: none does
 };
 
 /// First frame of a worker.
@@ -11282,7 +12114,12 @@ namespace backend {
 /// the one that runs. The cost of a start does not depend on the primary's memory. A worker is
 /// killed when the thread that started it ends (PR_SET_PDEATHSIG), so the thread that calls fork()
 /// is the one that calls run().
-struct process {
+///
+/// \tparam Transport models `transport_policy` (transport/concept.hpp): what carries the messages.
+template <typename Transport>
+struct basic_process {
+    using transport_type = Transport;
+    using process = basic_process; // what who derives from it calls it
     static constexpr bool separate_memory = true;
 
     static detail::launched_worker launch(const detail::launch_request& request,
@@ -11348,6 +12185,8 @@ private:
     }
 };
 
+using process = basic_process<transport::socket>;
+
 static_assert(backend_policy<process>);
 
 } // namespace backend
@@ -11377,15 +12216,20 @@ namespace backend {
 ///
 /// When the primary dies, the zygote kills the workers; when the zygote is killed, the workers go on
 /// and the next fork() makes another zygote, if the primary has no threads.
-class fork {
+///
+/// \tparam Transport models `transport_policy` (transport/concept.hpp): what carries the messages.
+template <typename Transport>
+class basic_fork {
 public:
+    using transport_type = Transport;
+    using fork = basic_fork; // what who derives from it calls it
     static constexpr bool separate_memory = true;
     static constexpr bool starts_at_main = false;
 
-    fork() = default;
-    fork(fork&&) = delete;
-    fork& operator=(fork&&) = delete;
-    ~fork() {
+    basic_fork() = default;
+    basic_fork(basic_fork&&) = delete;
+    basic_fork& operator=(basic_fork&&) = delete;
+    ~basic_fork() {
         current_.dismiss();
         for (auto& each : earlier_) {
             each.dismiss();
@@ -11568,6 +12412,8 @@ private:
     std::vector<zygote> earlier_;
     detail::zygote_link reforked_; // not heard of yet
 };
+
+using fork = basic_fork<transport::socket>;
 
 static_assert(backend_policy<fork>);
 
@@ -11812,12 +12658,13 @@ namespace detail {
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
 /// The version of everything in this file; both sides must agree.
-inline constexpr std::uint32_t protocol_version = 5;
+inline constexpr std::uint32_t protocol_version = 6;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
     // primary to worker
-    welcome = 1,   // who the worker is; with the control page, perhaps what its stderr shall become
+    welcome = 1,   // who the worker is; with the control page, perhaps the memory of its transport,
+                   // perhaps what its stderr shall become
     connections,   // accepted connections of one listener
     listen_result, // the answer to `listen`: an error, or an address and perhaps a socket
     adopt_listener, // another socket of the same listener, whose slot has no worker now
@@ -11876,10 +12723,10 @@ struct frame_rule {
 inline constexpr std::uint32_t any_length = 64U << 20U;
 inline constexpr int batch_limit = 32; // connections in one frame
 
-constexpr frame_rule rule_for(frame_kind kind) noexcept {
+constexpr frame_rule describe_rule(frame_kind kind) noexcept {
     switch (kind) {
     case frame_kind::welcome:
-        return {2, -1, any_length};
+        return {3, -1, any_length};
     case frame_kind::connections:
         return {batch_limit, -1, 0};
     case frame_kind::lent_connections:
@@ -11928,9 +12775,21 @@ constexpr frame_rule rule_for(frame_kind kind) noexcept {
     return {-1, -1, 0};
 }
 
+/// The same from a table: looked at for every frame, each way.
+inline constexpr auto frame_rules = [] {
+    std::array<frame_rule, 256> all{};
+    for (std::size_t i = 0; i != all.size(); ++i) {
+        all[i] = describe_rule(static_cast<frame_kind>(i));
+    }
+    return all;
+}();
+constexpr const frame_rule& rule_for(frame_kind kind) noexcept {
+    return frame_rules[static_cast<std::size_t>(kind)];
+}
+
 /// Whether a frame may arrive at all; `errc{}` when it may.
 constexpr errc check_frame(const frame_header& header, direction way) noexcept {
-    auto rule = rule_for(header.kind);
+    const auto& rule = rule_for(header.kind);
     int most =
         way == direction::to_worker ? rule.descriptors_to_worker : rule.descriptors_to_primary;
     if (most < 0) {
@@ -12011,19 +12870,9 @@ struct frame {
 #ifndef CLUSTER_POOL_DETAIL_POOL_PAGE_HPP
 #define CLUSTER_POOL_DETAIL_POOL_PAGE_HPP
 
-// ---- cluster/version.hpp
-#ifndef CLUSTER_VERSION_HPP
-#define CLUSTER_VERSION_HPP
-
-// Single source of truth: CMake, Conan and the release workflow read these three lines.
-#define CLUSTER_VERSION_MAJOR 0
-#define CLUSTER_VERSION_MINOR 1
-#define CLUSTER_VERSION_PATCH 0
-
-#endif // CLUSTER_VERSION_HPP
-// ---- cluster/pool/detail/byte_ring.hpp
-#ifndef CLUSTER_POOL_DETAIL_BYTE_RING_HPP
-#define CLUSTER_POOL_DETAIL_BYTE_RING_HPP
+// ---- cluster/detail/byte_ring.hpp
+#ifndef CLUSTER_DETAIL_BYTE_RING_HPP
+#define CLUSTER_DETAIL_BYTE_RING_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -12039,7 +12888,9 @@ struct ring_positions {
 /// One end of such a stream. Its own position is in memory of its own; the other's is only believed
 /// when it makes sense, and nothing is ever accessed outside of the ring.
 ///
-/// A ring's size is a power of two. One thread at a time.
+/// A ring's size is a power of two. Where its memory is mapped twice, one copy behind the other
+/// (os::shared_mapping::map_rings), what space() and contents() give never wraps. One thread at a
+/// time.
 class ring_end {
 public:
     ring_end() = default;
@@ -12073,6 +12924,10 @@ public:
         }
         return size_ - static_cast<std::size_t>(waiting);
     }
+    /// All the room there is. \pre the memory is mapped twice
+    [[nodiscard]] std::span<std::byte> space() noexcept { return {bytes_ + offset(), room()}; }
+    /// What has been written there is a part of the stream. \pre `count <= room()`
+    void advance(std::size_t count) noexcept { at_ += count; }
     /// \pre `bytes.size() <= room()`
     void put(std::span<const std::byte> bytes) noexcept {
         const std::size_t begin = offset();
@@ -12105,6 +12960,12 @@ public:
         }
         return static_cast<std::size_t>(count);
     }
+    /// The next bytes where they are. \pre `count <= available()`; the memory is mapped twice
+    [[nodiscard]] std::span<const std::byte> contents(std::size_t count) const noexcept {
+        return {bytes_ + offset(), count};
+    }
+    /// They have been read. \pre `count <= available()`
+    void advance(std::size_t count) noexcept { at_ += count; }
     /// \pre `count <= available()`
     void take(std::byte* into, std::size_t count) noexcept {
         const std::size_t begin = offset();
@@ -12128,7 +12989,17 @@ private:
 } // namespace v0
 } // namespace cluster
 
-#endif // CLUSTER_POOL_DETAIL_BYTE_RING_HPP
+#endif // CLUSTER_DETAIL_BYTE_RING_HPP
+// ---- cluster/version.hpp
+#ifndef CLUSTER_VERSION_HPP
+#define CLUSTER_VERSION_HPP
+
+// Single source of truth: CMake, Conan and the release workflow read these three lines.
+#define CLUSTER_VERSION_MAJOR 0
+#define CLUSTER_VERSION_MINOR 1
+#define CLUSTER_VERSION_PATCH 0
+
+#endif // CLUSTER_VERSION_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -12749,9 +13620,7 @@ private:
             return result;
         }
         unsigned number = 0;
-        auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
-        if (error != std::errc{} || end != text->data() + text->size() ||
-            !is_channel(channel_descriptor)) {
+        if (!read_number(*text, number) || !is_channel(channel_descriptor)) {
             // Not a primary either: one that starts workers which start workers would never end.
             throw std::system_error(
                 make_error_code(errc::bad_descriptor),
@@ -12831,9 +13700,18 @@ class rest_for_one;
 // Not backoff and limit: their parameters need literals.hpp.
 } // namespace restart
 
+namespace transport {
+struct socket;
+// Not shared_memory: its parameter needs its definition.
+} // namespace transport
+
 namespace backend {
-struct process;
-class fork;
+template <typename Transport = transport::socket>
+struct basic_process;
+using process = basic_process<transport::socket>;
+template <typename Transport = transport::socket>
+class basic_fork;
+using fork = basic_fork<transport::socket>;
 template <bool Serializes>
 struct basic_thread;
 using thread = basic_thread<false>;
@@ -12949,22 +13827,6 @@ protected:
     ~channel_owner() = default;
 };
 
-/// Descriptors that go with a frame: `owned` ones are closed once they are sent, those that only
-/// stand in `numbers` are the caller's, who keeps them open until then.
-struct descriptor_list {
-    descriptor_list() = default;
-    explicit descriptor_list(std::vector<int> borrowed) : numbers{std::move(borrowed)} {}
-    explicit descriptor_list(unique_fd one) {
-        if (one) {
-            numbers.push_back(one.get());
-            owned.push_back(std::move(one));
-        }
-    }
-
-    std::vector<int> numbers;
-    std::vector<unique_fd> owned;
-};
-
 /// One end of the stream of frames between a primary and a worker. Frames that are sent in one turn
 /// of the loop leave together at its end; a descriptor leaves with the first byte of its frame.
 ///
@@ -12981,27 +13843,36 @@ public:
 
     /// Takes the socket and starts to read.
     std::error_code open(unique_fd socket) {
-        socket_ = std::move(socket);
-        return watch_.start<&channel::on_ready>(loop_, descriptor(), os::io::readable, *this);
+        return open(std::make_unique<socket_carrier>(std::move(socket)));
     }
-    /// The same between threads of one process.
-    std::error_code open(thread_link link) {
-        link_ = std::move(link);
-        between_threads_ = true;
-        return watch_.start<&channel::on_ready>(loop_, descriptor(), os::io::readable, *this);
+    std::error_code open(std::unique_ptr<carrier> by) {
+        carrier_ = std::move(by);
+        between_threads_ = carrier_->is_between_threads();
+        listen_closely();
+        return watch_.start<&channel::on_ready>(
+            loop_, carrier_->descriptor(), os::io::readable, *this);
+    }
+    /// The stream goes on by what `make(unique_fd, std::error_code&)` makes of the socket. \pre
+    /// nothing waits to be sent, and every frame that the peer has sent by the socket was read
+    template <typename Make>
+    std::error_code change_carrier(Make make) {
+        watch_.stop();
+        in_.bytes.clear(); // bells; descriptors that are there are for frames to come
+        std::error_code error;
+        auto next = make(carrier_->release_socket(), error);
+        return error ? error : open(std::move(next));
     }
 
-    [[nodiscard]] bool is_open() const noexcept {
-        return static_cast<bool>(socket_) || static_cast<bool>(link_);
-    }
+    [[nodiscard]] bool is_open() const noexcept { return carrier_ != nullptr; }
     [[nodiscard]] bool is_between_threads() const noexcept { return between_threads_; }
     [[nodiscard]] bool can_send() const noexcept { return is_open() && !broken_; }
     /// Bytes that wait, with the weight of objects among them.
-    [[nodiscard]] std::size_t queued() const noexcept { return out_.size() + weight_; }
+    [[nodiscard]] std::size_t queued() const noexcept { return out_.size(); }
 
     /// Whether something waits to be read, the end included.
     [[nodiscard]] bool has_input() const noexcept {
-        return dispatch_hook_.linked() || os::wait_for(descriptor(), false, 0);
+        return dispatch_hook_.linked() || carrier_->has_news() ||
+               os::wait_for(carrier_->descriptor(), false, 0);
     }
 
     /// The user's messages, requests and replies, with the bytes of their payloads.
@@ -13023,7 +13894,8 @@ public:
         if (watch_.active()) {
             watch_for(blocked_);
         } else if (on) { // stopped at the peer's end
-            watch_.start<&channel::on_ready>(loop_, descriptor(), os::io::readable, *this);
+            watch_.start<&channel::on_ready>(
+                loop_, carrier_->descriptor(), os::io::readable, *this);
         }
         if (on) {
             loop_.at_turn_end(dispatch_hook_);
@@ -13048,39 +13920,18 @@ public:
             wants_drain_ = true;
             return complete(std::move(completion), errc::would_block), send_result::full;
         }
-        std::size_t start = out_.size();
         std::size_t queued_before = queued();
-        struct undo { // an encoder that throws must leave no half frame
-            byte_buffer& out;
-            std::size_t size;
-            bool armed = true;
-            ~undo() {
-                if (armed) {
-                    out.truncate(size);
-                }
-            }
-        } guard{out_, start};
-        static_cast<void>(out_.extend(frame_header_size));
-        encode(out_);
-        std::size_t length = out_.size() - start - frame_header_size;
-        if (length > rule_for(header.kind).longest) {
-            throw std::system_error(make_error_code(errc::message_too_large), "send");
-        }
-        guard.armed = false;
-        header.length = static_cast<std::uint32_t>(length);
+        std::uint64_t start = out_.end();
+        encode_frame(header, encode, descriptors.numbers.size());
         if (header.kind >= frame_kind::message) {
             ++counters_.sent;
             counters_.bytes_sent += queued() - queued_before - frame_header_size;
         }
-        header.descriptors = static_cast<std::uint8_t>(descriptors.numbers.size());
-        encode_header(
-            header,
-            std::span<std::byte, frame_header_size>{out_.data() + start, frame_header_size});
         if (!descriptors.numbers.empty()) {
-            passed_.push_back({sent_ + start, std::move(descriptors)});
+            out_.passed.push_back({start, std::move(descriptors)});
         }
         if (completion) {
-            completions_.push_back({sent_ + out_.size(), std::move(completion)});
+            completions_.push_back({out_.end(), std::move(completion)});
         }
         return queue();
     }
@@ -13094,8 +13945,8 @@ public:
             header,
             [&](byte_buffer&) {
                 auto weight = value->weight();
-                values_.push_back(std::move(value));
-                weight_ += weight;
+                out_.values.push_back(std::move(value));
+                out_.weight += weight;
             },
             std::move(descriptors),
             std::move(completion));
@@ -13110,22 +13961,8 @@ public:
     /// Sends what the socket takes now.
     void flush() noexcept;
 
-    /// Before borrowed descriptors close: copies those that wait to be sent.
-    /// \returns false when the system is out of descriptors; then they must stay open.
-    [[nodiscard]] bool keep_descriptors() {
-        for (auto& each : passed_) {
-            while (each.list.owned.size() != each.list.numbers.size()) {
-                auto& number = each.list.numbers[each.list.owned.size()];
-                unique_fd copy{os::duplicate(number)};
-                if (!copy) {
-                    return false;
-                }
-                number = copy.get();
-                each.list.owned.push_back(std::move(copy));
-            }
-        }
-        return true;
-    }
+    /// Before borrowed descriptors close: see outbox.
+    [[nodiscard]] bool keep_descriptors() { return out_.keep_descriptors(); }
 
     /// Blocks until everything has been sent, the peer is gone, or the time is over.
     void flush_blocking(std::chrono::milliseconds limit) noexcept;
@@ -13140,22 +13977,14 @@ public:
     void close() noexcept;
 
 private:
-    // What is read at once: much from a peer that has much to say, little from the others, whose
-    // buffers stay.
-    static constexpr std::size_t small_step = 4 * 1024;
-    static constexpr std::size_t big_step = 64 * 1024;
+    // In one turn, of a peer that is never silent.
+    static constexpr std::size_t most_in_a_turn = 256 * 1024;
+    // Frames in the carrier's memory that the peer has not been told of.
+    static constexpr std::size_t most_untold = 4 * 1024;
 
-    struct passed_descriptors {
-        std::uint64_t offset; // of the frame's first byte in the stream
-        descriptor_list list;
-    };
     struct waiting_completion {
         std::uint64_t offset; // of the first byte behind the frame
         send_completion call;
-    };
-    struct arrived_batch {
-        std::vector<unique_fd> owned;
-        bool truncated = false;
     };
     struct stored_frame {
         frame_header header;
@@ -13165,11 +13994,55 @@ private:
         std::unique_ptr<moved_value> value;
     };
 
+    // Encodes in the carrier's memory if it offers any and nothing waits, else behind what waits.
+    template <typename Encode>
+    void encode_frame(frame_header& header, Encode& encode, std::size_t descriptors) {
+        header.descriptors = static_cast<std::uint8_t>(descriptors);
+        if (out_.bytes.empty() && descriptors == 0 && out_.window.size() > frame_header_size) {
+            auto made = byte_buffer::over(out_.window);
+            append_frame(header, encode, made);
+            if (made.is_foreign()) {
+                out_.window = out_.window.subspan(made.size());
+                out_.encoded += made.size();
+            } else if (out_.bytes.capacity() < made.size()) {
+                out_.bytes = std::move(made);
+            } else { // the storage that it has is worth more
+                out_.bytes.append(made.span());
+            }
+            return;
+        }
+        struct undo { // an encoder that throws must leave no half frame
+            byte_buffer& out;
+            std::size_t size;
+            bool armed = true;
+            ~undo() {
+                if (armed) {
+                    out.truncate(size);
+                }
+            }
+        } guard{out_.bytes, out_.bytes.size()};
+        append_frame(header, encode, out_.bytes);
+        guard.armed = false;
+    }
+    template <typename Encode>
+    static void append_frame(frame_header& header, Encode& encode, byte_buffer& out) {
+        std::size_t start = out.size();
+        static_cast<void>(out.extend(frame_header_size));
+        encode(out);
+        std::size_t length = out.size() - start - frame_header_size;
+        if (length > rule_for(header.kind).longest) {
+            throw std::system_error(make_error_code(errc::message_too_large), "send");
+        }
+        header.length = static_cast<std::uint32_t>(length);
+        encode_header(
+            header, std::span<std::byte, frame_header_size>{out.data() + start, frame_header_size});
+    }
+
     send_result queue() {
-        if (queued() >= high_water_mark && !blocked_) {
+        if ((queued() >= high_water_mark && !blocked_) || out_.encoded >= most_untold) {
             flush();
         }
-        if (out_.size() != 0) {
+        if (queued() != 0) {
             loop_.at_turn_end(flush_hook_);
         }
         if (!can_send()) {
@@ -13195,24 +14068,32 @@ private:
         }
     }
 
-    void watch_for(bool writable) noexcept {
+    void watch_for(bool room) noexcept {
         auto reading = reading_ ? os::io::readable : os::io::none;
-        bool tells_room = writable && !link_; // whose descriptor tells everything by being readable
-        watch_.update(tells_room ? reading | os::io::writable : reading);
+        watch_.update(room ? reading | carrier_->room_signal() : reading);
+    }
+    void listen_closely() noexcept {
+        if (carrier_->arrives_silently()) {
+            loop_.before_sleep(silence_hook_, carrier_->spins());
+        }
+    }
+    // Nothing is to do: from now on the peer has to wake us. Also while we look out for it.
+    bool on_silence(bool sleeps) {
+        bool news = is_open() && reading_ && (sleeps ? carrier_->arm() : carrier_->has_news());
+        if (news) {
+            loop_.at_turn_end(dispatch_hook_);
+        }
+        return news;
     }
     void on_ready(os::io what);
     void flush_now() { blocked_ ? void() : flush(); }
     void drained() { owner_.on_channel_drained(); }
-    void sent(std::size_t bytes);
+    void settle();
     void write_failed() noexcept;
     void retry_later();
+    void finish();
+    void violated(errc fault);
 
-    [[nodiscard]] int descriptor() const noexcept {
-        return link_ ? link_.descriptor() : socket_.get();
-    }
-    void flush_link();
-    os::transfer receive();
-    os::transfer receive_from_link();
     void dispatch();
     enum class parsed { frame, need_more, violation };
     parsed next(frame& into, errc& fault);
@@ -13221,39 +14102,32 @@ private:
     event_loop& loop_;
     channel_owner& owner_;
     direction incoming_;
-    unique_fd socket_;
-    thread_link link_; // instead of the socket
+    std::unique_ptr<carrier> carrier_;
+    std::unique_ptr<carrier> closed_;
     bool between_threads_ = false;
     io_watch watch_;
     timer retry_;
 
     counters counters_;
-    byte_buffer out_;
-    std::uint64_t sent_ = 0; // bytes of the stream that the system has taken
-    std::deque<passed_descriptors> passed_;
-    std::deque<std::unique_ptr<moved_value>> values_; // of the frames in out_
-    std::size_t weight_ = 0;                          // of values_
-    std::deque<waiting_completion> completions_;
+    outbox out_;
+    ring_queue<waiting_completion> completions_;
     bool blocked_ = false;
     bool broken_ = false; // writing failed; reading goes on to the end
     bool reading_ = true;
+    bool dispatching_ = false;
     bool wants_drain_ = false;
 
-    byte_buffer in_;
-    std::size_t step_ = small_step;
-    std::deque<arrived_batch> arrived_;
-    std::deque<std::unique_ptr<moved_value>> arrived_values_;
-    std::deque<stored_frame> kept_; // by wait(), to be delivered before in_
+    inbox in_;
+    ring_queue<stored_frame> kept_; // by wait(), to be delivered before in_
     turn_hook flush_hook_ = turn_hook::for_member<channel, &channel::flush_now>(*this);
     turn_hook dispatch_hook_ = turn_hook::for_member<channel, &channel::dispatch>(*this);
     turn_hook drain_hook_ = turn_hook::for_member<channel, &channel::drained>(*this);
+    silence_hook silence_hook_ = silence_hook::for_member<channel, &channel::on_silence>(*this);
 };
 
 inline void channel::on_ready(os::io what) {
-    if (link_) {
-        link_.clear();
-    }
-    if ((what & os::io::writable) || link_) {
+    carrier_->clear(in_);
+    if (what & carrier_->room_signal()) {
         blocked_ = false;
         flush();
     }
@@ -13263,60 +14137,36 @@ inline void channel::on_ready(os::io what) {
     if (!is_open() || !reading_ || !((what & os::io::readable) || (what & os::io::hangup))) {
         return;
     }
-    auto got = receive();
-    if (got.would_block()) {
-        return;
-    }
-    if (got.error != 0 || got.bytes == 0) { // ECONNRESET: it died with our frames unread
-        if (!dispatch_hook_.linked()) {     // else first what a throwing handler has left
-            watch_.stop();
-            owner_.on_channel_end();
+    if (!carrier_->arrives_silently()) {
+        auto got = carrier_->pull(in_);
+        if (got.would_block()) {
+            return;
         }
-        return;
+        if (got.error != 0 || got.bytes == 0) { // ECONNRESET: it died with our frames unread
+            if (!dispatch_hook_.linked()) {     // else first what a throwing handler has left
+                finish();
+            }
+            return;
+        }
     }
     dispatch();
 }
 
-// Whole frames only; what belongs to them comes with them.
-inline os::transfer channel::receive_from_link() {
-    std::size_t before = in_.size();
-    thread_batch batch;
-    std::swap(batch.bytes, in_);
-    std::swap(batch.values, arrived_values_);
-    bool open = link_.take(batch);
-    std::swap(batch.bytes, in_);
-    std::swap(batch.values, arrived_values_);
-    for (auto& each : batch.descriptors) {
-        arrived_.push_back({std::move(each), false});
-    }
-    std::size_t bytes = in_.size() - before;
-    if (!open) {
-        link_.remind(); // of the end, which comes behind all that
-    }
-    return {bytes, bytes == 0 && open ? EAGAIN : 0};
+inline void channel::finish() {
+    watch_.stop();
+    owner_.on_channel_end();
 }
 
-inline os::transfer channel::receive() {
-    if (link_) {
-        return receive_from_link();
-    }
-    std::size_t size = in_.size();
-    std::span<std::byte> room{in_.extend(step_), step_};
-    os::received_descriptors descriptors;
-    auto got = os::receive_with_descriptors(socket_.get(), room, descriptors);
-    in_.truncate(size + got.bytes);
-    step_ = got.bytes == step_ ? big_step : small_step;
-    if (got.error == 0 && (descriptors.count() != 0 || descriptors.truncated)) {
-        arrived_.push_back({descriptors.take(), descriptors.truncated});
-    }
-    return got;
+inline void channel::violated(errc fault) {
+    close();
+    owner_.on_violation(fault == errc{} ? errc::bad_frame : fault);
 }
 
 inline channel::parsed channel::next(frame& into, errc& fault) {
-    if (in_.size() < frame_header_size) {
+    auto bytes = in_.next();
+    if (bytes.size() < frame_header_size) {
         return parsed::need_more;
     }
-    auto bytes = in_.span();
     fault = decode_header(bytes.first<frame_header_size>(), incoming_, into.header);
     if (fault != errc{}) {
         return parsed::violation;
@@ -13329,36 +14179,37 @@ inline channel::parsed channel::next(frame& into, errc& fault) {
         return parsed::violation;
     }
     if (into.header.kind == frame_kind::moved) {
-        if (arrived_values_.empty()) {
+        if (in_.values.empty()) {
             fault = errc::bad_frame;
             return parsed::violation;
         }
-        into.value = std::move(arrived_values_.front());
-        arrived_values_.pop_front();
+        into.value = std::move(in_.values.front());
+        in_.values.pop_front();
     }
     into.payload = bytes.subspan(frame_header_size, into.header.length);
     if (into.header.kind >= frame_kind::message) {
         ++counters_.received;
         counters_.bytes_received += into.content_size();
     }
-    in_.consume_front(frame_header_size + into.header.length); // the bytes stay until in_ grows
+    in_.consume(frame_header_size + into.header.length); // the bytes stay until more is read
     return parsed::frame;
 }
 
-// The sender puts at most one frame with descriptors into one sendmsg, as its first: each batch
-// that arrives belongs to the next such frame.
 inline errc channel::take_descriptors(frame& into) {
     into.descriptors.clear();
     into.truncated = false;
     if (into.header.descriptors == 0) {
         return {};
     }
-    if (arrived_.empty()) {
+    if (in_.descriptors.empty()) {
+        carrier_->clear(in_); // they may be there without our having been told
+    }
+    if (in_.descriptors.empty()) {
         return errc::bad_frame;
     }
-    into.descriptors = std::move(arrived_.front().owned);
-    into.truncated = arrived_.front().truncated;
-    arrived_.pop_front();
+    into.descriptors = std::move(in_.descriptors.front().owned);
+    into.truncated = in_.descriptors.front().truncated;
+    in_.descriptors.pop_front();
     bool complete = into.descriptors.size() == into.header.descriptors;
     return complete || (into.truncated && into.descriptors.size() < into.header.descriptors)
                ? errc{}
@@ -13370,11 +14221,15 @@ inline void channel::dispatch() {
         channel& self;
         bool armed = true;
         ~resume() {
+            self.dispatching_ = false;
+            self.closed_.reset();
             if (armed && self.is_open() && self.reading_) {
                 self.loop_.at_turn_end(self.dispatch_hook_);
             }
         }
     } guard{*this};
+    dispatching_ = true;
+    std::size_t pulled = 0;
     while (is_open() && reading_) {
         frame arrived;
         if (!kept_.empty()) {
@@ -13394,13 +14249,28 @@ inline void channel::dispatch() {
             owner_.on_frame(arrived);
             continue;
         }
+        bool silent = carrier_->arrives_silently();
+        os::transfer got{0, EAGAIN};
+        if (state == parsed::need_more && silent) {
+            if (pulled >= most_in_a_turn) {
+                return; // the others' turn
+            }
+            got = carrier_->pull(in_);
+            pulled += got.bytes;
+            if (got.bytes != 0) {
+                continue;
+            }
+        }
         guard.armed = false;
         // A batch of descriptors that no frame asks for would be taken by the next one that does.
-        if (state == parsed::violation || arrived_.size() > (in_.empty() ? 0U : 1U)) {
-            close();
-            owner_.on_violation(fault == errc{} ? errc::bad_frame : fault);
-        } else if (in_.empty()) {
-            in_.shrink(small_step);
+        std::size_t early = in_.next().empty() && !silent ? 0 : 1;
+        if (state == parsed::violation || got.error == EPROTO || in_.descriptors.size() > early) {
+            violated(fault);
+        } else if (got.error != EAGAIN) {
+            finish();
+        } else {
+            in_.bytes.shrink(4 * 1024);
+            listen_closely();
         }
         return;
     }
@@ -13419,26 +14289,26 @@ bool channel::wait(Wanted wanted, Take take, time_point deadline) {
             return false;
         }
         if (state == parsed::need_more) {
-            auto left = endless ? -1 : static_cast<int>(time_until(deadline).count());
-            bool in_time = os::wait_for(descriptor(), false, left) || left != 0;
-            if (link_) {
-                link_.clear();
-            }
-            auto got = receive();
+            auto got = carrier_->pull(in_);
             if (!got.would_block() && (got.error != 0 || got.bytes == 0)) {
                 read(true);
                 return false; // the loop will see the end, too
             }
-            if (got.would_block() && !in_time) {
-                return false;
+            if (got.would_block() && !carrier_->arm()) {
+                auto left = endless ? -1 : static_cast<int>(time_until(deadline).count());
+                if (!os::wait_for(carrier_->descriptor(), false, left) && left == 0) {
+                    return false;
+                }
+                carrier_->clear(in_);
             }
             continue;
         }
         if (wanted(arrived.header)) {
             take(arrived);
-            if (!kept_.empty() || in_.size() >= frame_header_size) {
+            if (!kept_.empty() || in_.next().size() >= frame_header_size) {
                 loop_.at_turn_end(dispatch_hook_);
             }
+            listen_closely();
             return true;
         }
         stored_frame stored{arrived.header,
@@ -13452,45 +14322,6 @@ bool channel::wait(Wanted wanted, Take take, time_point deadline) {
     return false;
 }
 
-// All that waits, or nothing of it.
-inline void channel::flush_link() {
-    if (!can_send() || out_.empty()) {
-        return;
-    }
-    if (!keep_descriptors()) {
-        retry_later();
-        return;
-    }
-    thread_batch batch;
-    std::size_t bytes = out_.size();
-    std::swap(batch.bytes, out_);
-    std::swap(batch.values, values_);
-    std::swap(batch.weight, weight_);
-    for (auto& each : passed_) {
-        batch.descriptors.push_back(std::move(each.list.owned));
-    }
-    switch (link_.push(batch)) {
-    case thread_link::pushed::all:
-        passed_.clear();
-        std::swap(batch.bytes, out_); // storage of the other side's, to be used again
-        out_.clear();
-        sent(bytes);
-        break;
-    case thread_link::pushed::full:
-        std::swap(batch.bytes, out_);
-        std::swap(batch.values, values_);
-        std::swap(batch.weight, weight_);
-        for (std::size_t i = 0; i != passed_.size(); ++i) {
-            passed_[i].list.owned = std::move(batch.descriptors[i]);
-        }
-        blocked_ = true;
-        break;
-    case thread_link::pushed::closed:
-        write_failed();
-        break;
-    }
-}
-
 inline void channel::retry_later() {
     blocked_ = true; // a limit of the system, not of the peer: try again shortly
     watch_for(false);
@@ -13502,52 +14333,34 @@ inline void channel::retry_later() {
 }
 
 inline void channel::flush() noexcept {
-    if (link_) {
-        flush_link();
+    if (!can_send() || queued() == 0) {
         return;
     }
-    while (can_send() && !out_.empty()) {
-        bool passes = !passed_.empty() && passed_.front().offset == sent_;
-        std::size_t most = out_.size();
-        std::size_t next_passing = passes ? 1 : 0;
-        if (passed_.size() > next_passing) { // a frame with descriptors starts a system call
-            most = static_cast<std::size_t>(passed_[next_passing].offset - sent_);
+    auto state = carrier_->push(out_);
+    if (state == carrier::result::broken) {
+        write_failed();
+        if (carrier_->arrives_silently()) {
+            loop_.at_turn_end(dispatch_hook_); // which tells the end, or what the peer did
         }
-        auto bytes = out_.span().first(most);
-        auto result =
-            passes ? os::send_with_descriptors(socket_.get(), bytes, passed_.front().list.numbers)
-                   : os::send(socket_.get(), bytes);
-        if (result.would_block()) {
-            blocked_ = true;
-            watch_for(true);
-            return;
-        }
-        if (result.error == ETOOMANYREFS || result.error == ENOBUFS || result.error == ENOMEM) {
-            retry_later();
-            return;
-        }
-        if (result.error != 0) {
-            write_failed();
-            return;
-        }
-        if (passes) {
-            passed_.pop_front(); // closes our copies
-        }
-        sent(result.bytes);
+        return;
+    }
+    settle();
+    if (state == carrier::result::blocked) {
+        blocked_ = true;
+        watch_for(true);
+    } else if (state == carrier::result::pressed) {
+        retry_later();
     }
 }
 
-inline void channel::sent(std::size_t bytes) {
-    sent_ += bytes;
-    if (!link_) {
-        out_.consume_front(bytes);
-    }
-    while (!completions_.empty() && completions_.front().offset <= sent_) {
+// After something has left.
+inline void channel::settle() {
+    while (!completions_.empty() && completions_.front().offset <= out_.sent) {
         complete(std::move(completions_.front().call), {});
         completions_.pop_front();
     }
-    if (out_.empty()) {
-        out_.shrink(high_water_mark);
+    if (queued() == 0) {
+        out_.bytes.shrink(2 * high_water_mark); // what a sender needs that is often behind
         watch_for(false);
         if (std::exchange(wants_drain_, false)) { // not from here: we are inside send() or worse
             loop_.at_turn_end(drain_hook_);
@@ -13558,13 +14371,12 @@ inline void channel::sent(std::size_t bytes) {
 inline void channel::write_failed() noexcept {
     broken_ = true;
     out_.clear();
-    passed_.clear();
-    values_.clear();
-    weight_ = 0;
     for (auto& each : std::exchange(completions_, {})) {
         complete(std::move(each.call), errc::channel_closed);
     }
-    watch_for(false);
+    if (is_open()) {
+        watch_for(false);
+    }
 }
 
 inline void channel::flush_blocking(std::chrono::milliseconds limit) noexcept {
@@ -13572,18 +14384,22 @@ inline void channel::flush_blocking(std::chrono::milliseconds limit) noexcept {
     constexpr std::chrono::milliseconds forever = std::chrono::hours{24 * 365};
     auto deadline = clock::now() + (limit < forever ? limit : forever);
     flush();
-    while (can_send() && !out_.empty()) {
+    while (can_send() && queued() != 0) {
         auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock::now()).count();
         if (left <= 0) {
             return;
         }
-        bool pressed = retry_.active(); // the socket is writable, the system refuses
+        bool pressed = retry_.active(); // the peer has room, the system refuses
         std::int64_t slice = pressed ? 10 : 1000;
         slice = left < slice ? left : slice;
-        if (link_ && !pressed) {
-            link_.wait_for_room(std::chrono::milliseconds{slice});
+        if (pressed) {
+            os::wait_for(-1, true, static_cast<int>(slice));
         } else {
-            os::wait_for(pressed ? -1 : socket_.get(), true, static_cast<int>(slice));
+            carrier_->wait_for_room(std::chrono::milliseconds{slice});
+        }
+        if (carrier_->arrives_silently()) { // what wakes us is, perhaps, for the reader
+            carrier_->clear(in_);
+            listen_closely();
         }
         blocked_ = false;
         flush();
@@ -13599,12 +14415,14 @@ inline void channel::close() noexcept {
     flush_hook_.unlink();
     dispatch_hook_.unlink();
     drain_hook_.unlink();
-    socket_.reset();
-    link_.close();
+    silence_hook_.unlink();
+    if (dispatching_) { // the frame that is being delivered may lie in the carrier's memory
+        static_cast<void>(carrier_->release_socket());
+        closed_ = std::move(carrier_);
+    }
+    carrier_.reset();
     write_failed();
     in_.clear();
-    arrived_.clear();
-    arrived_values_.clear();
     kept_.clear();
 }
 
@@ -14029,6 +14847,81 @@ private:
 #ifndef CLUSTER_NET_STREAM_HPP
 #define CLUSTER_NET_STREAM_HPP
 
+// ---- cluster/detail/memory_blocks.hpp
+#ifndef CLUSTER_DETAIL_MEMORY_BLOCKS_HPP
+#define CLUSTER_DETAIL_MEMORY_BLOCKS_HPP
+
+// A use of an object after its end is to be found.
+#if defined(__has_feature)
+#    if __has_feature(address_sanitizer)
+#        define CLUSTER_MEMORY_IS_WATCHED true
+#    endif
+#endif
+#if !defined(CLUSTER_MEMORY_IS_WATCHED) && defined(__SANITIZE_ADDRESS__)
+#    define CLUSTER_MEMORY_IS_WATCHED true
+#elif !defined(CLUSTER_MEMORY_IS_WATCHED)
+#    define CLUSTER_MEMORY_IS_WATCHED false
+#endif
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Memory for objects of one type that come and go in batches, as connections do: what a batch has
+/// left serves the next one. (The allocator's own cache holds seven of a size; a batch is larger.)
+template <typename T>
+class memory_blocks {
+public:
+    memory_blocks() noexcept = default;
+    memory_blocks(memory_blocks&&) = delete;
+    memory_blocks& operator=(memory_blocks&&) = delete;
+    ~memory_blocks() {
+        while (free_ != nullptr) {
+            block* next = free_->next;
+            ::operator delete(free_);
+            free_ = next;
+        }
+    }
+
+    /// Room for one T, which is not made yet. \throws std::bad_alloc
+    [[nodiscard]] void* take() {
+        if (free_ == nullptr) {
+            return ::operator new(sizeof(T));
+        }
+        block* found = free_;
+        free_ = found->next;
+        --kept_;
+        return found;
+    }
+    /// The room of one that has been destroyed.
+    void give(void* room) noexcept {
+        if (kept_ == most_kept) {
+            ::operator delete(room);
+            return;
+        }
+        free_ = ::new (room) block{free_};
+        ++kept_;
+    }
+
+private:
+    static constexpr std::size_t most_kept = CLUSTER_MEMORY_IS_WATCHED ? 0 : 128;
+
+    struct block {
+        block* next;
+    };
+
+    block* free_ = nullptr;
+    std::size_t kept_ = 0;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#undef CLUSTER_MEMORY_IS_WATCHED
+
+#endif // CLUSTER_DETAIL_MEMORY_BLOCKS_HPP
+
 namespace cluster {
 inline namespace v0 {
 
@@ -14237,7 +15130,7 @@ public:
 
     /// `reference`, if any, is set to null when the stream dies.
     stream& attach(connection&& from, stream** reference = nullptr) {
-        auto* made = new stream{*this, loop_, std::move(from)};
+        auto* made = ::new (memory_.take()) stream{*this, loop_, std::move(from)};
         made->reference_ = reference;
         made->insert_before(fresh_);
         loop_.at_turn_end(enroll_hook_);
@@ -14326,7 +15219,12 @@ private:
 
     void bury() {
         while (dead_.linked()) {
-            std::unique_ptr<stream> one{static_cast<stream*>(dead_.next())};
+            struct last_breath { // behind its close handler
+                stream_set& set;
+                stream* one;
+                ~last_breath() { set.destroy(one); }
+                stream* operator->() const noexcept { return one; }
+            } one{*this, static_cast<stream*>(dead_.next())};
             one->unlink();
             if (deaths_hook_ != nullptr) {
                 loop_.at_turn_end(*deaths_hook_);
@@ -14341,13 +15239,18 @@ private:
         }
     }
 
-    static void bury_all(list_node& list) noexcept {
+    void bury_all(list_node& list) noexcept {
         while (list.linked()) {
-            delete static_cast<stream*>(list.next());
+            destroy(static_cast<stream*>(list.next()));
         }
+    }
+    void destroy(stream* one) noexcept {
+        one->~stream();
+        memory_.give(one);
     }
 
     event_loop& loop_;
+    memory_blocks<stream> memory_;
     list_node fresh_; // not known to the poller yet
     list_node live_;
     list_node dead_;
@@ -15160,8 +16063,7 @@ void append_utf8(std::string& out, std::string_view text, Escape escape) {
 template <std::integral Number>
 void append_number(std::string& out, Number number) {
     char digits[24];
-    const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;
-    out.append(digits, end);
+    out.append(digits, write_number(digits, number));
 }
 
 /// Appends seconds as an exact decimal number: "12", "0.25", "-0.000000001".
@@ -16654,7 +17556,7 @@ private:
     static constexpr std::size_t most = 64;
 
     std::vector<std::unique_ptr<T>> active_;
-    std::deque<std::unique_ptr<T>> finished_;
+    ring_queue<std::unique_ptr<T>> finished_;
 };
 
 } // namespace detail
@@ -16869,10 +17771,10 @@ public:
     /// fork_options::weight.
     [[nodiscard]] std::uint32_t weight() const noexcept { return weight_; }
     /// Connections handed to it that it has not taken yet.
-    [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_; }
+    [[nodiscard]] virtual std::size_t in_flight() const noexcept { return 0; }
     /// Connections that it has: in flight, or open in one of its servers. Exact for those that the
     /// primary has handed over.
-    [[nodiscard]] virtual std::size_t connections() const noexcept { return in_flight_; }
+    [[nodiscard]] virtual std::size_t connections() const noexcept { return in_flight(); }
     /// How late its loop was when it answered last; grows with what keeps it busy.
     [[nodiscard]] virtual std::chrono::microseconds lag() const noexcept { return {}; }
 
@@ -16882,7 +17784,6 @@ protected:
     std::uint32_t id_ = 0;
     std::uint32_t slot_ = 0;
     std::uint32_t weight_ = 1;
-    std::size_t in_flight_ = 0;
 };
 
 /// The workers that can take a connection now: a view, good during pick().
@@ -17192,22 +18093,28 @@ protected:
     ~connection_source() = default;
 };
 
-/// Told when a worker can, or can no longer, be given connections.
+/// Told when a worker can, or can no longer, be given connections, and when it is found to claim
+/// what it never got.
 class hand_over_owner {
 public:
     virtual void on_window_changed() = 0;
+    virtual void on_false_claim() = 0;
 
 protected:
     ~hand_over_owner() = default;
 };
 
 /// Connections on their way to one worker. They leave in batches at the end of the turn; each stays
-/// open here until the worker has taken it, so that its death loses none (see control_page).
+/// open here until the worker has taken it, so that its death loses none (see control_page). What
+/// was taken is let go of when the next one goes out, or a moment later.
 class hand_over_queue {
 public:
     hand_over_queue(event_loop& loop, channel& to, hand_over_owner& owner) noexcept
         : loop_{loop}, channel_{to}, owner_{owner} {}
-    ~hand_over_queue() { late_.cancel(); }
+    ~hand_over_queue() {
+        late_.cancel();
+        look_.cancel();
+    }
     hand_over_queue(hand_over_queue&&) = delete;
     hand_over_queue& operator=(hand_over_queue&&) = delete;
 
@@ -17221,6 +18128,15 @@ public:
     [[nodiscard]] std::size_t size() const noexcept { return waiting_.size() + parked_.size(); }
     /// Handed over since the beginning, less those that came back.
     [[nodiscard]] std::uint64_t handed() const noexcept { return handed_; }
+    /// Those that the worker has not taken, as far as it says.
+    [[nodiscard]] std::size_t untaken() const noexcept {
+        if (!page_) {
+            return size();
+        }
+        auto taken = control_page::taken_of(page_->position.load(std::memory_order_relaxed));
+        std::size_t gone = taken - first_;
+        return gone <= waiting_.size() ? size() - gone : size();
+    }
     [[nodiscard]] bool has_room() const noexcept { return waiting_.size() < hand_over_window; }
     /// The window has been full for so long that others should get the connections.
     [[nodiscard]] bool is_behind() const noexcept { return behind_; }
@@ -17245,7 +18161,11 @@ public:
 
     /// Lets go of what the worker has taken. \returns false when it claims what it never got.
     [[nodiscard]] bool collect() {
-        return !page_ || release(control_page::taken_of(page_->position.load()));
+        if (page_ && !release(control_page::taken_of(page_->position.load()))) {
+            return false;
+        }
+        look_later();
+        return true;
     }
 
     /// Takes back what the worker, which does not answer, has not claimed: its copies are void.
@@ -17273,6 +18193,7 @@ public:
         batch_.clear();
         hook_.unlink();
         late_.cancel();
+        look_.cancel();
         if (channel_.is_between_threads() && page_) { // its thread may go on, if it was given up
             auto end = first_ + static_cast<std::uint32_t>(waiting_.size());
             static_cast<void>(release(page_->revoke(end)));
@@ -17298,6 +18219,7 @@ public:
 
 private:
     static constexpr std::chrono::milliseconds patience{20};
+    static constexpr std::chrono::milliseconds moment{5};
 
     struct waiting_connection {
         connection_source* from;
@@ -17305,6 +18227,9 @@ private:
     };
 
     void send(connection_source& from, unique_fd accepted) {
+        if (batch_.empty() && page_) { // a false claim is told by look()
+            static_cast<void>(release(control_page::taken_of(page_->position.load())));
+        }
         if (batch_from_ != &from || batch_.size() == static_cast<std::size_t>(batch_limit)) {
             send_batch();
         }
@@ -17312,11 +18237,39 @@ private:
         batch_.push_back(accepted.get());
         waiting_.push_back({&from, std::move(accepted)});
         loop_.at_turn_end(hook_);
+        look_later();
+        if (!has_room()) {
+            ask();
+        }
         if (!has_room()) {
             late_ = loop_.after(patience, [this] {
                 behind_ = true;
                 owner_.on_window_changed();
             });
+        }
+    }
+
+    void look_later() {
+        if (!waiting_.empty() && !look_.active()) {
+            look_ = loop_.after(moment, [this] { look(); });
+            look_.unref();
+        }
+    }
+    void look() {
+        if (!page_) {
+            return;
+        }
+        if (!release(control_page::taken_of(page_->position.load()))) {
+            owner_.on_false_claim();
+        } else if (!waiting_.empty()) {
+            ask();
+        }
+    }
+    /// The next claim is told by a frame, which leads to collect().
+    void ask() {
+        if (page_) {
+            page_->ask();
+            static_cast<void>(release(control_page::taken_of(page_->position.load())));
         }
     }
 
@@ -17326,6 +18279,7 @@ private:
             return false;
         }
         bool had_room = has_room();
+        bool any = first_ != taken;
         while (first_ != taken) {
             auto done = std::move(waiting_.front());
             waiting_.pop_front();
@@ -17337,6 +18291,9 @@ private:
             } else if (!back && channel_.is_between_threads()) {
                 static_cast<void>(done.fd.release()); // it was lent and is the worker's now
             }
+        }
+        if (any) {
+            page_->load.let_go.store(first_, std::memory_order_release);
         }
         if (!had_room && has_room()) {
             has_room_again();
@@ -17395,14 +18352,15 @@ private:
     channel& channel_;
     hand_over_owner& owner_;
     control_mapping page_;
-    std::deque<waiting_connection> waiting_;
-    std::deque<waiting_connection> parked_;
+    ring_queue<waiting_connection> waiting_;
+    ring_queue<waiting_connection> parked_;
     std::uint64_t handed_ = 0;
     std::uint32_t first_ = 0; // sequence number of waiting_.front()
     std::vector<int> batch_;  // the last ones of waiting_, not sent yet
     connection_source* batch_from_ = nullptr;
     bool behind_ = false;
     timer late_;
+    timer look_;
     turn_hook hook_ = turn_hook::for_member<hand_over_queue, &hand_over_queue::send_batch>(*this);
 };
 
@@ -18010,11 +18968,12 @@ public:
         const control_page* page = queue_.page();
         return page == nullptr ? 0 : page->load.active();
     }
+    [[nodiscard]] std::size_t in_flight() const noexcept override { return queue_.untaken(); }
     /// Those, and the ones that are on their way to it.
     [[nodiscard]] std::size_t connections() const noexcept override {
         const control_page* page = queue_.page();
         if (page == nullptr) {
-            return in_flight_;
+            return queue_.size();
         }
         auto gone = page->load.ended.load(std::memory_order_acquire);
         auto all = queue_.handed() + page->load.surplus.load(std::memory_order_relaxed);
@@ -18200,18 +19159,8 @@ private:
     void expect_exit();
     void hand_over(connection_source& from, unique_fd accepted) {
         queue_.add(from, std::move(accepted));
-        in_flight_ = queue_.size();
     }
-    bool park(connection_source& from, unique_fd& accepted) {
-        bool parked = queue_.park(from, accepted);
-        in_flight_ = queue_.size();
-        return parked;
-    }
-    [[nodiscard]] bool collect_taken() {
-        bool honest = queue_.collect();
-        in_flight_ = queue_.size();
-        return honest;
-    }
+    inline void on_false_claim() override;
     void on_window_changed() override {
         for (std::size_t i = 0; i != memberships_.size(); ++i) {
             memberships_[i]->update(*this);
@@ -18283,7 +19232,7 @@ inline void worker_core::on_frame(frame& arrived) {
     } else if (!was_online_) {
         on_violation(errc::bad_frame); // nothing may come before it
     } else if (arrived.header.kind == frame_kind::taken) {
-        if (!collect_taken()) {
+        if (!queue_.collect()) {
             on_violation(errc::bad_frame);
         }
     } else if (arrived.header.kind == frame_kind::running) {
@@ -18305,6 +19254,10 @@ inline void worker_core::on_frame(frame& arrived) {
     } else {
         owner_.on_worker_frame(*this, arrived);
     }
+}
+
+inline void worker_core::on_false_claim() {
+    on_violation(errc::bad_frame);
 }
 
 inline void worker_core::online(const frame& arrived) {
@@ -18343,7 +19296,6 @@ inline void worker_core::set_stalled(bool on) {
         on_violation(errc::bad_frame);
         return;
     }
-    in_flight_ = queue_.size();
     if (on) {
         emit(event::stalled);
     } else {
@@ -18464,7 +19416,6 @@ inline void worker_core::advance() {
         patience_.cancel();
         owner_.on_worker_over(*this);
         queue_.close();
-        in_flight_ = 0;
         state_ = worker_state::dead;
         owner_.on_worker_dead(*this);
     }
@@ -18655,7 +19606,7 @@ private:
     std::vector<member> members_;
     std::vector<const candidate*> ready_;
     first_bytes first_bytes_;
-    std::deque<arrival> held_; // given back by workers, or waited for their first bytes
+    ring_queue<arrival> held_; // given back by workers, or waited for their first bytes
     unique_fd blocked_;        // picked for `blocked_on_`, whose window is full for the moment
     worker_core* blocked_on_ = nullptr;
     scheduling::round_robin in_turn_; // where the policy has no opinion
@@ -18806,7 +19757,7 @@ inline bool hand_out::look(const arrival& one, connection_info& from) {
 inline void hand_out::give(worker_core& to, unique_fd accepted) {
     if (to.queue_.has_room()) {
         to.hand_over(*this, std::move(accepted));
-    } else if (!router_.waits_for_one() || !to.park(*this, accepted)) {
+    } else if (!router_.waits_for_one() || !to.queue_.park(*this, accepted)) {
         blocked_on_ = &to;
         blocked_ = std::move(accepted);
         watch(false);
@@ -19123,7 +20074,7 @@ private:
     room_function has_room_;
     start_function start_;
     std::vector<std::unique_ptr<group>> groups_;
-    std::deque<returning_worker> due_;
+    ring_queue<returning_worker> due_;
 };
 
 } // namespace detail
@@ -19351,9 +20302,7 @@ inline bool read_listen_address(std::string_view text, listen_options& into) {
     }
     auto host = text.substr(0, colon);
     auto port = text.substr(colon + 1);
-    auto end = port.data() + port.size();
-    auto [stop, error] = std::from_chars(port.data(), end, into.port);
-    if (error != std::errc{} || stop != end) {
+    if (!read_number(port, into.port)) {
         return false;
     }
     bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
@@ -19654,8 +20603,7 @@ private:
 
     static std::int64_t number(std::string_view digits) noexcept {
         std::int64_t value = 0;
-        auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-        return error == std::errc{} && end == digits.data() + digits.size() ? value : 0;
+        return detail::read_number(digits, value) ? value : 0;
     }
 
     address at_;
@@ -20739,11 +21687,18 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
+/// The ends of a new worker's channel.
+struct channel_ends {
+    std::unique_ptr<carrier> ours;
+    unique_fd theirs;
+    std::unique_ptr<carrier> link; // of a thread, instead of `theirs`
+    transport_memory memory;       // goes with the welcome
+};
+
 /// What the policies of a cluster decide, behind calls that need no template.
 class cluster_policies : public connection_router {
 public:
-    [[nodiscard]] virtual std::array<thread_link, 2>
-    make_link() const = 0; // where own_processes() is false
+    virtual std::error_code connect(channel_ends& ends) const = 0;
     virtual launched_worker launch(const launch_request& request, std::error_code& error) = 0;
     [[nodiscard]] virtual bool own_processes() const noexcept = 0;
     virtual restart_decision decide(const exit_report& report) = 0;
@@ -20867,10 +21822,7 @@ private:
     worker_core& start(std::uint32_t slot, worker_plan plan, unsigned restarts, bool heard = false);
     std::error_code launch(worker_core& one, bool heard);
     [[nodiscard]] std::string title_of(const worker_core& one) const;
-    static std::error_code connect(channel& ours, unique_fd& theirs);
-    std::error_code connect(channel& ours, thread_link& theirs);
-    std::error_code
-    open_channel(worker_core& one, unique_fd& theirs, thread_link& link, unique_fd lasting_stderr);
+    std::error_code open_channel(worker_core& one, channel_ends& ends, unique_fd lasting_stderr);
     std::error_code encode_data(const worker_data& from, welcome_message& into);
     std::error_code listen_to_boot(worker_core& one,
                                    fork_options& options,
@@ -20959,7 +21911,7 @@ private:
     std::uint32_t next_key_ = 1;
     std::vector<bool> slots_; // taken, by a worker or for the replacement of one
     std::vector<owned_worker> workers_;
-    std::deque<owned_worker> departed_; // so that a reference that somebody kept stays good a while
+    ring_queue<owned_worker> departed_; // so that a reference that somebody kept stays good a while
     std::vector<std::unique_ptr<shared_listener>> listeners_;
     std::vector<os::activated_socket> activated_;
     bool activated_taken_ = false;
@@ -20992,7 +21944,8 @@ private:
     std::vector<slot_stats> slot_stats_;
     std::uint64_t reloads_ = 0;
     std::uint64_t reloads_failed_ = 0;
-    std::uint64_t memory_kills_ = 0; // of our memory cgroup, so far
+    os::out_of_memory_counter memory_kill_counter_;
+    std::uint64_t memory_kills_ = 0; // what it said last
     std::chrono::steady_clock::time_point since_ = std::chrono::steady_clock::now();
     timer tick_;
     std::chrono::steady_clock::time_point next_tick_{};
@@ -21035,15 +21988,19 @@ inline std::error_code primary_core::launch(worker_core& one, bool heard) {
             return error;
         }
     }
-    unique_fd theirs;
-    thread_link link;
-    if (auto error = open_channel(one, theirs, link, std::move(lasting_stderr))) {
+    channel_ends ends;
+    if (auto error = open_channel(one, ends, std::move(lasting_stderr))) {
         return error;
     }
     std::error_code error;
-    auto launched = policies_.launch(
-        {options, arguments_, one.generation_->program.get(), theirs.get(), cluster_, &link, {}},
-        error);
+    auto launched = policies_.launch({options,
+                                      arguments_,
+                                      one.generation_->program.get(),
+                                      ends.theirs.get(),
+                                      cluster_,
+                                      &ends.link,
+                                      {}},
+                                     error);
     if (error) {
         return error;
     }
@@ -21059,29 +22016,13 @@ inline std::error_code primary_core::launch(worker_core& one, bool heard) {
     return {};
 }
 
-inline std::error_code primary_core::connect(channel& ours, unique_fd& theirs) {
-    unique_fd socket;
-    auto error = os::make_channel(socket, theirs);
-    return error ? error : ours.open(std::move(socket));
-}
-
-inline std::error_code primary_core::connect(channel& ours, thread_link& theirs) {
-    try {
-        auto ends = policies_.make_link();
-        theirs = std::move(ends[1]);
-        return ours.open(std::move(ends[0]));
-    } catch (const std::system_error& failed) {
-        return failed.code();
-    }
-}
-
-inline std::error_code primary_core::open_channel(worker_core& one,
-                                                  unique_fd& theirs,
-                                                  thread_link& link,
-                                                  unique_fd lasting_stderr) {
+inline std::error_code
+primary_core::open_channel(worker_core& one, channel_ends& ends, unique_fd lasting_stderr) {
     unique_fd page;
-    if (auto error = policies_.own_processes() ? connect(one.channel_, theirs)
-                                               : connect(one.channel_, link)) {
+    if (auto error = policies_.connect(ends)) {
+        return error;
+    }
+    if (auto error = one.channel_.open(std::move(ends.ours))) {
         return error;
     }
     if (auto error = one.queue_.open(page)) {
@@ -21101,14 +22042,17 @@ inline std::error_code primary_core::open_channel(worker_core& one,
                             one.name(),
                             policies_.serializer(),
                             0,
-                            {}};
+                            {},
+                            ends.memory.ring};
     if (auto error = encode_data(one.options_.data, welcome)) {
         return error;
     }
     descriptor_list passed{std::move(page)};
-    if (lasting_stderr) {
-        passed.numbers.push_back(lasting_stderr.get());
-        passed.owned.push_back(std::move(lasting_stderr));
+    for (auto* each : {&ends.memory.descriptor, &lasting_stderr}) {
+        if (*each) {
+            passed.numbers.push_back(each->get());
+            passed.owned.push_back(std::move(*each));
+        }
     }
     one.channel_.send(
         {0, frame_kind::welcome, 0, 0, 0},
@@ -21399,7 +22343,7 @@ inline exit_report primary_core::make_report(worker_core& one) {
     report.was_ready = one.ready_;
     report.generation = one.generation();
     if (one.status_.signal() == SIGKILL && !one.because_) {
-        auto kills = os::out_of_memory_kills();
+        auto kills = memory_kill_counter_.read();
         report.out_of_memory = kills > std::exchange(memory_kills_, kills);
     }
     return report;
@@ -21843,7 +22787,7 @@ inline void primary_core::start_ticking() {
         next_tick_ = std::chrono::steady_clock::now() + period;
         tick_ = loop_.every(period, [this] { tick(); });
         tick_.unref();
-        memory_kills_ = os::out_of_memory_kills();
+        memory_kills_ = memory_kill_counter_.read();
     }
 }
 
@@ -23148,6 +24092,225 @@ private:
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_SHARED_MEMORY_FUNCTIONS_HPP
+// ---- cluster/ipc/thread_carrier.hpp
+#ifndef CLUSTER_IPC_THREAD_CARRIER_HPP
+#define CLUSTER_IPC_THREAD_CARRIER_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// What passes between two threads at once: whole frames, and what belongs to them in their order.
+struct thread_batch {
+    byte_buffer bytes;
+    ring_queue<std::vector<unique_fd>> descriptors;
+    ring_queue<std::unique_ptr<moved_value>> values;
+    std::size_t weight = 0; // of the values
+
+    [[nodiscard]] std::size_t size() const noexcept { return bytes.size() + weight; }
+
+    /// Moves everything behind what `to` has.
+    void move_to(thread_batch& to) {
+        if (to.bytes.empty()) {
+            std::swap(bytes, to.bytes);
+        } else {
+            to.bytes.append(bytes.span());
+            bytes.clear();
+        }
+        move_all(descriptors, to.descriptors);
+        move_all(values, to.values);
+        to.weight += std::exchange(weight, 0);
+    }
+
+private:
+    template <typename Items>
+    static void move_all(Items& from, Items& to) {
+        if (to.empty()) {
+            std::swap(from, to);
+            return;
+        }
+        for (auto& each : from) {
+            to.push_back(std::move(each));
+        }
+        from.clear();
+    }
+};
+
+/// What two threads have between them: a queue each way, that one system call wakes the reader of
+/// when it has taken all there was. A side is 0 or 1 and belongs to one thread.
+class thread_queues {
+public:
+    enum class pushed { all, full, closed };
+
+    [[nodiscard]] int descriptor(std::size_t side) const noexcept {
+        return wake_[side].descriptor();
+    }
+    void clear(std::size_t side) noexcept { wake_[side].clear(); }
+    void remind(std::size_t side) noexcept { wake_[side].notify(); }
+
+    /// Moves the batch to the other side; all of it or, when that has not taken what was there,
+    /// nothing: then the descriptor tells when it can be tried again.
+    pushed push(std::size_t side, thread_batch& from) {
+        auto& way = ways_[side];
+        std::unique_lock lock{way.mutex};
+        if (way.closed) {
+            return pushed::closed;
+        }
+        if (way.waiting.size() >= capacity) {
+            way.writer_waits = true;
+            return pushed::full;
+        }
+        bool asleep = way.waiting.bytes.empty();
+        from.move_to(way.waiting);
+        lock.unlock();
+        if (asleep) {
+            wake_[1 - side].notify();
+        }
+        return pushed::all;
+    }
+
+    /// Takes everything that has arrived. \returns whether more can come
+    bool take(std::size_t side, thread_batch& into) {
+        auto& way = ways_[1 - side];
+        std::unique_lock lock{way.mutex};
+        bool open = !way.closed;
+        way.waiting.move_to(into);
+        if (std::exchange(way.writer_waits, false)) {
+            lock.unlock();
+            way.room.notify_one();
+            wake_[1 - side].notify();
+        }
+        return open;
+    }
+
+    void wait_for_room(std::size_t side, std::chrono::milliseconds limit) {
+        auto& way = ways_[side];
+        std::unique_lock lock{way.mutex};
+        way.room.wait_for(lock, limit, [&way] { return !way.writer_waits || way.closed; });
+    }
+
+    /// Nothing passes any more but what is there already.
+    void close(std::size_t side) noexcept {
+        for (auto& each : ways_) {
+            {
+                std::lock_guard lock{each.mutex};
+                each.closed = true;
+            }
+            each.room.notify_one();
+        }
+        wake_[1 - side].notify();
+    }
+
+private:
+    static constexpr std::size_t capacity = 256 * 1024;
+
+    struct one_way {
+        std::mutex mutex;
+        std::condition_variable room;
+        thread_batch waiting;
+        bool writer_waits = false;
+        bool closed = false;
+    };
+
+    std::array<one_way, 2> ways_; // by the side that writes
+    std::array<os::wakeup, 2> wake_;
+};
+
+/// Frames between two threads of one process: what a pair of sockets is between processes, without
+/// a copy by the system.
+class thread_carrier final : public carrier {
+public:
+    /// Both ends. \throws std::system_error when the system is out of descriptors.
+    static std::array<std::unique_ptr<carrier>, 2> make() {
+        auto both = std::make_shared<thread_queues>();
+        return {std::make_unique<thread_carrier>(both, 0),
+                std::make_unique<thread_carrier>(both, 1)};
+    }
+
+    thread_carrier(std::shared_ptr<thread_queues> both, std::size_t side) noexcept
+        : shared_{std::move(both)}, side_{side} {}
+    ~thread_carrier() override { shared_->close(side_); }
+
+    [[nodiscard]] inline int descriptor() const noexcept override {
+        return shared_->descriptor(side_);
+    }
+    [[nodiscard]] inline os::io room_signal() const noexcept override { return os::io::readable; }
+    inline void clear(inbox&) override { shared_->clear(side_); }
+    inline result push(outbox& from) override;
+    inline os::transfer pull(inbox& into) override;
+    inline void wait_for_room(std::chrono::milliseconds limit) override {
+        shared_->wait_for_room(side_, limit);
+    }
+    [[nodiscard]] inline bool is_between_threads() const noexcept override { return true; }
+
+private:
+    static void exchange(thread_batch& batch, outbox& with) noexcept {
+        std::swap(batch.bytes, with.bytes);
+        std::swap(batch.values, with.values);
+        std::swap(batch.weight, with.weight);
+    }
+
+    std::shared_ptr<thread_queues> shared_;
+    std::size_t side_;
+};
+
+// All that waits, or nothing of it.
+inline carrier::result thread_carrier::push(outbox& from) {
+    if (from.bytes.empty()) {
+        return result::done;
+    }
+    if (!from.keep_descriptors()) {
+        return result::pressed;
+    }
+    thread_batch batch;
+    std::size_t bytes = from.bytes.size();
+    exchange(batch, from);
+    for (auto& each : from.passed) {
+        batch.descriptors.push_back(std::move(each.list.owned));
+    }
+    switch (shared_->push(side_, batch)) {
+    case thread_queues::pushed::all:
+        from.passed.clear();
+        std::swap(batch.bytes, from.bytes); // storage of the other side's, to be used again
+        from.bytes.clear();
+        from.sent += bytes;
+        return result::done;
+    case thread_queues::pushed::full:
+        exchange(batch, from);
+        for (std::size_t i = 0; i != from.passed.size(); ++i) {
+            from.passed[i].list.owned = std::move(batch.descriptors[i]);
+        }
+        return result::blocked;
+    case thread_queues::pushed::closed:
+        break;
+    }
+    return result::broken;
+}
+
+// Whole frames only; what belongs to them comes with them.
+inline os::transfer thread_carrier::pull(inbox& into) {
+    std::size_t before = into.bytes.size();
+    thread_batch batch;
+    std::swap(batch.bytes, into.bytes);
+    std::swap(batch.values, into.values);
+    bool open = shared_->take(side_, batch);
+    std::swap(batch.bytes, into.bytes);
+    std::swap(batch.values, into.values);
+    for (auto& each : batch.descriptors) {
+        into.descriptors.push_back({std::move(each), false});
+    }
+    std::size_t bytes = into.bytes.size() - before;
+    if (!open) {
+        shared_->remind(side_); // of the end, which comes behind all that
+    }
+    return {bytes, bytes == 0 && open ? EAGAIN : 0};
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_IPC_THREAD_CARRIER_HPP
 // ---- cluster/messaging.hpp
 #ifndef CLUSTER_MESSAGING_HPP
 #define CLUSTER_MESSAGING_HPP
@@ -23356,14 +24519,15 @@ public:
         return false;
     }
 
-    /// Decodes and calls. What a handler throws leaves from here, for requests it is the answer.
+    /// Decodes and calls who handles it, if anybody does. What a handler throws leaves from here, for
+    /// requests it is the answer. \pre for requests: handles()
     std::error_code deliver(Role& role, std::uint32_t type, bool request, const arrival& what) {
         for (std::size_t i = 0; i != slots_.size(); ++i) {
             if (slots_[i]->type == type && slots_[i]->request == request) {
                 return slots_[i]->deliver(role, what);
             }
         }
-        return make_error_code(errc::no_handler);
+        return {};
     }
 
 private:
@@ -23706,12 +24870,16 @@ public:
     /// Takes out the first entry that satisfies the condition, if any.
     template <typename Condition>
     bool take(Condition condition, entry& into) {
-        for (auto each = entries_.begin(); each != entries_.end(); ++each) {
-            if (condition(*each)) {
-                bytes_ -= each->size;
-                descriptors_ -= each->descriptor ? 1U : 0U;
-                into = std::move(*each);
-                entries_.erase(each);
+        for (std::size_t i = 0; i != entries_.size(); ++i) {
+            auto& each = entries_[i];
+            if (condition(each)) {
+                bytes_ -= each.size;
+                descriptors_ -= each.descriptor ? 1U : 0U;
+                into = std::move(each);
+                for (; i != 0; --i) { // those before move up: mostly there are none
+                    entries_[i] = std::move(entries_[i - 1]);
+                }
+                entries_.pop_front();
                 return true;
             }
         }
@@ -23724,7 +24892,7 @@ public:
     }
 
 private:
-    std::deque<entry> entries_;
+    ring_queue<entry> entries_;
     std::size_t bytes_ = 0;
     std::size_t descriptors_ = 0;
 };
@@ -24002,7 +25170,7 @@ private:
         std::exception_ptr first; // a handler that throws does not keep the others from running
         for (auto* each : {shared_, &table_}) {
             try {
-                if (each && each->handles(type, false)) {
+                if (each != nullptr) {
                     if (auto error = each->deliver(derived(), type, false, what)) {
                         derived().on_undecodable(error);
                     }
@@ -24541,11 +25709,25 @@ private:
         return detail::open_steering(scheduling_, error);
     }
     [[nodiscard]] std::size_t peeks() const noexcept override { return detail::peeks(scheduling_); }
-    [[nodiscard]] std::array<detail::thread_link, 2> make_link() const override {
+    std::error_code connect(detail::channel_ends& ends) const override {
         if constexpr (Cluster::backend_type::separate_memory) {
-            return {};
+            unique_fd socket;
+            auto error = detail::os::make_channel(socket, ends.theirs);
+            if (!error) {
+                using transport =
+                    typename detail::transport_of<typename Cluster::backend_type>::type;
+                ends.ours = transport::open(std::move(socket), ends.memory);
+            }
+            return error;
         } else {
-            return detail::thread_link::make();
+            try {
+                auto both = detail::thread_carrier::make();
+                ends.ours = std::move(both[0]);
+                ends.link = std::move(both[1]);
+                return {};
+            } catch (const std::system_error& failed) {
+                return failed.code();
+            }
         }
     }
     detail::launched_worker launch(const detail::launch_request& request,
@@ -24823,6 +26005,7 @@ private:
     static constexpr std::chrono::seconds flush_limit{30};
 
     void be_welcomed(const std::string& serializer);
+    std::error_code change_transport(transport_memory& memory);
     listen_message question(const listen_options& options, std::error_code& error) const;
     listen_message question(const datagram_options& options, std::error_code& error) const;
     struct answer {
@@ -24845,6 +26028,12 @@ private:
         events_.fd_pressure.emit({which.address(), cause});
     }
     std::shared_ptr<load_counters> load() noexcept override { return {page_, &(*page_)->load}; }
+    turn_hook* bell() noexcept override { return &taken_hook_; }
+    void tell_taken() {
+        if (channel_.can_send()) {
+            channel_.send_control({0, frame_kind::taken, 0, 0, 0});
+        }
+    }
 
     [[nodiscard]] bool listening_makes_ready() const noexcept {
         return !ready_ && !ready_deferred_;
@@ -24894,8 +26083,9 @@ private:
     timer heart_;
     time_point next_beat_{};
     self_datagrams datagrams_{loop_, *this};
-    std::deque<incoming> incoming_;
+    ring_queue<incoming> incoming_;
     turn_hook taking_hook_ = turn_hook::for_member<self_core, &self_core::go_on_taking>(*this);
+    turn_hook taken_hook_ = turn_hook::for_member<self_core, &self_core::tell_taken>(*this);
     std::uint32_t next_query_ = 1;
     bool ready_ = false;
     bool ready_deferred_ = false;
@@ -24910,6 +26100,7 @@ private:
 
 inline void self_core::be_welcomed(const std::string& serializer) {
     std::error_code error;
+    transport_memory memory;
     bool welcomed = channel_.wait(
         [](const frame_header& header) { return header.kind == frame_kind::welcome; },
         [&](frame& arrived) {
@@ -24920,13 +26111,19 @@ inline void self_core::be_welcomed(const std::string& serializer) {
             } else {
                 page_ = std::make_shared<control_mapping>(
                     control_mapping::open(arrived.descriptors.front().get(), error));
-                if (arrived.descriptors.size() > 1 && os::identify(2, boot_stderr_)) {
-                    lasting_stderr_ = std::move(arrived.descriptors[1]);
+                std::size_t rest = welcome_.ring == 0 ? 1 : 2;
+                if (rest == 2 && arrived.descriptors.size() > 1) {
+                    memory = {std::move(arrived.descriptors[1]), welcome_.ring};
+                }
+                if (arrived.descriptors.size() > rest && os::identify(2, boot_stderr_)) {
+                    lasting_stderr_ = std::move(arrived.descriptors[rest]);
                 }
             }
         });
     if (!welcomed) {
         error = errc::channel_closed;
+    } else if (!error && memory.ring != 0) {
+        error = change_transport(memory);
     }
     if (error) {
         throw std::system_error(error, "worker channel");
@@ -24937,6 +26134,16 @@ inline void self_core::be_welcomed(const std::string& serializer) {
         }
         os::set_thread_name("worker " + std::to_string(id()) + " g" + std::to_string(generation()));
     }
+}
+
+// From now on by what the primary has opened.
+inline std::error_code self_core::change_transport(transport_memory& memory) {
+    if (where_.join == nullptr) {
+        return errc::protocol_mismatch; // this program was built for another one
+    }
+    return channel_.change_carrier([&](unique_fd socket, std::error_code& error) {
+        return where_.join(std::move(socket), memory, error);
+    });
 }
 
 inline listen_message self_core::question(const listen_options& options,
@@ -25292,8 +26499,11 @@ inline void self_core::take_lent(const frame& arrived) {
 inline void self_core::go_on_taking() {
     struct resume { // a handler that throws: the others are taken in the next turn
         self_core& self;
+        bool refused = false;
         ~resume() {
-            self.channel_.send_control({0, frame_kind::taken, 0, 0, 0});
+            if (self.page_->get()->was_asked() || refused) {
+                self.tell_taken();
+            }
             if (!self.incoming_.empty()) {
                 self.loop_.at_turn_end(self.taking_hook_);
             }
@@ -25308,6 +26518,7 @@ inline void self_core::go_on_taking() {
             if (!(*page_)->refuse(next.sequence)) {
                 continue;
             }
+            guard.refused = true;
             if (found != nullptr && lost) {
                 server_access::pause_for_resources(*found,
                                                    make_error_code(errc::descriptor_truncated));
@@ -25315,14 +26526,15 @@ inline void self_core::go_on_taking() {
             continue;
         }
         if ((*page_)->claim(next.sequence)) { // else we were late and another worker has it
-            server_access::take(*found, next.take());
+            bool copied = next.lent == -1;
+            server_access::take(*found, next.take(), {true, copied, next.sequence});
         }
     }
 }
 
 inline void self_core::on_server_closed(server& which) noexcept {
     for (const auto& each : server_access::endpoints(which)) {
-        tell_closed(each.key());
+        tell_closed(each->key());
     }
 }
 
@@ -25333,8 +26545,8 @@ inline void self_core::on_server_finished(server& which) noexcept {
 
 inline void self_core::on_server_ready(server& which) noexcept {
     for (const auto& each : server_access::endpoints(which)) {
-        if (each.mode() == accept_mode::handed && channel_.can_send()) {
-            channel_.send_control({0, frame_kind::willing, 0, each.key(), 0});
+        if (each->mode() == accept_mode::handed && channel_.can_send()) {
+            channel_.send_control({0, frame_kind::willing, 0, each->key(), 0});
         }
     }
 }
@@ -25501,7 +26713,10 @@ public:
     using responder = basic_responder<Reply, serializer>;
 
     basic_self(event_loop& loop, unique_fd channel, detail::worker_surroundings where = {})
-        : core{loop, std::move(channel), std::string{serializer::name}, std::move(where)},
+        : core{loop,
+               std::move(channel),
+               std::string{serializer::name},
+               by_transport(std::move(where))},
           endpoint{loop, this->channel_, nullptr},
           loop_functions{loop} {}
 
@@ -25652,6 +26867,11 @@ public:
     void keep_alive(bool on) noexcept { this->channel_.keep_alive(on); }
 
 private:
+    static detail::worker_surroundings by_transport(detail::worker_surroundings where) {
+        where.join = detail::join_of<typename Cluster::backend_type>();
+        return where;
+    }
+
     friend class detail::message_endpoint<basic_self, serializer, passes_objects>;
     friend class detail::shared_memory_functions<basic_self>;
     friend class detail::broadcast_functions<basic_self, serializer>;
@@ -25934,7 +27154,7 @@ struct bus_answers {
 /// dispatch(), one after the other, and may subscribe, publish and end subscriptions; what they
 /// throw leaves dispatch(), and the next one goes on behind it. Everything else from one thread.
 ///
-/// Models shipped: `local_bus`; cluster/adapters/redis_bus.hpp, cluster/adapters/nats_bus.hpp.
+/// Models shipped: `local_bus`, `unix_bus`; cluster/adapters/redis_bus.hpp, cluster/adapters/nats_bus.hpp.
 
 namespace cluster {
 inline namespace v0 {
@@ -26129,6 +27349,202 @@ struct bus_claims {
 #ifndef CLUSTER_BUS_DETAIL_BUS_PRESENCE_HPP
 #define CLUSTER_BUS_DETAIL_BUS_PRESENCE_HPP
 
+// ---- cluster/detail/string_map.hpp
+#ifndef CLUSTER_DETAIL_STRING_MAP_HPP
+#define CLUSTER_DETAIL_STRING_MAP_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// SipHash-1-3, whose results nobody foresees who does not know the key: peers choose the texts.
+class keyed_hash {
+public:
+    [[nodiscard]] std::uint64_t operator()(std::string_view text) const noexcept {
+        state s{key_0_ ^ 0x736f6d6570736575U,
+                key_1_ ^ 0x646f72616e646f6dU,
+                key_0_ ^ 0x6c7967656e657261U,
+                key_1_ ^ 0x7465646279746573U};
+        const auto last = static_cast<std::uint64_t>(text.size()) << 56U;
+        for (; text.size() >= 8; text.remove_prefix(8)) {
+            s.take(load(text.data(), 8));
+        }
+        s.take(last | load(text.data(), text.size()));
+        s.v2 ^= 0xffU;
+        s.round();
+        s.round();
+        s.round();
+        return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+    }
+
+private:
+    struct state {
+        std::uint64_t v0, v1, v2, v3;
+
+        void take(std::uint64_t word) noexcept {
+            v3 ^= word;
+            round();
+            v0 ^= word;
+        }
+        void round() noexcept {
+            v0 += v1;
+            v1 = std::rotl(v1, 13) ^ v0;
+            v0 = std::rotl(v0, 32);
+            v2 += v3;
+            v3 = std::rotl(v3, 16) ^ v2;
+            v0 += v3;
+            v3 = std::rotl(v3, 21) ^ v0;
+            v2 += v1;
+            v1 = std::rotl(v1, 17) ^ v2;
+            v2 = std::rotl(v2, 32);
+        }
+    };
+
+    static std::uint64_t load(const char* from, std::size_t size) noexcept {
+        std::byte bytes[8]{};
+        if (size != 0) { // memcpy takes no null pointer, not even for nothing
+            std::memcpy(bytes, from, size);
+        }
+        return load_little_endian<std::uint64_t>(bytes);
+    }
+
+    std::uint64_t key_0_ = os::random_seed();
+    std::uint64_t key_1_ = os::random_seed();
+};
+
+/// A hash table from texts to values. The entries lie side by side, in the order in which they came
+/// until one is erased, whose place the last one takes. Pointers are good until one comes or goes.
+template <typename Value>
+class string_map {
+public:
+    struct entry {
+        std::string key;
+        Value value;
+    };
+
+    [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+    [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
+    /// Entries, whose keys must stay what they are.
+    [[nodiscard]] auto begin() noexcept { return entries_.begin(); }
+    [[nodiscard]] auto end() noexcept { return entries_.end(); }
+    [[nodiscard]] auto begin() const noexcept { return entries_.begin(); }
+    [[nodiscard]] auto end() const noexcept { return entries_.end(); }
+
+    /// The value, null when there is none.
+    [[nodiscard]] Value* find(std::string_view key) noexcept {
+        return size() == 0 ? nullptr : value_at(slot_of(key, short_hash(key)));
+    }
+    [[nodiscard]] const Value* find(std::string_view key) const noexcept {
+        return const_cast<string_map*>(this)->find(key);
+    }
+    [[nodiscard]] bool contains(std::string_view key) const noexcept {
+        return find(key) != nullptr;
+    }
+
+    /// The value, made by its default constructor if there is none.
+    Value& operator[](std::string_view key) {
+        if ((size() + 1) * 4 > slots_.size() * 3) {
+            grow();
+        }
+        auto hash = short_hash(key);
+        auto at = slot_of(key, hash);
+        if (slots_[at].place == none) {
+            entries_.push_back({std::string{key}, Value{}});
+            slots_[at] = {hash, static_cast<std::uint32_t>(entries_.size())};
+        }
+        return entries_[slots_[at].place - 1].value;
+    }
+
+    /// \returns whether it was there.
+    bool erase(std::string_view key) noexcept {
+        auto at = size() == 0 ? 0 : slot_of(key, short_hash(key));
+        if (size() == 0 || slots_[at].place == none) {
+            return false;
+        }
+        auto place = slots_[at].place;
+        if (place != entries_.size()) {
+            auto& last = entries_.back();
+            slots_[slot_of(last.key, short_hash(last.key))].place = place;
+            std::swap(entries_[place - 1], last);
+        }
+        entries_.pop_back();
+        close_gap(at);
+        return true;
+    }
+
+    void clear() noexcept {
+        entries_.clear();
+        slots_.clear();
+    }
+
+private:
+    static constexpr std::uint32_t none = 0;
+    struct slot {
+        std::uint32_t hash = 0;
+        std::uint32_t place = none; // of its entry, counted from 1
+    };
+
+    [[nodiscard]] std::uint32_t short_hash(std::string_view key) const noexcept {
+        return static_cast<std::uint32_t>(hash_(key));
+    }
+    [[nodiscard]] std::size_t next(std::size_t at) const noexcept {
+        return (at + 1) & (slots_.size() - 1);
+    }
+    [[nodiscard]] std::size_t home_of(std::uint32_t hash) const noexcept {
+        return hash & (slots_.size() - 1);
+    }
+
+    // Where the key is, or the free slot where it belongs. Some are always free.
+    [[nodiscard]] std::size_t slot_of(std::string_view key, std::uint32_t hash) const noexcept {
+        auto at = home_of(hash);
+        while (slots_[at].place != none &&
+               (slots_[at].hash != hash || entries_[slots_[at].place - 1].key != key)) {
+            at = next(at);
+        }
+        return at;
+    }
+    [[nodiscard]] Value* value_at(std::size_t at) noexcept {
+        return slots_[at].place == none ? nullptr : &entries_[slots_[at].place - 1].value;
+    }
+
+    // What was put behind it because it was taken moves up.
+    void close_gap(std::size_t gap) noexcept {
+        const auto mask = slots_.size() - 1;
+        for (auto at = next(gap); slots_[at].place != none; at = next(at)) {
+            auto home = home_of(slots_[at].hash);
+            if (((at - home) & mask) >= ((at - gap) & mask)) {
+                slots_[gap] = slots_[at];
+                gap = at;
+            }
+        }
+        slots_[gap] = {};
+    }
+
+    void grow() {
+        std::vector<slot> old(slots_.empty() ? 8 : 2 * slots_.size());
+        old.swap(slots_);
+        for (const auto& each : old) {
+            if (each.place != none) {
+                auto at = home_of(each.hash);
+                while (slots_[at].place != none) {
+                    at = next(at);
+                }
+                slots_[at] = each;
+            }
+        }
+    }
+
+    keyed_hash hash_;
+    std::vector<entry> entries_;
+    std::vector<slot> slots_; // a power of two of them, or none
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_STRING_MAP_HPP
+
 namespace cluster {
 inline namespace v0 {
 namespace detail {
@@ -26141,25 +27557,14 @@ public:
 
     /// \returns whether it is new; `full` when there is no room for it.
     bool seen(std::string_view node, time_point now, bool& full) {
-        auto found = nodes_.find(node);
-        full = found == nodes_.end() && nodes_.size() >= most_nodes;
-        if (found != nodes_.end()) {
-            found->second = now;
-            return false;
-        }
+        auto* known = nodes_.find(node);
+        full = known == nullptr && nodes_.size() >= most_nodes;
         if (!full) {
-            nodes_.emplace(node, now);
+            nodes_[node] = now;
         }
-        return !full;
+        return known == nullptr && !full;
     }
-    bool gone(std::string_view node) {
-        auto found = nodes_.find(node);
-        if (found == nodes_.end()) {
-            return false;
-        }
-        nodes_.erase(found);
-        return true;
-    }
+    bool gone(std::string_view node) { return nodes_.erase(node); }
 
     /// Takes out who was not heard since `timeout`. When it was us who slept, everybody gets as
     /// long as we did: what they have said may wait in our queue.
@@ -26167,16 +27572,16 @@ public:
     expire(time_point now, std::chrono::nanoseconds timeout, std::chrono::nanoseconds period) {
         auto since = now - std::exchange(looked_, now);
         std::vector<std::string> gone;
-        for (auto each = nodes_.begin(); each != nodes_.end();) {
+        for (auto& each : nodes_) {
             if (since > 2 * period) {
-                each->second += since;
+                each.value += since;
             }
-            if (now - each->second > timeout) {
-                gone.push_back(each->first);
-                each = nodes_.erase(each);
-            } else {
-                ++each;
+            if (now - each.value > timeout) {
+                gone.push_back(each.key);
             }
+        }
+        for (const auto& each : gone) {
+            nodes_.erase(each);
         }
         return gone;
     }
@@ -26185,13 +27590,13 @@ public:
         std::vector<std::string> all;
         all.reserve(nodes_.size());
         for (const auto& each : nodes_) {
-            all.push_back(each.first);
+            all.push_back(each.key);
         }
         return all;
     }
 
 private:
-    std::map<std::string, time_point, std::less<>> nodes_;
+    string_map<time_point> nodes_;
     time_point looked_ = std::chrono::steady_clock::now();
 };
 
@@ -26384,30 +27789,29 @@ public:
         if (key.empty() || key.size() > longest_key) {
             return std::make_error_code(std::errc::invalid_argument);
         }
-        std::string name{key};
-        if (keys_.size() >= most_keys && !keys_.contains(name)) {
+        if (keys_.size() >= most_keys && !keys_.contains(key)) {
             return std::make_error_code(std::errc::no_space_on_device);
         }
-        detail::bus_claim made{std::move(name), next_stamp()};
+        detail::bus_claim made{std::string{key}, next_stamp()};
         put(made, self_);
         return send_({}, detail::bus_kind::registry_claim, {0, true, {std::move(made)}});
     }
 
     /// Nobody owns the key from now on, if it is ours; else nothing happens.
     std::error_code release(std::string_view key) {
-        auto found = keys_.find(key);
-        if (found == keys_.end() || found->second.owner != self_) {
+        const auto* found = keys_.find(key);
+        if (found == nullptr || found->owner != self_) {
             return {};
         }
-        detail::bus_claim dropped{found->first, found->second.stamp};
-        remove(found);
+        detail::bus_claim dropped{std::string{key}, found->stamp};
+        remove(dropped.key);
         return send_({}, detail::bus_kind::registry_drop, {0, true, {std::move(dropped)}});
     }
 
     /// The node that owns the key, as far as is known here.
     [[nodiscard]] std::optional<std::string> lookup(std::string_view key) const {
-        auto found = keys_.find(key);
-        return found == keys_.end() ? std::nullopt : std::optional{found->second.owner};
+        const auto* found = keys_.find(key);
+        return found == nullptr ? std::nullopt : std::optional{found->owner};
     }
     [[nodiscard]] std::size_t size() const noexcept { return keys_.size(); }
 
@@ -26428,9 +27832,8 @@ private:
 
     struct entry {
         std::string owner;
-        std::uint64_t stamp;
+        std::uint64_t stamp = 0;
     };
-    using key_map = std::map<std::string, entry, std::less<>>;
     struct summary { // of what one node claims
         std::uint64_t claims = 0;
         std::uint64_t digest = 0;
@@ -26467,28 +27870,29 @@ private:
         }
     }
     [[nodiscard]] summary summary_of(const std::string& node) const {
-        auto found = summaries_.find(node);
-        return found == summaries_.end() ? summary{} : found->second;
+        const auto* found = summaries_.find(node);
+        return found == nullptr ? summary{} : *found;
     }
 
     void put(const detail::bus_claim& claim, const std::string& owner) {
-        auto [at, fresh] = keys_.try_emplace(claim.key);
-        bool other = fresh || at->second.owner != owner;
-        if (!fresh) {
-            count(at->second.owner, claim.key, at->second.stamp, false);
+        auto before = keys_.size();
+        auto& at = keys_[claim.key];
+        bool other = keys_.size() != before || at.owner != owner;
+        if (keys_.size() == before) {
+            count(at.owner, claim.key, at.stamp, false);
         }
-        at->second = {owner, claim.stamp};
+        at = {owner, claim.stamp};
         count(owner, claim.key, claim.stamp, true);
         if (other) {
-            auto key = at->first; // a handler may claim or release
-            changed_.emit(key, owner);
+            changed_.emit(claim.key, owner); // a handler may claim or release
         }
     }
-    void remove(key_map::iterator at) {
-        count(at->second.owner, at->first, at->second.stamp, false);
-        auto key = at->first;
-        keys_.erase(at);
-        changed_.emit(key, {});
+    void remove(const std::string& key) {
+        if (const auto* at = keys_.find(key)) {
+            count(at->owner, key, at->stamp, false);
+            keys_.erase(key);
+            changed_.emit(key, {});
+        }
     }
 
     /// \returns false when no node of ours says such a thing.
@@ -26503,14 +27907,13 @@ private:
         detail::bus_claims mine; // what the other has not heard of
         for (const auto& each : what.claims) {
             last_ = detail::max(last_, each.stamp);
-            auto found = keys_.find(each.key);
-            if (found == keys_.end()
-                    ? keys_.size() < most_keys
-                    : std::pair{each.stamp, std::string_view{from}} >
-                          std::pair{found->second.stamp, std::string_view{found->second.owner}}) {
+            const auto* found = keys_.find(each.key);
+            if (found == nullptr ? keys_.size() < most_keys
+                                 : std::pair{each.stamp, std::string_view{from}} >
+                                       std::pair{found->stamp, std::string_view{found->owner}}) {
                 put(each, from);
-            } else if (found != keys_.end() && found->second.owner == self_) {
-                mine.claims.push_back({each.key, found->second.stamp});
+            } else if (found != nullptr && found->owner == self_) {
+                mine.claims.push_back({each.key, found->stamp});
             }
         }
         if (!mine.claims.empty()) {
@@ -26521,10 +27924,9 @@ private:
 
     void on_drop(const std::string& from, const detail::bus_claims& what) {
         for (const auto& each : what.claims) {
-            auto found = keys_.find(each.key);
-            if (found != keys_.end() && found->second.owner == from &&
-                found->second.stamp <= each.stamp) {
-                remove(found);
+            const auto* found = keys_.find(each.key);
+            if (found != nullptr && found->owner == from && found->stamp <= each.stamp) {
+                remove(each.key);
             }
         }
     }
@@ -26551,9 +27953,9 @@ private:
         }
         detail::bus_claims all{0, true, std::move(so_far.claims)};
         incoming_.erase(from);
-        std::map<std::string_view, std::uint64_t> still;
+        detail::string_map<bool> still;
         for (const auto& each : all.claims) {
-            still.emplace(each.key, each.stamp);
+            still[each.key] = true;
         }
         remove_if([&](const std::string& key, const entry& of) {
             return of.owner == from && !still.contains(key);
@@ -26602,18 +28004,18 @@ private:
             }
         }
         for (const auto& each : gone) {
-            auto found = keys_.find(each); // a handler may have changed it
-            if (found != keys_.end() && condition(found->first, found->second)) {
-                remove(found);
+            const auto* found = keys_.find(each); // a handler may have changed it
+            if (found != nullptr && condition(each, *found)) {
+                remove(each);
             }
         }
     }
 
     std::string self_;
     sender send_;
-    key_map keys_;
-    std::map<std::string, summary> summaries_;
-    std::map<std::string, incoming> incoming_;
+    detail::string_map<entry> keys_;
+    detail::string_map<summary> summaries_;
+    detail::string_map<incoming> incoming_;
     std::uint64_t last_ = 0;
     detail::emitter<std::string_view, std::string_view> changed_;
 };
@@ -27448,7 +28850,7 @@ private:
     int native_handle_ = -1;
     std::vector<std::unique_ptr<topic_entry>> topics_;
     bus_event_handler events_;
-    std::deque<item> waiting_;
+    ring_queue<item> waiting_;
     std::size_t delivered_ = 0;
     bool scheduled_ = false;
 };
@@ -27607,9 +29009,1122 @@ static_assert(message_bus<local_bus>);
 } // namespace cluster
 
 #endif // CLUSTER_BUS_LOCAL_BUS_HPP
+// ---- cluster/bus/unix_bus.hpp
+#ifndef CLUSTER_BUS_UNIX_BUS_HPP
+#define CLUSTER_BUS_UNIX_BUS_HPP
+
+// ---- cluster/bus/detail/unix_core.hpp
+#ifndef CLUSTER_BUS_DETAIL_UNIX_CORE_HPP
+#define CLUSTER_BUS_DETAIL_UNIX_CORE_HPP
+
+// ---- cluster/bus/unix_bus_options.hpp
+#ifndef CLUSTER_BUS_UNIX_BUS_OPTIONS_HPP
+#define CLUSTER_BUS_UNIX_BUS_OPTIONS_HPP
+
+namespace cluster {
+inline namespace v0 {
+
+/// How a node takes part in a unix_bus.
+struct unix_bus_options {
+    /// Of the socket where the nodes meet, in a folder that only they may write to; a file beside it,
+    /// with `.lock` behind its name, says who may bind it, and stays.
+    std::string path{};
+    std::string node{};                   ///< this node's name, no other's; empty: made up
+    std::size_t queue = 16 * 1024 * 1024; ///< bytes that one other node has not taken yet
+    unsigned mode = 0600;                 ///< access to the socket; 0: as the umask has it
+    /// Numbers of users that may take part besides our own: the sockets and processes of others are
+    /// refused, whatever `mode` says.
+    std::vector<std::uint32_t> users{};
+    /// A hub that was silent for so long, because it is stopped or blocked, loses its place. The same
+    /// for all nodes.
+    std::chrono::nanoseconds timeout = std::chrono::seconds{5};
+};
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_UNIX_BUS_OPTIONS_HPP
+// ---- cluster/bus/detail/numbered_inbox.hpp
+#ifndef CLUSTER_BUS_DETAIL_NUMBERED_INBOX_HPP
+#define CLUSTER_BUS_DETAIL_NUMBERED_INBOX_HPP
+
+// ---- cluster/bus/detail/bus_envelope.hpp
+#ifndef CLUSTER_BUS_DETAIL_BUS_ENVELOPE_HPP
+#define CLUSTER_BUS_DETAIL_BUS_ENVELOPE_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// \file
+/// What a bus over a server puts around a payload, because the server does not say who
+/// has published, echoes, and loses things in silence: u8 version, u8 length of the node's name,
+/// the name, u64 of the node's start, u64 number of the message on its channel.
+
+struct bus_envelope {
+    std::string_view node;
+    std::uint64_t instance = 0;
+    std::uint64_t number = 0;
+    std::span<const std::byte> payload;
+};
+
+inline constexpr std::size_t bus_envelope_room = 2 + 128 + 16;
+
+inline void encode_envelope(const bus_envelope& of, byte_buffer& out) {
+    auto* at = out.extend(2);
+    at[0] = std::byte{1};
+    at[1] = static_cast<std::byte>(of.node.size());
+    out.append(of.node.data(), of.node.size());
+    out.append_le(of.instance);
+    out.append_le(of.number);
+    out.append(of.payload);
+}
+
+/// \returns false for bytes that no bus has written.
+inline bool decode_envelope(std::span<const std::byte> bytes, bus_envelope& into) noexcept {
+    if (bytes.size() < 2 || bytes[0] != std::byte{1}) {
+        return false;
+    }
+    auto length = std::to_integer<std::size_t>(bytes[1]);
+    bytes = bytes.subspan(2);
+    if (bytes.size() < length + 16) {
+        return false;
+    }
+    into.node = {reinterpret_cast<const char*>(bytes.data()), length};
+    into.instance = load_little_endian<std::uint64_t>(bytes.data() + length);
+    into.number = load_little_endian<std::uint64_t>(bytes.data() + length + 8);
+    into.payload = bytes.subspan(length + 16);
+    return valid_bus_name(into.node);
+}
+
+/// Numbers what this node publishes, for each channel.
+class bus_numbers {
+public:
+    [[nodiscard]] std::uint64_t instance() const noexcept { return instance_; }
+
+    /// The next one; it counts only when `taken` is called.
+    std::uint64_t next(std::string_view channel) {
+        constexpr std::size_t most_channels = 65536;
+        if (channels_.size() == most_channels && !channels_.contains(channel)) {
+            channels_.clear(); // a new life: receivers begin anew
+            instance_ = os::random_seed();
+        }
+        return channels_[channel] + 1;
+    }
+    void taken(std::string_view channel) { ++channels_[channel]; }
+
+private:
+    std::uint64_t instance_ = os::random_seed();
+    string_map<std::uint64_t> channels_;
+};
+
+/// Sees by the numbers what was lost and what has come twice.
+class bus_gaps {
+public:
+    /// \returns false for what was here already; else `lost`, how many are missing before it.
+    bool fresh(const bus_envelope& of, std::string_view channel, std::uint64_t& lost) {
+        constexpr std::size_t most_publishers = 65536;
+        lost = 0;
+        std::string key{of.node};
+        key += '\0';
+        key += channel;
+        auto* last = last_.find(key);
+        if (last == nullptr) {
+            if (last_.size() == most_publishers) {
+                last_.clear(); // a flood of made-up names costs the knowledge, not the memory
+            }
+            last_[key] = {of.instance, of.number};
+            return true;
+        }
+        if (last->instance == of.instance) {
+            if (of.number <= last->number) {
+                return false;
+            }
+            lost = of.number - last->number - 1;
+        }
+        *last = {of.instance, of.number};
+        return true;
+    }
+
+private:
+    struct seen {
+        std::uint64_t instance = 0;
+        std::uint64_t number = 0;
+    };
+    string_map<seen> last_;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_DETAIL_BUS_ENVELOPE_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The inbox of a bus over a server: what goes out is numbered on its channel, and what
+/// comes in is looked at by these numbers. `kept` says that the server keeps messages, among which
+/// may be those of an earlier life of this node.
+class numbered_inbox : public bus_inbox {
+protected:
+    numbered_inbox(std::string node, std::size_t max_payload, bool kept)
+        : bus_inbox{std::move(node)}, max_payload_{max_payload}, kept_{kept} {}
+
+    [[nodiscard]] std::uint64_t instance() const noexcept { return numbers_.instance(); }
+
+    /// Appends a payload as it goes to the server; its number counts when it has gone().
+    void
+    put_numbered(std::string_view channel, std::span<const std::byte> payload, byte_buffer& out) {
+        auto number = numbers_.next(channel); // before instance(), which it may renew
+        encode_envelope({node(), numbers_.instance(), number, payload}, out);
+    }
+    void gone(std::string_view channel) { numbers_.taken(channel); }
+
+    enum class gaps : std::uint8_t { told, expected };
+
+    /// What the server has sent for `topic`. Gaps are expected where others get a part of it.
+    void receive(std::string_view channel,
+                 std::string_view topic,
+                 std::span<const std::byte> bytes,
+                 gaps missing = gaps::told) {
+        bus_envelope envelope;
+        if (!decode_envelope(bytes, envelope) || envelope.payload.size() > max_payload_) {
+            tell({.what = bus_change::bad_message, .why = errc::bad_frame, .count = 1});
+            return;
+        }
+        if (envelope.node == node()) {
+            if (!kept_ && envelope.instance != instance()) { // no echo: somebody took our name
+                tell({.what = bus_change::bad_message,
+                      .why = std::make_error_code(std::errc::address_in_use),
+                      .node = envelope.node,
+                      .count = 1});
+            }
+            return;
+        }
+        std::uint64_t lost = 0;
+        if (missing == gaps::told && !gaps_.fresh(envelope, channel, lost)) {
+            return;
+        }
+        if (lost != 0) {
+            tell({.what = bus_change::lost,
+                  .why = errc::channel_closed,
+                  .node = envelope.node,
+                  .count = lost});
+        }
+        arrive(envelope.node, topic, envelope.payload);
+    }
+
+private:
+    std::size_t max_payload_;
+    bool kept_;
+    bus_numbers numbers_;
+    bus_gaps gaps_;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_DETAIL_NUMBERED_INBOX_HPP
+// ---- cluster/bus/detail/unix_frame.hpp
+#ifndef CLUSTER_BUS_DETAIL_UNIX_FRAME_HPP
+#define CLUSTER_BUS_DETAIL_UNIX_FRAME_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// \file
+/// What the nodes of a unix_bus and their hub say to each other: frames of ipc/frame.hpp of kind
+/// `post`, which carry no descriptors, and whose type is a `unix_word`.
+
+enum class unix_word : std::uint32_t {
+    // to the hub
+    hello = 1, // u8 version, the node's name
+    // to a node
+    welcome, // it takes part; u32, how many do, the hub among them
+    refused, // u8 unix_refusal; the connection ends
+    beat,    // the hub is alive; u32, as of welcome
+    // both
+    letter, // unix_letter
+};
+
+inline constexpr std::uint8_t unix_bus_version = 1;
+inline constexpr std::size_t unix_max_payload = 8 * 1024 * 1024;
+
+enum class unix_refusal : std::uint8_t { name_is_taken = 1, other_version, no_room };
+
+inline std::error_code error_of(unix_refusal why) noexcept {
+    switch (why) {
+    case unix_refusal::name_is_taken:
+        return std::make_error_code(std::errc::address_in_use);
+    case unix_refusal::no_room:
+        return std::make_error_code(std::errc::no_buffer_space);
+    default:
+        return errc::protocol_mismatch;
+    }
+}
+
+/// A message on its way: u8 and the receiver's name (none: all others), u8 and the subject, and the
+/// envelope of its publisher.
+struct unix_letter {
+    std::string_view to;
+    std::string_view subject;
+    std::span<const std::byte> envelope;
+};
+
+/// Appends all but the envelope.
+inline void put_address(std::string_view to, std::string_view subject, byte_buffer& out) {
+    for (auto each : {to, subject}) {
+        *out.extend(1) = static_cast<std::byte>(each.size());
+        out.append(each.data(), each.size());
+    }
+}
+
+/// \returns false for bytes that no node has sent.
+inline bool decode_letter(std::span<const std::byte> bytes, unix_letter& into) noexcept {
+    for (auto* each : {&into.to, &into.subject}) {
+        auto length = bytes.empty() ? 0 : std::to_integer<std::size_t>(bytes[0]);
+        if (bytes.size() <= length) {
+            return false;
+        }
+        *each = {reinterpret_cast<const char*>(bytes.data()) + 1, length};
+        bytes = bytes.subspan(1 + length);
+    }
+    into.envelope = bytes;
+    return (into.to.empty() || valid_bus_name(into.to)) && valid_bus_name(into.subject);
+}
+
+inline void say(channel& to, unix_word word, std::span<const std::byte> payload = {}) {
+    frame_header header;
+    header.kind = frame_kind::post;
+    header.type = static_cast<std::uint32_t>(word);
+    to.send(
+        header, [payload](byte_buffer& out) { out.append(payload); }, {}, {}, true);
+}
+
+inline void say_count(channel& to, unix_word word, std::size_t nodes) {
+    std::byte count[4];
+    store_little_endian(count, static_cast<std::uint32_t>(nodes));
+    say(to, word, count);
+}
+
+/// Says a letter if there is room for it in a queue of so many bytes; one has always room.
+inline bool pass_letter(channel& to, std::span<const std::byte> letter, std::size_t queue) {
+    if (to.queued() != 0 && to.queued() + letter.size() > queue) {
+        return false;
+    }
+    say(to, unix_word::letter, letter);
+    return true;
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_DETAIL_UNIX_FRAME_HPP
+// ---- cluster/bus/detail/unix_hub.hpp
+#ifndef CLUSTER_BUS_DETAIL_UNIX_HUB_HPP
+#define CLUSTER_BUS_DETAIL_UNIX_HUB_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The node that is the hub.
+class unix_hub_owner {
+public:
+    [[nodiscard]] virtual bool may_connect(std::uint32_t user) const noexcept = 0;
+    [[nodiscard]] virtual std::string_view hub_name() const noexcept = 0;
+    /// A letter that is for this node, too.
+    virtual void on_letter(const unix_letter& arrived) = 0;
+    /// Somebody broke a rule, and is thrown out; the name is empty before it was told.
+    virtual void on_expelled(std::string_view name, std::error_code why) = 0;
+    /// As many have come as were expected.
+    virtual void on_gathered() = 0;
+
+protected:
+    ~unix_hub_owner() = default;
+};
+
+/// The other nodes of a unix_bus, at the one that passes their letters on. A node that takes nothing
+/// has a queue, and misses what does not fit into it; it keeps nobody else waiting.
+class unix_hub {
+public:
+    static constexpr std::size_t most_nodes = 4096;
+
+    /// Lets nobody take part before open(). `expected`: how many are about to come.
+    unix_hub(event_loop& loop,
+             unix_hub_owner& owner,
+             unique_fd listening,
+             std::size_t queue,
+             std::size_t expected)
+        : loop_{loop},
+          owner_{owner},
+          queue_{queue},
+          expected_{expected},
+          listening_{std::move(listening)} {}
+    unix_hub(unix_hub&&) = delete;
+    unix_hub& operator=(unix_hub&&) = delete;
+    /// What waits leaves now, as far as that is possible at once.
+    ~unix_hub() {
+        pause_.cancel();
+        for (const auto& each : peers_) {
+            each->link.flush();
+        }
+    }
+
+    std::error_code listen() {
+        return watch_.start<&unix_hub::on_connections>(
+            loop_, listening_.get(), os::io::readable, *this);
+    }
+
+    /// All who have come so far take part from now on, and the others as they come.
+    void open() {
+        open_ = true;
+        tell_all(unix_word::welcome);
+    }
+
+    /// That take part, the hub among them.
+    [[nodiscard]] std::size_t nodes() const noexcept {
+        return 1 + count_if(peers_, [](const auto& each) { return !each->name.empty(); });
+    }
+
+    /// Passes on what this node has written.
+    void post(const unix_letter& letter, std::span<const std::byte> bytes) {
+        pass_on(nullptr, letter, bytes);
+    }
+
+    /// Says that the hub lives to those who have nothing else to hear, and sends away who does not
+    /// say who he is.
+    void beat(std::chrono::nanoseconds patience) {
+        auto now = loop_.now();
+        for (const auto& each : peers_) {
+            if (!each->name.empty()) {
+                each->link.queued() == 0 ? tell(*each, unix_word::beat) : void();
+            } else if (each->link.is_open() && now - each->since > patience) {
+                expel(*each, errc::request_timeout);
+            }
+        }
+    }
+
+private:
+    struct peer final : channel_owner {
+        explicit peer(unix_hub& of) : hub{of}, link{of.loop_, *this, direction::to_primary} {}
+
+        void on_frame(frame& arrived) override { hub.on_frame(*this, arrived); }
+        void on_channel_drained() override {}
+        void on_channel_end() override { hub.drop(*this); }
+        void on_violation(errc what) override { hub.expel(*this, what); }
+
+        unix_hub& hub;
+        std::string name; // none before its hello
+        time_point since = hub.loop_.now();
+        channel link;
+    };
+
+    void on_connections(os::io) {
+        for (int budget = 64; budget != 0; --budget) {
+            unique_fd accepted = os::accept_from(listening_.get());
+            if (!accepted) {
+                auto failure = os::classify_accept_error(errno);
+                if (failure == os::accept_failure::this_connection) {
+                    continue;
+                }
+                if (failure != os::accept_failure::none_waiting) {
+                    rest();
+                }
+                return;
+            }
+            pressure_.succeeded();
+            if (owner_.may_connect(os::peer_user(accepted.get()))) {
+                admit(std::move(accepted));
+            } else {
+                owner_.on_expelled({}, std::make_error_code(std::errc::permission_denied));
+            }
+        }
+    }
+
+    // It stays readable while there is no descriptor to be had.
+    void rest() {
+        watch_.stop();
+        pause_.cancel();
+        pause_ = loop_.after(pressure_.next_pause(), [this] { listen(); });
+    }
+
+    void admit(unique_fd accepted) {
+        auto one = std::make_unique<peer>(*this);
+        if (!one->link.open(std::move(accepted))) {
+            peers_.push_back(std::move(one));
+        }
+    }
+
+    void on_frame(peer& from, const frame& arrived) {
+        auto word = static_cast<unix_word>(arrived.header.type);
+        bool good =
+            arrived.header.kind == frame_kind::post &&
+            (from.name.empty() ? word == unix_word::hello && on_hello(from, arrived.payload)
+                               : word == unix_word::letter && on_letter(from, arrived.payload));
+        if (!good) {
+            expel(from, errc::bad_frame);
+        }
+    }
+
+    bool on_hello(peer& from, std::span<const std::byte> said) {
+        if (said.empty()) {
+            return false;
+        }
+        std::string_view name{reinterpret_cast<const char*>(said.data()) + 1, said.size() - 1};
+        if (said[0] != std::byte{unix_bus_version}) {
+            refuse(from, unix_refusal::other_version);
+        } else if (!valid_bus_name(name)) {
+            return false;
+        } else if (name == owner_.hub_name() || find(name) != nullptr) {
+            refuse(from, unix_refusal::name_is_taken);
+        } else if (peers_.size() > most_nodes) {
+            refuse(from, unix_refusal::no_room);
+        } else {
+            from.name = name;
+            open_ ? tell(from, unix_word::welcome) : void();
+            number_changed();
+        }
+        return true;
+    }
+
+    void tell(peer& who, unix_word word) { say_count(who.link, word, nodes()); }
+    void tell_all(unix_word word) {
+        const auto count = nodes();
+        for (const auto& each : peers_) {
+            each->name.empty() ? void() : say_count(each->link, word, count);
+        }
+    }
+    // So that whoever takes over knows whom to wait for.
+    void number_changed() {
+        if (!std::exchange(counting_, true)) {
+            loop_.defer(alive_.guard([this] {
+                counting_ = false;
+                if (open_) {
+                    tell_all(unix_word::beat);
+                } else if (nodes() > expected_) {
+                    owner_.on_gathered();
+                }
+            }));
+        }
+    }
+
+    bool on_letter(const peer& from, std::span<const std::byte> bytes) {
+        unix_letter letter;
+        bus_envelope envelope;
+        if (!decode_letter(bytes, letter) || !decode_envelope(letter.envelope, envelope) ||
+            envelope.node != from.name || envelope.payload.size() > unix_max_payload) {
+            return false;
+        }
+        if (letter.to.empty() || letter.to == owner_.hub_name()) {
+            owner_.on_letter(letter);
+        }
+        pass_on(&from, letter, bytes);
+        return true;
+    }
+
+    void pass_on(const peer* from, const unix_letter& letter, std::span<const std::byte> bytes) {
+        for (const auto& each : peers_) {
+            if (each.get() != from && !each->name.empty() &&
+                (letter.to.empty() || letter.to == each->name)) {
+                pass_letter(each->link, bytes, queue_); // the next one tells it what it has missed
+            }
+        }
+    }
+
+    [[nodiscard]] peer* find(std::string_view name) noexcept {
+        auto* found = find_if(peers_, [name](const auto& each) { return each->name == name; });
+        return found == nullptr ? nullptr : found->get();
+    }
+
+    void refuse(peer& who, unix_refusal why) {
+        auto code = static_cast<std::byte>(why);
+        say(who.link, unix_word::refused, {&code, 1});
+        who.link.flush();
+        drop(who);
+    }
+    void expel(peer& who, std::error_code why) {
+        owner_.on_expelled(who.name, why);
+        drop(who);
+    }
+
+    // It may be in the middle of a call from its channel.
+    void drop(peer& gone) {
+        gone.link.close();
+        if (!gone.name.empty()) {
+            gone.name.clear();
+            number_changed();
+        }
+        if (!std::exchange(sweeping_, true)) {
+            loop_.defer(alive_.guard([this] {
+                sweeping_ = false;
+                std::erase_if(peers_, [](const auto& each) { return !each->link.is_open(); });
+            }));
+        }
+    }
+
+    event_loop& loop_;
+    unix_hub_owner& owner_;
+    std::size_t queue_;
+    std::size_t expected_;
+    bool open_ = false;
+    bool counting_ = false;
+    bool sweeping_ = false;
+    unique_fd listening_;
+    io_watch watch_;
+    accept_pressure pressure_;
+    timer pause_;
+    std::vector<std::unique_ptr<peer>> peers_;
+    lifetime alive_;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_DETAIL_UNIX_HUB_HPP
+// ---- cluster/bus/detail/unix_meeting.hpp
+#ifndef CLUSTER_BUS_DETAIL_UNIX_MEETING_HPP
+#define CLUSTER_BUS_DETAIL_UNIX_MEETING_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The path where the nodes of a unix_bus meet: whoever listens there is the hub. Who finds nobody
+/// becomes it under the lock of a file beside, which is held for a few system calls only and never
+/// removed; so the death of a hub, in whatever way, leaves nothing that is in anybody's way. Nothing
+/// here waits.
+class unix_meeting {
+public:
+    unix_meeting(const std::string& path, unsigned mode, std::vector<std::uint32_t> users)
+        : path_{os::absolute_path(path)}, mode_{mode}, users_{std::move(users)} {}
+
+    /// Finds the hub or becomes it: one of the two is set then.
+    /// \returns `would_block` when it is to be tried again shortly
+    std::error_code meet(unique_fd& hub, unique_fd& listening) {
+        auto error = find_hub(hub);
+        if (error != nobody) {
+            return error;
+        }
+        unique_fd lock;
+        error = take_lock(lock);
+        if (error) {
+            return error;
+        }
+        if (silent_) {
+            os::remove_if_same(path_, *silent_);
+            silent_.reset();
+        }
+        error = find_hub(hub); // somebody may have been quicker
+        return error == nobody ? listen(listening) : error;
+    }
+
+    [[nodiscard]] bool trusts(std::uint32_t user) const noexcept {
+        return user == os::effective_user() || contains(users_, user);
+    }
+
+    /// The hub that was found does not answer: it is not to be found any more, and loses its place.
+    void depose() noexcept { silent_ = place_; }
+
+    /// Whether nobody else has the place of this hub.
+    [[nodiscard]] bool is_ours() const noexcept {
+        os::file_identity now;
+        return os::identify(path_, now) && now == place_;
+    }
+
+    /// This hub ends. Without the lock its socket stays there: others see that it is nobody's.
+    void leave() noexcept {
+        unique_fd lock;
+        if (!take_lock(lock)) {
+            os::remove_if_same(path_, place_);
+        }
+    }
+
+private:
+    static constexpr auto nobody = std::errc::connection_refused;
+
+    // Anew each time: the program may go to another directory.
+    std::error_code find_address(address& at) const {
+        at = address::local(os::shortest_path(path_));
+        return at.family() == address_family::none
+                   ? std::make_error_code(std::errc::filename_too_long)
+                   : std::error_code{};
+    }
+
+    std::error_code find_hub(unique_fd& into) {
+        address at;
+        if (auto error = find_address(at)) {
+            return error;
+        }
+        std::uint32_t owner = 0;
+        if (int error = os::find_socket(path_, owner)) {
+            return error == ENOENT ? std::make_error_code(nobody)
+                                   : std::error_code{error, std::system_category()};
+        }
+        if (!trusts(owner)) {
+            return std::make_error_code(std::errc::permission_denied);
+        }
+        os::file_identity place;
+        if (!os::identify(path_, place) || place == silent_) {
+            return std::make_error_code(nobody);
+        }
+        unique_fd made = os::open_stream_socket(address_family::local);
+        if (!made || !os::connect_to(made.get(), at)) { // EAGAIN: many are before us
+            return errno == ENOENT ? std::make_error_code(nobody) : os::last_error();
+        }
+        if (!trusts(os::peer_user(made.get()))) {
+            return std::make_error_code(std::errc::permission_denied);
+        }
+        place_ = place;
+        silent_.reset();
+        into = std::move(made);
+        return {};
+    }
+
+    std::error_code take_lock(unique_fd& lock) noexcept {
+        auto owner = os::effective_user();
+        auto error = os::lock_file(path_ + ".lock", mode_ != 0 ? mode_ : 0666, owner, lock);
+        return trusts(owner) ? error : std::make_error_code(std::errc::permission_denied);
+    }
+
+    // The lock is ours, so nobody else binds, and who is bound there and does not answer is dead.
+    std::error_code listen(unique_fd& into) {
+        address at;
+        auto error = find_address(at);
+        std::uint32_t owner = 0;
+        if (!error && os::find_socket(path_, owner) == 0 && trusts(owner)) {
+            os::reclaim_stale_socket(at.path(), owner);
+        }
+        bind_options how;
+        how.mode = mode_;
+        address bound;
+        if (!error) {
+            into = bind_once(at, how, bound, error);
+        }
+        if (into && !os::identify(path_, place_)) {
+            error = os::last_error();
+        }
+        return error;
+    }
+
+    std::string path_;
+    unsigned mode_;
+    std::vector<std::uint32_t> users_;
+    os::file_identity place_; // of the hub that was found last, or of our own
+    std::optional<os::file_identity> silent_;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_DETAIL_UNIX_MEETING_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// A node of a unix_bus: the hub, connected to it, or on its way to either.
+class unix_core final : public numbered_inbox, private channel_owner, private unix_hub_owner {
+public:
+    static constexpr std::size_t max_payload = unix_max_payload;
+
+    explicit unix_core(unix_bus_options options)
+        : numbered_inbox{options.node, max_payload, false},
+          options_{std::move(options)},
+          meeting_{options_.path, options_.mode, options_.users} {
+        auto error =
+            options_.path.empty() ? std::make_error_code(std::errc::invalid_argument) : meet();
+        if (error && error != std::errc::operation_would_block) {
+            throw std::system_error(error, "unix_bus: " + options_.path);
+        }
+        if (error) {
+            try_again();
+        }
+        watch_ = loop().every(period(), [this] { look_after(); });
+    }
+    ~unix_core() override {
+        if (link_) {
+            link_->flush(); // last words
+        }
+        if (hub_) {
+            meeting_.leave();
+        }
+    }
+
+    std::error_code
+    send(const std::string_view* to, std::string_view subject, std::span<const std::byte> payload) {
+        auto channel = to == nullptr ? std::string_view{} : *to;
+        byte_buffer letter;
+        put_address(channel, subject, letter);
+        put_numbered(channel, payload, letter);
+        if (!up_ || (link_ && !link_->can_send())) { // as soon as a write has failed
+            if (queued_ != 0 && queued_ + letter.size() > options_.queue) {
+                return errc::would_block;
+            }
+            queued_ += letter.size();
+            outbox_.push_back(std::move(letter));
+        } else if (!post(letter.span())) {
+            return errc::would_block;
+        }
+        gone(channel);
+        return {};
+    }
+
+    [[nodiscard]] bool is_connected() const noexcept { return up_; }
+    [[nodiscard]] bool is_hub() const noexcept { return up_ && hub_; }
+
+private:
+    static constexpr std::chrono::milliseconds first_pause{5};
+    static constexpr std::chrono::milliseconds longest_pause{500};
+
+    [[nodiscard]] std::chrono::nanoseconds period() const noexcept {
+        return max<std::chrono::nanoseconds>(options_.timeout / 4, first_pause);
+    }
+
+    // ---- finding the hub, or becoming it ----
+
+    std::error_code meet() {
+        unique_fd hub;
+        unique_fd listening;
+        if (auto error = meeting_.meet(hub, listening)) {
+            return error;
+        }
+        return hub ? follow(std::move(hub)) : lead(std::move(listening));
+    }
+
+    std::error_code follow(unique_fd hub) {
+        link_ = std::make_unique<channel>(
+            loop(), static_cast<channel_owner&>(*this), direction::to_worker);
+        if (auto error = link_->open(std::move(hub))) {
+            link_.reset();
+            return error;
+        }
+        heard_ = loop().now();
+        byte_buffer hello;
+        *hello.extend(1) = std::byte{unix_bus_version};
+        hello.append(node().data(), node().size());
+        say(*link_, unix_word::hello, hello.span());
+        return {};
+    }
+
+    // What is said before the others have found the new hub, they miss: it waits for them.
+    std::error_code lead(unique_fd listening) {
+        hub_ = std::make_unique<unix_hub>(loop(),
+                                          static_cast<unix_hub_owner&>(*this),
+                                          std::move(listening),
+                                          options_.queue,
+                                          others_);
+        if (auto error = hub_->listen()) {
+            hub_.reset();
+            return error;
+        }
+        if (others_ != 0) {
+            next_ = loop().after(period(), [this] { come_up(); });
+        } else {
+            come_up();
+        }
+        return {};
+    }
+    void on_gathered() override {
+        if (!up_ && !failing_) {
+            next_.cancel();
+            come_up();
+        }
+    }
+
+    void come_up() {
+        if (hub_) {
+            hub_->open();
+        }
+        up_ = true;
+        told_ = false;
+        pause_ = {};
+        tell({.what = bus_change::connected});
+        for (const auto& each : std::exchange(outbox_, {})) {
+            post(each.span());
+        }
+        queued_ = 0;
+    }
+
+    // From anywhere: also from inside a call of the channel that ends.
+    void fail(std::error_code why, std::string_view text) {
+        up_ = false;
+        if (!std::exchange(failing_, true)) {
+            loop().defer([this, why, text] { go_down(why, text); });
+        }
+    }
+    void go_down(std::error_code why, std::string_view text) {
+        failing_ = up_ = false;
+        next_.cancel();
+        others_ = hub_ ? hub_->nodes() - 1 : others_;
+        link_.reset();
+        hub_.reset();
+        tell_down(why, text);
+        try_again();
+    }
+    void tell_down(std::error_code why, std::string_view text) {
+        if (!std::exchange(told_, true)) {
+            tell({.what = bus_change::disconnected, .why = why, .text = text});
+        }
+    }
+
+    // At once when there was a hub, then more and more seldom, and not all at the same time.
+    void try_again() {
+        auto jitter = pause_ * static_cast<int>(os::random_seed() % 256) / 512;
+        next_ = loop().after(pause_ - jitter, [this] {
+            auto error = meet();
+            if (error && error != std::errc::operation_would_block) {
+                tell_down(error, options_.path);
+            }
+            if (error) {
+                try_again();
+            }
+        });
+        pause_ = min<std::chrono::nanoseconds>(
+            max<std::chrono::nanoseconds>(first_pause, 2 * pause_), longest_pause);
+    }
+
+    void look_after() {
+        if (failing_) {
+            return;
+        }
+        if (hub_) {
+            hub_->beat(options_.timeout);
+            if (!meeting_.is_ours()) { // we were stopped for too long, or the file was removed
+                fail(errc::channel_closed, "another hub has taken over");
+            }
+        } else if (link_ && loop().now() - heard_ > options_.timeout && !link_->has_input()) {
+            meeting_.depose();
+            fail(errc::request_timeout, "the hub is silent");
+        }
+    }
+
+    // ---- letters ----
+
+    // \returns false when there is no room for it now.
+    bool post(std::span<const std::byte> letter) {
+        if (hub_) {
+            unix_letter address;
+            decode_letter(letter, address);
+            hub_->post(address, letter);
+            return true;
+        }
+        return pass_letter(*link_, letter, options_.queue);
+    }
+
+    // ---- as a node of another's hub ----
+
+    void on_frame(frame& arrived) override {
+        heard_ = loop().now();
+        unix_letter letter;
+        auto word = static_cast<unix_word>(arrived.header.type);
+        if (arrived.header.kind != frame_kind::post) {
+            fail(errc::bad_frame, "the hub");
+        } else if (word == unix_word::letter && decode_letter(arrived.payload, letter)) {
+            on_letter(letter);
+        } else if (word == unix_word::refused && arrived.payload.size() == 1) {
+            fail(error_of(static_cast<unix_refusal>(arrived.payload[0])), node());
+        } else if ((word == unix_word::welcome || word == unix_word::beat) &&
+                   arrived.payload.size() == 4) {
+            constexpr std::uint32_t us_and_the_hub = 2;
+            auto nodes = load_little_endian<std::uint32_t>(arrived.payload.data());
+            others_ = max<std::uint32_t>(nodes, us_and_the_hub) - us_and_the_hub;
+            if (word == unix_word::welcome && !up_ && !failing_) {
+                come_up();
+            }
+        } else {
+            fail(errc::bad_frame, "the hub");
+        }
+    }
+    void on_channel_drained() override {}
+    void on_channel_end() override { fail(errc::channel_closed, "the hub is gone"); }
+    void on_violation(errc what) override { fail(what, "the hub"); }
+
+    // ---- as the hub ----
+
+    [[nodiscard]] bool may_connect(std::uint32_t user) const noexcept override {
+        return meeting_.trusts(user);
+    }
+    [[nodiscard]] std::string_view hub_name() const noexcept override { return node(); }
+    void on_letter(const unix_letter& arrived) override {
+        receive(arrived.to, arrived.subject, arrived.envelope);
+    }
+    void on_expelled(std::string_view name, std::error_code why) override {
+        tell({.what = bus_change::bad_message, .why = why, .node = name, .count = 1});
+    }
+
+    unix_bus_options options_;
+    unix_meeting meeting_;
+    std::unique_ptr<channel> link_; // to the hub,
+    std::unique_ptr<unix_hub> hub_; // or we are it
+    bool up_ = false;
+    bool failing_ = false;
+    bool told_ = false;      // that we are cut off
+    std::size_t others_ = 0; // who will come if we take over
+    time_point heard_{};     // from the hub
+    std::chrono::nanoseconds pause_{};
+    timer next_;
+    timer watch_;
+    std::vector<byte_buffer> outbox_; // while there is no hub
+    std::size_t queued_ = 0;          // bytes in it
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_DETAIL_UNIX_CORE_HPP
+
+namespace cluster {
+inline namespace v0 {
+
+/// The message bus of cluster/bus/concept.hpp for the programs of one machine, without a server: the
+/// nodes meet at the path of a UNIX socket. One of them is the hub and passes on what the others
+/// publish; when it ends, in whatever way, another one takes over by itself, and one that is silent
+/// for `timeout` is replaced.
+///
+/// A publish that finds no hub waits in a bounded queue; what was on its way when the hub died is
+/// lost. A node that does not take what comes loses it when its queue at the hub is full, and slows
+/// nobody down. Messages are numbered, so that a gap is told (`bus_change::lost` with the node and
+/// the count) when the next one comes. A node whose name is taken is told so
+/// (`bus_change::disconnected` with `std::errc::address_in_use`) and goes on trying. No thread; the
+/// hub works in its dispatch() only. Fork safety: a copy of the process must not use it.
+class unix_bus : public detail::bus_handle<detail::unix_core> {
+public:
+    static constexpr bus_traits traits{.delivery = bus_delivery::at_most_once,
+                                       .ordered_per_publisher = true,
+                                       .replay = false,
+                                       .max_payload = detail::unix_core::max_payload};
+
+    /// Never blocks. \throws std::system_error when the path is nothing to meet at: a folder that is
+    /// not there or not ours (`no_such_file_or_directory`, `permission_denied`), a path too long for
+    /// a socket (`filename_too_long`), a file or link (`not_a_socket`), a stranger's socket
+    /// (`permission_denied`); `invalid_argument` for a node that is no name, or no path
+    explicit unix_bus(unix_bus_options options)
+        : bus_handle{std::make_unique<detail::unix_core>(std::move(options))} {}
+
+    /// Whether there is a hub, and it has let this node in.
+    [[nodiscard]] bool is_connected() const noexcept { return inbox().is_connected(); }
+    /// Whether this node is the hub.
+    [[nodiscard]] bool is_hub() const noexcept { return inbox().is_hub(); }
+};
+
+static_assert(message_bus<unix_bus>);
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_BUS_UNIX_BUS_HPP
 // ---- cluster/capabilities.hpp
 #ifndef CLUSTER_CAPABILITIES_HPP
 #define CLUSTER_CAPABILITIES_HPP
+
+// ---- cluster/detail/ring_page.hpp
+#ifndef CLUSTER_DETAIL_RING_PAGE_HPP
+#define CLUSTER_DETAIL_RING_PAGE_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// A flag by which one side says that it goes to sleep, so that the other wakes it, once. Who sets it
+/// looks again before it sleeps; who has done what is waited for looks at it afterwards.
+class sleep_flag {
+public:
+    /// \returns whether it was not set before
+    bool set() noexcept {
+        bool fresh = value_.exchange(1, std::memory_order_relaxed) == 0;
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        return fresh;
+    }
+    /// \returns whether the other side must be woken
+    [[nodiscard]] bool take() noexcept {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        return value_.load(std::memory_order_relaxed) != 0 &&
+               value_.exchange(0, std::memory_order_acq_rel) != 0;
+    }
+
+private:
+    std::atomic<std::uint32_t> value_{0};
+};
+
+/// What two processes that talk through shared memory know of each other: one stream of bytes each
+/// way. Neither believes a word of it without a look whether it can be.
+struct ring_page {
+    struct one_way {
+        ring_positions positions;
+        alignas(64) sleep_flag reader_sleeps;
+        sleep_flag writer_waits; // for room
+    };
+
+    one_way to_worker;
+    one_way to_primary;
+};
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
+                  std::atomic<std::uint32_t>::is_always_lock_free,
+              "the page is shared between processes");
+
+/// The page and the two rings, mapped for as long as the object lives.
+class ring_mapping {
+public:
+    ring_mapping() noexcept = default;
+
+    /// \pre `bytes`, the size of one ring, is a power of two and whole pages
+    static ring_mapping
+    create(std::size_t bytes, unique_fd& descriptor, std::error_code& error) noexcept {
+        ring_mapping result;
+        result.mapping_ = os::shared_mapping::create_rings(bytes, 2, descriptor, error);
+        result.bytes_ = bytes;
+        if (!error) {
+            ::new (result.mapping_.data()) ring_page;
+        }
+        return result;
+    }
+    static ring_mapping open(int descriptor, std::size_t bytes, std::error_code& error) noexcept {
+        ring_mapping result;
+        if (!std::has_single_bit(bytes) || bytes % os::shared_mapping::page_size() != 0) {
+            error = {EINVAL, std::system_category()};
+            return result;
+        }
+        result.mapping_ = os::shared_mapping::open_rings(descriptor, bytes, 2, error);
+        result.bytes_ = bytes;
+        return result;
+    }
+
+    [[nodiscard]] ring_page& page() const noexcept {
+        return *std::launder(static_cast<ring_page*>(mapping_.data()));
+    }
+    [[nodiscard]] std::size_t ring_size() const noexcept { return bytes_; }
+    [[nodiscard]] std::byte* to_worker() const noexcept {
+        return static_cast<std::byte*>(mapping_.data()) + os::shared_mapping::page_size();
+    }
+    [[nodiscard]] std::byte* to_primary() const noexcept { return to_worker() + 2 * bytes_; }
+
+private:
+    os::shared_mapping mapping_;
+    std::size_t bytes_ = 0;
+};
+
+/// Whether this process gets such memory.
+[[nodiscard]] inline std::error_code try_rings() noexcept {
+    unique_fd descriptor;
+    std::error_code error;
+    static_cast<void>(ring_mapping::create(std::size_t{256} * 1024, descriptor, error));
+    return error;
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_RING_PAGE_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -27622,6 +30137,9 @@ struct system_capabilities {
     std::error_code kernel_steering{};
     /// Whether exits are watched by pidfd (Linux 5.3); else by asking now and then.
     std::error_code pidfd{};
+    /// Whether transport::shared_memory gets its memory; else why not, and the socket carries
+    /// everything.
+    std::error_code shared_memory{};
     /// The longest queue of connections that a listening socket may have; 0 when the system does
     /// not tell.
     int most_backlog = 0;
@@ -27631,6 +30149,7 @@ struct system_capabilities {
 [[nodiscard]] inline system_capabilities capabilities() {
     return {detail::os::steering{}.open(detail::os::steer_by::turns),
             detail::os::try_pidfd(),
+            detail::try_rings(),
             detail::os::most_backlog()};
 }
 
@@ -27959,7 +30478,7 @@ private:
         detail::emitter<const T&, handle&> messages;
         detail::emitter<const std::error_code&> closed;
         detail::emitter<> drained;
-        std::deque<waiting> unread; // no handler was there
+        detail::ring_queue<waiting> unread; // no handler was there
         std::weak_ptr<state> self;
         bool ended = false; // by the other end, while some are unread
         bool told = false;
@@ -30522,7 +33041,7 @@ public:
     os::child_process child;
     stage state = stage::booting;
     reason why = reason::none; // of its being killed
-    std::deque<counted<process_task>> in_flight;
+    ring_queue<counted<process_task>> in_flight;
     std::size_t window = least_window; // tasks that it may have
     clock::time_point head_since{};    // when it can have begun the oldest of them
     clock::time_point born{};
@@ -30629,9 +33148,9 @@ public:
     }
 
 private:
-    std::deque<task_pointer>& of(const process_task& task) { return queues_[-task.priority]; }
+    ring_queue<task_pointer>& of(const process_task& task) { return queues_[-task.priority]; }
 
-    std::map<int, std::deque<task_pointer>> queues_; // by the negated priority
+    std::map<int, ring_queue<task_pointer>> queues_; // by the negated priority
     std::size_t size_ = 0;
 };
 
@@ -34204,6 +36723,7 @@ public:
 
     /// \throws std::invalid_argument, which lists the names, when the variable has another one.
     from_environment() {
+        std::get<0>(policies_).emplace();
         const char* wanted = std::getenv(variable);
         if (wanted != nullptr && *wanted != '\0') {
             set(wanted, variable);
@@ -34222,7 +36742,7 @@ public:
         set(name, "scheduling policy");
     }
     /// The name of the policy that is in use.
-    [[nodiscard]] std::string_view chosen() const noexcept { return names[chosen_.index()]; }
+    [[nodiscard]] std::string_view chosen() const noexcept { return names[chosen_]; }
 
     [[nodiscard]] accept_site accepts_in() const {
         in_use_ = true;
@@ -34241,29 +36761,34 @@ public:
         return ask([](const auto& policy) { return detail::peeks(policy); });
     }
     choice pick(const candidates& ready, const connection_info& from) {
-        return std::visit([&](auto& policy) { return detail::pick_by(policy, ready, from); },
-                          chosen_);
+        return ask_in(policies_,
+                      [&](auto& policy) { return detail::pick_by(policy, ready, from); });
     }
 
 private:
     template <typename F>
     auto ask(F question) const {
-        return std::visit(question, chosen_);
+        return ask_in(policies_, question);
+    }
+    template <std::size_t I = 0, typename All, typename F>
+    static auto ask_in(All& policies, F question) {
+        auto& policy = std::get<I>(policies);
+        if constexpr (I + 1 == sizeof...(Policies)) {
+            return question(*policy); // one of them is chosen
+        } else {
+            return policy ? question(*policy) : ask_in<I + 1>(policies, question);
+        }
     }
 
     void set(std::string_view name, const char* what) {
         std::string_view wanted = name == "rr"     ? "round_robin"
                                   : name == "none" ? "shared_socket"
                                                    : name;
-        auto choose_if = [&]<typename Policy>(std::type_identity<Policy>) {
-            bool meant = wanted == detail::policy_name<Policy>();
-            if (meant) {
-                chosen_.template emplace<Policy>();
-            }
-            return meant;
-        };
-        bool found = (choose_if(std::type_identity<Policies>{}) || ...);
-        if (!found) {
+        std::size_t index = 0;
+        while (index != names.size() && names[index] != wanted) {
+            ++index;
+        }
+        if (index == names.size()) {
             std::string known;
             for (auto each : names) {
                 known += (known.empty() ? "" : ", ") + std::string{each};
@@ -34271,9 +36796,21 @@ private:
             throw std::invalid_argument(std::string{what} + " '" + std::string{name} +
                                         "' is not known; there is: " + known);
         }
+        if (index != chosen_) {
+            make(index, std::index_sequence_for<Policies...>{});
+        }
     }
 
-    std::variant<Policies...> chosen_;
+    // The one that was in use goes last: it stays when the new one cannot be made.
+    template <std::size_t... I>
+    void make(std::size_t wanted, std::index_sequence<I...>) {
+        ((I == wanted ? void(std::get<I>(policies_).emplace()) : void()), ...);
+        ((I == chosen_ ? std::get<I>(policies_).reset() : void()), ...);
+        chosen_ = wanted;
+    }
+
+    std::tuple<std::optional<Policies>...> policies_; // all empty but the chosen one
+    std::size_t chosen_ = 0;
     mutable bool in_use_ = false;
 };
 
@@ -35160,5 +37697,310 @@ std::size_t notify_all(const std::atomic<T>& element) noexcept {
 } // namespace cluster
 
 #endif // CLUSTER_SHARED_MEMORY_WAIT_HPP
+// ---- cluster/transport/shared_memory.hpp
+#ifndef CLUSTER_TRANSPORT_SHARED_MEMORY_HPP
+#define CLUSTER_TRANSPORT_SHARED_MEMORY_HPP
+
+// ---- cluster/ipc/ring_carrier.hpp
+#ifndef CLUSTER_IPC_RING_CARRIER_HPP
+#define CLUSTER_IPC_RING_CARRIER_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Frames through memory that both processes have, beside the socket that they have anyway. The
+/// socket carries the frame that the primary sends first, with which the memory goes; descriptors,
+/// one byte with each batch, always before their frame begins in the ring; one byte as a bell, and
+/// only to a side that has said that it sleeps; and the end of the peer, whose ring outlives it and
+/// is read to its end.
+///
+/// The bell is no eventfd: its counter and its flags belong to all who hold it, so a worker could
+/// make its primary block in write(2). Each end of a socket has flags of its own.
+///
+/// The worker trusts the primary and reads frames where they are. The primary copies before it
+/// looks: what a worker writes may change at any time.
+class ring_carrier final : public carrier {
+public:
+    ring_carrier(unique_fd socket,
+                 ring_mapping memory,
+                 direction incoming,
+                 std::chrono::microseconds spins)
+        : socket_{std::move(socket)},
+          memory_{std::move(memory)},
+          lends_{incoming == direction::to_worker},
+          first_by_socket_{incoming == direction::to_primary},
+          spins_{spins},
+          incoming_{lends_ ? memory_.page().to_worker : memory_.page().to_primary},
+          outgoing_{lends_ ? memory_.page().to_primary : memory_.page().to_worker},
+          reader_{incoming_.positions,
+                  lends_ ? memory_.to_worker() : memory_.to_primary(),
+                  memory_.ring_size()},
+          writer_{outgoing_.positions,
+                  lends_ ? memory_.to_primary() : memory_.to_worker(),
+                  memory_.ring_size()} {}
+
+    [[nodiscard]] inline int descriptor() const noexcept override { return socket_.get(); }
+    [[nodiscard]] inline os::io room_signal() const noexcept override {
+        return waits_for_socket_ ? os::io::writable : os::io::readable;
+    }
+    inline void clear(inbox& into) override;
+    inline result push(outbox& from) override;
+    inline os::transfer pull(inbox& into) override;
+    inline void wait_for_room(std::chrono::milliseconds limit) override {
+        os::wait_for(socket_.get(), waits_for_socket_, static_cast<int>(limit.count()));
+    }
+    [[nodiscard]] inline bool arrives_silently() const noexcept override { return true; }
+    inline bool arm() override {
+        bells_due_ += incoming_.reader_sleeps.set() ? 1U : 0U;
+        return has_news();
+    }
+    [[nodiscard]] inline std::chrono::microseconds spins() const noexcept override {
+        return spins_;
+    }
+    [[nodiscard]] inline unique_fd release_socket() noexcept override { return std::move(socket_); }
+    [[nodiscard]] inline bool has_news() noexcept override {
+        return reader_.available() > seen_ || reader_.is_broken() || broken_;
+    }
+
+private:
+    result push_bytes(outbox& from);
+    result push_by_socket(outbox& from);
+    void publish() noexcept {
+        writer_.publish();
+        if (outgoing_.reader_sleeps.take()) {
+            ring_bell();
+        }
+    }
+    // A full socket is a bell that has not been heard yet; the peer's end comes by reading.
+    void ring_bell() const noexcept {
+        constexpr std::byte bell{};
+        os::send(socket_.get(), {&bell, 1});
+    }
+    void release(std::size_t count) noexcept {
+        reader_.advance(count);
+        reader_.release();
+        left_ -= count < left_ ? count : left_;
+        if (incoming_.writer_waits.take()) {
+            ring_bell();
+        }
+    }
+
+    unique_fd socket_;
+    ring_mapping memory_;
+    bool lends_;
+    bool first_by_socket_;
+    bool waits_for_socket_ = false;
+    bool ended_ = false;
+    bool broken_ = false;
+    std::chrono::microseconds spins_;
+    ring_page::one_way& incoming_;
+    ring_page::one_way& outgoing_;
+    ring_reader reader_;
+    ring_writer writer_;
+    std::uint64_t socket_until_ = 0; // the position in the stream up to which the socket carries it
+    std::size_t lent_ = 0;           // of the next bytes: to the inbox, as its view
+    std::size_t seen_ = 0;           // of the next bytes: a frame's beginning, nothing without more
+    std::size_t left_ = 0;           // bytes to take since the peer is gone
+    std::uint64_t bells_due_ = 0;    // the most that the peer has a reason for
+};
+
+// One batch of descriptors at most: those behind it are told of by the next call.
+inline void ring_carrier::clear(inbox& into) {
+    std::array<std::byte, 64> bytes;
+    bool more = !ended_ && !broken_;
+    while (more) {
+        os::received_descriptors descriptors;
+        auto got = os::receive_with_descriptors(socket_.get(), bytes, descriptors);
+        if (got.would_block()) {
+            return;
+        }
+        if (got.error != 0 || got.bytes == 0) { // ECONNRESET: it died with our bells unheard
+            ended_ = true;
+            left_ = reader_.available();
+            return;
+        }
+        bool batch = descriptors.count() != 0 || descriptors.truncated;
+        std::size_t bells = got.bytes - (batch ? 1 : 0);
+        broken_ = bells > bells_due_;
+        bells_due_ -= broken_ ? 0 : bells;
+        if (batch) {
+            into.descriptors.push_back({descriptors.take(), descriptors.truncated});
+        }
+        more = !batch && !broken_ && got.bytes == bytes.size();
+    }
+}
+
+inline carrier::result ring_carrier::push(outbox& from) {
+    if (ended_) {
+        return result::broken;
+    }
+    writer_.advance(from.encoded);
+    from.sent += std::exchange(from.encoded, 0);
+    from.window = {};
+    waits_for_socket_ = false;
+    auto state = push_by_socket(from);
+    if (state == result::done) {
+        state = push_bytes(from);
+    }
+    publish();
+    if (state == result::done) {
+        from.window = writer_.space();
+    }
+    return writer_.is_broken() ? result::broken : state;
+}
+
+// The first frame is the one that is there when we are called first.
+inline carrier::result ring_carrier::push_by_socket(outbox& from) {
+    if (std::exchange(first_by_socket_, false)) {
+        socket_until_ = from.end();
+    }
+    while (from.sent < socket_until_) {
+        auto state = result_of(socket_carrier::send_some(socket_.get(), from));
+        if (state != result::done) {
+            waits_for_socket_ = true;
+            return state;
+        }
+    }
+    return result::done;
+}
+
+inline carrier::result ring_carrier::push_bytes(outbox& from) {
+    while (!from.bytes.empty()) {
+        if (!from.passed.empty() && from.passed.front().offset == from.sent) {
+            publish(); // all before it, so that the peer never has more than one batch too early
+            constexpr std::byte mark{};
+            auto state = result_of(os::send_with_descriptors(
+                socket_.get(), {&mark, 1}, from.passed.front().list.numbers));
+            if (state != result::done) {
+                waits_for_socket_ = true;
+                return state;
+            }
+            from.passed.pop_front();
+        }
+        std::size_t most = from.passed.empty()
+                               ? from.bytes.size()
+                               : static_cast<std::size_t>(from.passed.front().offset - from.sent);
+        std::size_t room = writer_.room();
+        if (room == 0) {
+            bells_due_ += outgoing_.writer_waits.set() ? 1U : 0U;
+            if (writer_.room() == 0) {
+                return result::blocked;
+            }
+            continue;
+        }
+        std::size_t count = most < room ? most : room;
+        writer_.put(from.bytes.span().first(count));
+        from.bytes.consume_front(count);
+        from.sent += count;
+    }
+    return result::done;
+}
+
+inline os::transfer ring_carrier::pull(inbox& into) {
+    if (lent_ != 0) {
+        release(lent_ - into.view.size());
+        seen_ = into.view.size();
+        lent_ = 0;
+        into.view = {};
+    }
+    std::size_t there = reader_.available();
+    if (broken_ || reader_.is_broken() || writer_.is_broken()) {
+        return {0, EPROTO};
+    }
+    if (ended_) { // somebody else may hold the memory, and would go on for ever
+        there = there < left_ ? there : left_;
+    }
+    if (there <= seen_) {
+        return {0, ended_ ? 0 : EAGAIN};
+    }
+    std::size_t most = memory_.ring_size() / 2;
+    std::size_t count = there < most ? there : most;
+    if (lends_ && into.bytes.empty() && seen_ < most) { // else the frame is longer than that
+        into.view = reader_.contents(count);
+        lent_ = count;
+    } else {
+        into.bytes.append(reader_.contents(count));
+        release(count);
+        seen_ = 0;
+    }
+    return {count, 0};
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_IPC_RING_CARRIER_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace transport {
+
+struct shared_memory_options {
+    /// Bytes of each direction's ring, a power of two. Memory is only used as far as it is written.
+    std::size_t ring = std::size_t{256} * 1024;
+    /// How long a side looks out for messages before it sleeps, where they came that quickly lately.
+    /// Costs that much of a CPU; worth it where there are more CPUs than loops that are busy. A
+    /// round trip takes less than a microsecond then, instead of two wakes. 0: not at all.
+    unsigned spin_microseconds = 0;
+};
+
+/// A `transport_policy`: a ring in memory that both processes map for each direction, beside the
+/// socket. Messages are encoded where the worker reads them; a system call is made only to wake a
+/// side that sleeps, and for descriptors. What is sent before a process dies arrives. Nothing that a
+/// worker does to the memory hurts more than its own channel.
+///
+/// A system that does not give the memory (a sandbox, a limit of file sizes) leaves that worker with
+/// the socket; `capabilities().shared_memory` tells why.
+template <shared_memory_options Options = shared_memory_options{}>
+struct basic_shared_memory {
+    static std::unique_ptr<detail::carrier> open(unique_fd channel,
+                                                 detail::transport_memory& memory) {
+        static_assert(
+            std::has_single_bit(Options.ring) && Options.ring >= 64U * 1024U &&
+                Options.ring <= 1024U * 1024U * 1024U,
+            "transport::shared_memory: the ring must be a power of two from 64 KiB to 1 GiB.");
+        static_assert(
+            Options.spin_microseconds <= 10'000,
+            "transport::shared_memory: looking out longer than 10 ms is a busy loop; let it "
+            "sleep.");
+        std::error_code error;
+        auto rings = detail::ring_mapping::create(Options.ring, memory.descriptor, error);
+        if (error) {
+            memory.descriptor.reset();
+            return std::make_unique<detail::socket_carrier>(std::move(channel));
+        }
+        memory.ring = Options.ring;
+        return make(std::move(channel), std::move(rings), detail::direction::to_primary);
+    }
+    static std::unique_ptr<detail::carrier>
+    join(unique_fd channel, detail::transport_memory& memory, std::error_code& error) {
+        auto rings = detail::ring_mapping::open(
+            memory.descriptor.get(), static_cast<std::size_t>(memory.ring), error);
+        return error ? nullptr
+                     : make(std::move(channel), std::move(rings), detail::direction::to_worker);
+    }
+
+private:
+    static std::unique_ptr<detail::carrier>
+    make(unique_fd channel, detail::ring_mapping rings, detail::direction incoming) {
+        return std::make_unique<detail::ring_carrier>(
+            std::move(channel),
+            std::move(rings),
+            incoming,
+            std::chrono::microseconds{Options.spin_microseconds});
+    }
+};
+
+using shared_memory = basic_shared_memory<>;
+
+static_assert(transport_policy<shared_memory>);
+
+} // namespace transport
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_TRANSPORT_SHARED_MEMORY_HPP
 
 #endif // CLUSTER_HPP

@@ -4,6 +4,7 @@
 #include <doctest/doctest.h>
 
 #include <cstdint>
+#include <ostream>
 #include <string>
 #include <system_error>
 #include <utility>

@@ -28,6 +28,11 @@ struct nailed_down : archetypes::scheduling { // cannot be moved
     static constexpr std::size_t peeks = 5;
 };
 
+struct unmakeable : scheduling::round_robin {
+    static constexpr std::string_view name = "unmakeable";
+    unmakeable() { throw std::runtime_error{"no"}; }
+};
+
 using any = scheduling::from_environment<scheduling::least_connections,
                                          scheduling::round_robin,
                                          scheduling::shared_socket,
@@ -92,6 +97,13 @@ TEST_SUITE("scheduling/from_environment") {
         any peeking;
         peeking.choose("nailed_down");
         CHECK(peeking.peeks() == 5);
+    }
+
+    TEST_CASE("a policy that cannot be made leaves the one before in use") {
+        scheduling::from_environment<scheduling::shared_socket, unmakeable> policy;
+        CHECK_THROWS_AS(policy.choose("unmakeable"), std::runtime_error);
+        CHECK(policy.chosen() == "shared_socket");
+        CHECK(policy.accepts_in() == accept_site::shared_socket);
     }
 
     TEST_CASE("an unknown name is refused with the list of the known ones") {

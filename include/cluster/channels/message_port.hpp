@@ -4,6 +4,7 @@
 
 #include "../detail/chrono.hpp"
 #include "../detail/os.hpp"
+#include "../detail/ring_queue.hpp"
 #include "../detail/type_name.hpp"
 #include "../error.hpp"
 #include "../event_loop.hpp"
@@ -15,7 +16,6 @@
 #include "../subscription.hpp"
 #include "message_channel.hpp"
 
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -285,7 +285,7 @@ private:
         detail::emitter<const T&, handle&> messages;
         detail::emitter<const std::error_code&> closed;
         detail::emitter<> drained;
-        std::deque<waiting> unread; // no handler was there
+        detail::ring_queue<waiting> unread; // no handler was there
         std::weak_ptr<state> self;
         bool ended = false; // by the other end, while some are unread
         bool told = false;

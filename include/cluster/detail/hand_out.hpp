@@ -12,11 +12,11 @@
 #include "first_bytes.hpp"
 #include "hand_over.hpp"
 #include "os.hpp"
+#include "ring_queue.hpp"
 #include "worker_core.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <span>
 #include <system_error>
@@ -202,7 +202,7 @@ private:
     std::vector<member> members_;
     std::vector<const candidate*> ready_;
     first_bytes first_bytes_;
-    std::deque<arrival> held_; // given back by workers, or waited for their first bytes
+    ring_queue<arrival> held_; // given back by workers, or waited for their first bytes
     unique_fd blocked_;        // picked for `blocked_on_`, whose window is full for the moment
     worker_core* blocked_on_ = nullptr;
     scheduling::round_robin in_turn_; // where the policy has no opinion

@@ -7,11 +7,11 @@
 #include "../unique_fd.hpp"
 #include "chrono.hpp"
 #include "control_page.hpp"
+#include "ring_queue.hpp"
 #include "turn_hook.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -294,8 +294,8 @@ private:
     channel& channel_;
     hand_over_owner& owner_;
     control_mapping page_;
-    std::deque<waiting_connection> waiting_;
-    std::deque<waiting_connection> parked_;
+    ring_queue<waiting_connection> waiting_;
+    ring_queue<waiting_connection> parked_;
     std::uint64_t handed_ = 0;
     std::uint32_t first_ = 0; // sequence number of waiting_.front()
     std::vector<int> batch_;  // the last ones of waiting_, not sent yet

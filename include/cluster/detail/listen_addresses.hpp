@@ -3,8 +3,8 @@
 #define CLUSTER_DETAIL_LISTEN_ADDRESSES_HPP
 
 #include "../net/listen_options.hpp"
+#include "number.hpp"
 
-#include <charconv>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -31,9 +31,7 @@ inline bool read_listen_address(std::string_view text, listen_options& into) {
     }
     auto host = text.substr(0, colon);
     auto port = text.substr(colon + 1);
-    auto end = port.data() + port.size();
-    auto [stop, error] = std::from_chars(port.data(), end, into.port);
-    if (error != std::errc{} || stop != end) {
+    if (!read_number(port, into.port)) {
         return false;
     }
     bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';

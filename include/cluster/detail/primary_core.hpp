@@ -29,7 +29,6 @@
 
 #include <array>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <utility>
@@ -263,7 +262,7 @@ private:
     std::uint32_t next_key_ = 1;
     std::vector<bool> slots_; // taken, by a worker or for the replacement of one
     std::vector<owned_worker> workers_;
-    std::deque<owned_worker> departed_; // so that a reference that somebody kept stays good a while
+    ring_queue<owned_worker> departed_; // so that a reference that somebody kept stays good a while
     std::vector<std::unique_ptr<shared_listener>> listeners_;
     std::vector<os::activated_socket> activated_;
     bool activated_taken_ = false;
@@ -916,5 +915,6 @@ inline void primary_core::end_all() noexcept {
 #include "primary_sharing.hpp"
 #include "primary_stats.hpp"
 #include "primary_supervision.hpp"
+#include "ring_queue.hpp"
 
 #endif // CLUSTER_DETAIL_PRIMARY_CORE_HPP

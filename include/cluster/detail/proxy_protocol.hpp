@@ -4,15 +4,14 @@
 
 #include "../net/address.hpp"
 #include "algorithm.hpp"
+#include "number.hpp"
 #include "os.hpp"
 
 #include <array>
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string_view>
-#include <system_error>
 
 namespace cluster {
 inline namespace v0 {
@@ -74,11 +73,10 @@ inline proxy_header proxy_header::parse_text(std::string_view text) noexcept {
         return {state::unnamed, {}, length};
     }
     std::uint16_t port = 0;
-    auto [stop, error] = std::from_chars(words[4].data(), words[4].data() + words[4].size(), port);
     bool well_formed = rest.empty() && source.family() == wanted &&
                        wanted != address_family::none &&
                        os::parse_address(words[3]).family() == wanted && !words[5].empty() &&
-                       error == std::errc{} && stop == words[4].data() + words[4].size();
+                       read_number(words[4], port);
     return well_formed ? proxy_header{state::present, source.with_port(port), length}
                        : proxy_header{};
 }

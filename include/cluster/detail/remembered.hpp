@@ -3,9 +3,9 @@
 #define CLUSTER_DETAIL_REMEMBERED_HPP
 
 #include "../event_loop.hpp"
+#include "ring_queue.hpp"
 
 #include <cstddef>
-#include <deque>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -43,7 +43,7 @@ private:
     static constexpr std::size_t most = 64;
 
     std::vector<std::unique_ptr<T>> active_;
-    std::deque<std::unique_ptr<T>> finished_;
+    ring_queue<std::unique_ptr<T>> finished_;
 };
 
 } // namespace detail

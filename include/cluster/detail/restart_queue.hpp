@@ -6,11 +6,11 @@
 #include "algorithm.hpp"
 #include "chrono.hpp"
 #include "move_only_function.hpp"
+#include "ring_queue.hpp"
 #include "worker_core.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <iterator>
 #include <memory>
 #include <utility>
@@ -170,7 +170,7 @@ private:
     room_function has_room_;
     start_function start_;
     std::vector<std::unique_ptr<group>> groups_;
-    std::deque<returning_worker> due_;
+    ring_queue<returning_worker> due_;
 };
 
 } // namespace detail

@@ -7,10 +7,10 @@
 #include "../ipc/frame.hpp"
 #include "../pool/detail/worker_loop.hpp"
 #include "../unique_fd.hpp"
+#include "number.hpp"
 #include "os.hpp"
 
 #include <array>
-#include <charconv>
 #include <cstddef>
 #include <mutex>
 #include <optional>
@@ -103,9 +103,7 @@ private:
             return result;
         }
         unsigned number = 0;
-        auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), number);
-        if (error != std::errc{} || end != text->data() + text->size() ||
-            !is_channel(channel_descriptor)) {
+        if (!read_number(*text, number) || !is_channel(channel_descriptor)) {
             // Not a primary either: one that starts workers which start workers would never end.
             throw std::system_error(
                 make_error_code(errc::bad_descriptor),

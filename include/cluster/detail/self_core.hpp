@@ -24,7 +24,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -273,7 +272,7 @@ private:
     timer heart_;
     time_point next_beat_{};
     self_datagrams datagrams_{loop_, *this};
-    std::deque<incoming> incoming_;
+    ring_queue<incoming> incoming_;
     turn_hook taking_hook_ = turn_hook::for_member<self_core, &self_core::go_on_taking>(*this);
     turn_hook taken_hook_ = turn_hook::for_member<self_core, &self_core::tell_taken>(*this);
     std::uint32_t next_query_ = 1;
@@ -724,7 +723,7 @@ inline void self_core::go_on_taking() {
 
 inline void self_core::on_server_closed(server& which) noexcept {
     for (const auto& each : server_access::endpoints(which)) {
-        tell_closed(each.key());
+        tell_closed(each->key());
     }
 }
 
@@ -735,8 +734,8 @@ inline void self_core::on_server_finished(server& which) noexcept {
 
 inline void self_core::on_server_ready(server& which) noexcept {
     for (const auto& each : server_access::endpoints(which)) {
-        if (each.mode() == accept_mode::handed && channel_.can_send()) {
-            channel_.send_control({0, frame_kind::willing, 0, each.key(), 0});
+        if (each->mode() == accept_mode::handed && channel_.can_send()) {
+            channel_.send_control({0, frame_kind::willing, 0, each->key(), 0});
         }
     }
 }
@@ -745,6 +744,7 @@ inline void self_core::on_server_ready(server& which) noexcept {
 } // namespace v0
 } // namespace cluster
 
+#include "ring_queue.hpp"
 #include "self_datagrams.hpp"
 #include "self_sharing.hpp"
 

@@ -3,8 +3,8 @@
 #define CLUSTER_DETAIL_STATS_TEXT_HPP
 
 #include "chrono.hpp"
+#include "number.hpp"
 
-#include <charconv>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -57,8 +57,7 @@ void append_utf8(std::string& out, std::string_view text, Escape escape) {
 template <std::integral Number>
 void append_number(std::string& out, Number number) {
     char digits[24];
-    const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;
-    out.append(digits, end);
+    out.append(digits, write_number(digits, number));
 }
 
 /// Appends seconds as an exact decimal number: "12", "0.25", "-0.000000001".

@@ -5,10 +5,10 @@
 #include "../byte_buffer.hpp"
 #include "../ipc/frame.hpp"
 #include "../net/handle.hpp"
+#include "ring_queue.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <utility>
 
@@ -67,12 +67,16 @@ public:
     /// Takes out the first entry that satisfies the condition, if any.
     template <typename Condition>
     bool take(Condition condition, entry& into) {
-        for (auto each = entries_.begin(); each != entries_.end(); ++each) {
-            if (condition(*each)) {
-                bytes_ -= each->size;
-                descriptors_ -= each->descriptor ? 1U : 0U;
-                into = std::move(*each);
-                entries_.erase(each);
+        for (std::size_t i = 0; i != entries_.size(); ++i) {
+            auto& each = entries_[i];
+            if (condition(each)) {
+                bytes_ -= each.size;
+                descriptors_ -= each.descriptor ? 1U : 0U;
+                into = std::move(each);
+                for (; i != 0; --i) { // those before move up: mostly there are none
+                    entries_[i] = std::move(entries_[i - 1]);
+                }
+                entries_.pop_front();
                 return true;
             }
         }
@@ -85,7 +89,7 @@ public:
     }
 
 private:
-    std::deque<entry> entries_;
+    ring_queue<entry> entries_;
     std::size_t bytes_ = 0;
     std::size_t descriptors_ = 0;
 };

@@ -6,11 +6,11 @@
 #include "../detail/chrono.hpp"
 #include "../detail/moved_value.hpp"
 #include "../detail/os.hpp"
+#include "../detail/ring_queue.hpp"
 #include "../unique_fd.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <span>
 #include <utility>
@@ -49,8 +49,8 @@ struct outbox {
         window{};            // memory of the carrier's for the next frames, if `bytes` is empty
     std::size_t encoded = 0; // bytes of frames in front of the window, told by the next push()
     std::uint64_t sent = 0;  // bytes of the stream that the carrier has taken
-    std::deque<passed_descriptors> passed;
-    std::deque<std::unique_ptr<moved_value>> values; // of the frames in `bytes`
+    ring_queue<passed_descriptors> passed;
+    ring_queue<std::unique_ptr<moved_value>> values; // of the frames in `bytes`
     std::size_t weight = 0;                          // of `values`
 
     [[nodiscard]] std::size_t size() const noexcept { return encoded + bytes.size() + weight; }
@@ -93,8 +93,8 @@ struct inbox {
     byte_buffer bytes;
     std::span<const std::byte>
         view{};                    // instead of them, if there are none: where the carrier has them
-    std::deque<batch> descriptors; // each of the next frame that has any
-    std::deque<std::unique_ptr<moved_value>> values;
+    ring_queue<batch> descriptors; // each of the next frame that has any
+    ring_queue<std::unique_ptr<moved_value>> values;
 
     [[nodiscard]] std::span<const std::byte> next() const noexcept {
         return view.empty() ? bytes.span() : view;

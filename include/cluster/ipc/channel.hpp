@@ -6,6 +6,7 @@
 #include "../detail/chrono.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
+#include "../detail/ring_queue.hpp"
 #include "../detail/turn_hook.hpp"
 #include "../error.hpp"
 #include "../event_loop.hpp"
@@ -18,7 +19,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <span>
 #include <system_error>
@@ -332,7 +332,7 @@ private:
 
     counters counters_;
     outbox out_;
-    std::deque<waiting_completion> completions_;
+    ring_queue<waiting_completion> completions_;
     bool blocked_ = false;
     bool broken_ = false; // writing failed; reading goes on to the end
     bool reading_ = true;
@@ -340,7 +340,7 @@ private:
     bool wants_drain_ = false;
 
     inbox in_;
-    std::deque<stored_frame> kept_; // by wait(), to be delivered before in_
+    ring_queue<stored_frame> kept_; // by wait(), to be delivered before in_
     turn_hook flush_hook_ = turn_hook::for_member<channel, &channel::flush_now>(*this);
     turn_hook dispatch_hook_ = turn_hook::for_member<channel, &channel::dispatch>(*this);
     turn_hook drain_hook_ = turn_hook::for_member<channel, &channel::drained>(*this);

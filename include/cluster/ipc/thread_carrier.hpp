@@ -6,6 +6,7 @@
 #include "../detail/chrono.hpp"
 #include "../detail/moved_value.hpp"
 #include "../detail/os.hpp"
+#include "../detail/ring_queue.hpp"
 #include "../unique_fd.hpp"
 #include "carrier.hpp"
 
@@ -13,7 +14,6 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -26,8 +26,8 @@ namespace detail {
 /// What passes between two threads at once: whole frames, and what belongs to them in their order.
 struct thread_batch {
     byte_buffer bytes;
-    std::deque<std::vector<unique_fd>> descriptors;
-    std::deque<std::unique_ptr<moved_value>> values;
+    ring_queue<std::vector<unique_fd>> descriptors;
+    ring_queue<std::unique_ptr<moved_value>> values;
     std::size_t weight = 0; // of the values
 
     [[nodiscard]] std::size_t size() const noexcept { return bytes.size() + weight; }

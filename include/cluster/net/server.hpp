@@ -16,7 +16,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <system_error>
 #include <utility>
@@ -61,13 +60,13 @@ public:
 
     /// Where it really listens, with the port that the system chose; the first of its addresses.
     [[nodiscard]] cluster::address address() const noexcept {
-        return endpoints_.empty() ? cluster::address{} : endpoints_.front().at();
+        return endpoints_.empty() ? cluster::address{} : endpoints_.front()->at();
     }
     /// All of them, in the order of listen_options::addresses.
     [[nodiscard]] std::vector<cluster::address> addresses() const {
         std::vector<cluster::address> result;
         for (const auto& each : endpoints_) {
-            result.push_back(each.at());
+            result.push_back(each->at());
         }
         return result;
     }
@@ -86,7 +85,7 @@ public:
             }
             pressure_.release_reserve();
             for (auto& each : endpoints_) {
-                each.remove_file();
+                each->remove_file();
             }
             hold(false);
             account_->wait_for_changes(true);
@@ -178,13 +177,13 @@ private:
         if (sheds_ && mode != detail::accept_mode::handed) {
             pressure_.keep_reserve();
         }
-        return endpoints_.emplace_back(key, at, mode);
+        return *endpoints_.emplace_back(std::make_unique<detail::endpoint>(key, at, mode));
     }
 
     [[nodiscard]] detail::endpoint* find(std::uint32_t key) noexcept {
         for (auto& each : endpoints_) {
-            if (each.key() == key) {
-                return &each;
+            if (each->key() == key) {
+                return each.get();
             }
         }
         return nullptr;
@@ -394,7 +393,7 @@ private:
     detail::move_only_function<void(connection)> on_drop_;
     std::shared_ptr<detail::connection_account> account_;
     std::unique_ptr<detail::proxy_reader> proxy_;
-    std::deque<detail::endpoint> endpoints_; // none: it never listened
+    std::vector<std::unique_ptr<detail::endpoint>> endpoints_; // none: it never listened
     std::vector<std::unique_ptr<socket>> sockets_;
     detail::accept_pressure pressure_;
     timer pause_;
@@ -410,7 +409,7 @@ namespace detail {
 
 /// The library's own way into a server.
 struct server_access {
-    static const std::deque<endpoint>& endpoints(const server& of) noexcept {
+    static const std::vector<std::unique_ptr<endpoint>>& endpoints(const server& of) noexcept {
         return of.endpoints_;
     }
     static endpoint* find(server& in, std::uint32_t key) noexcept { return in.find(key); }

@@ -8,11 +8,12 @@
 #include <array>
 #include <cstddef>
 #include <cstdlib>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
-#include <type_traits>
-#include <variant>
+#include <tuple>
+#include <utility>
 
 namespace cluster {
 inline namespace v0 {
@@ -66,6 +67,7 @@ public:
 
     /// \throws std::invalid_argument, which lists the names, when the variable has another one.
     from_environment() {
+        std::get<0>(policies_).emplace();
         const char* wanted = std::getenv(variable);
         if (wanted != nullptr && *wanted != '\0') {
             set(wanted, variable);
@@ -84,7 +86,7 @@ public:
         set(name, "scheduling policy");
     }
     /// The name of the policy that is in use.
-    [[nodiscard]] std::string_view chosen() const noexcept { return names[chosen_.index()]; }
+    [[nodiscard]] std::string_view chosen() const noexcept { return names[chosen_]; }
 
     [[nodiscard]] accept_site accepts_in() const {
         in_use_ = true;
@@ -103,29 +105,34 @@ public:
         return ask([](const auto& policy) { return detail::peeks(policy); });
     }
     choice pick(const candidates& ready, const connection_info& from) {
-        return std::visit([&](auto& policy) { return detail::pick_by(policy, ready, from); },
-                          chosen_);
+        return ask_in(policies_,
+                      [&](auto& policy) { return detail::pick_by(policy, ready, from); });
     }
 
 private:
     template <typename F>
     auto ask(F question) const {
-        return std::visit(question, chosen_);
+        return ask_in(policies_, question);
+    }
+    template <std::size_t I = 0, typename All, typename F>
+    static auto ask_in(All& policies, F question) {
+        auto& policy = std::get<I>(policies);
+        if constexpr (I + 1 == sizeof...(Policies)) {
+            return question(*policy); // one of them is chosen
+        } else {
+            return policy ? question(*policy) : ask_in<I + 1>(policies, question);
+        }
     }
 
     void set(std::string_view name, const char* what) {
         std::string_view wanted = name == "rr"     ? "round_robin"
                                   : name == "none" ? "shared_socket"
                                                    : name;
-        auto choose_if = [&]<typename Policy>(std::type_identity<Policy>) {
-            bool meant = wanted == detail::policy_name<Policy>();
-            if (meant) {
-                chosen_.template emplace<Policy>();
-            }
-            return meant;
-        };
-        bool found = (choose_if(std::type_identity<Policies>{}) || ...);
-        if (!found) {
+        std::size_t index = 0;
+        while (index != names.size() && names[index] != wanted) {
+            ++index;
+        }
+        if (index == names.size()) {
             std::string known;
             for (auto each : names) {
                 known += (known.empty() ? "" : ", ") + std::string{each};
@@ -133,9 +140,21 @@ private:
             throw std::invalid_argument(std::string{what} + " '" + std::string{name} +
                                         "' is not known; there is: " + known);
         }
+        if (index != chosen_) {
+            make(index, std::index_sequence_for<Policies...>{});
+        }
     }
 
-    std::variant<Policies...> chosen_;
+    // The one that was in use goes last: it stays when the new one cannot be made.
+    template <std::size_t... I>
+    void make(std::size_t wanted, std::index_sequence<I...>) {
+        ((I == wanted ? void(std::get<I>(policies_).emplace()) : void()), ...);
+        ((I == chosen_ ? std::get<I>(policies_).reset() : void()), ...);
+        chosen_ = wanted;
+    }
+
+    std::tuple<std::optional<Policies>...> policies_; // all empty but the chosen one
+    std::size_t chosen_ = 0;
     mutable bool in_use_ = false;
 };
 

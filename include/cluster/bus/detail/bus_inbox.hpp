@@ -3,6 +3,7 @@
 #define CLUSTER_BUS_DETAIL_BUS_INBOX_HPP
 
 #include "../../detail/os.hpp"
+#include "../../detail/ring_queue.hpp"
 #include "../../event_loop.hpp"
 #include "../../subscription.hpp"
 #include "../bus_subscription.hpp"
@@ -10,7 +11,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -205,7 +205,7 @@ private:
     int native_handle_ = -1;
     std::vector<std::unique_ptr<topic_entry>> topics_;
     bus_event_handler events_;
-    std::deque<item> waiting_;
+    ring_queue<item> waiting_;
     std::size_t delivered_ = 0;
     bool scheduled_ = false;
 };

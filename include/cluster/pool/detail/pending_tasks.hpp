@@ -3,10 +3,10 @@
 #define CLUSTER_POOL_DETAIL_PENDING_TASKS_HPP
 
 #include "../../detail/counted.hpp"
+#include "../../detail/ring_queue.hpp"
 #include "process_task.hpp"
 
 #include <cstddef>
-#include <deque>
 #include <map>
 #include <utility>
 
@@ -44,9 +44,9 @@ public:
     }
 
 private:
-    std::deque<task_pointer>& of(const process_task& task) { return queues_[-task.priority]; }
+    ring_queue<task_pointer>& of(const process_task& task) { return queues_[-task.priority]; }
 
-    std::map<int, std::deque<task_pointer>> queues_; // by the negated priority
+    std::map<int, ring_queue<task_pointer>> queues_; // by the negated priority
     std::size_t size_ = 0;
 };
 

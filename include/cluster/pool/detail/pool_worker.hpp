@@ -7,6 +7,7 @@
 #include "../../detail/chrono.hpp"
 #include "../../detail/counted.hpp"
 #include "../../detail/os.hpp"
+#include "../../detail/ring_queue.hpp"
 #include "../../unique_fd.hpp"
 #include "pool_page.hpp"
 #include "process_task.hpp"
@@ -15,7 +16,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <deque>
 #include <new>
 #include <span>
 #include <system_error>
@@ -198,7 +198,7 @@ public:
     os::child_process child;
     stage state = stage::booting;
     reason why = reason::none; // of its being killed
-    std::deque<counted<process_task>> in_flight;
+    ring_queue<counted<process_task>> in_flight;
     std::size_t window = least_window; // tasks that it may have
     clock::time_point head_since{};    // when it can have begun the oldest of them
     clock::time_point born{};

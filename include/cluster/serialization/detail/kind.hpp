@@ -18,7 +18,6 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace cluster {
 inline namespace v0 {
@@ -104,8 +103,11 @@ inline constexpr bool is_tuple<std::pair<First, Second>> = true;
 
 template <typename T>
 inline constexpr bool is_variant = false;
-template <typename... Types>
-inline constexpr bool is_variant<std::variant<Types...>> = true;
+template <template <typename...> typename Template, typename... Types>
+inline constexpr bool is_variant<Template<Types...>> = requires(const Template<Types...>& v) {
+    { v.index() } -> std::same_as<std::size_t>;
+    { v.valueless_by_exception() } -> std::same_as<bool>;
+};
 
 template <typename T>
 inline constexpr bool is_unique_ptr = false;
@@ -198,6 +200,13 @@ consteval auto find_parts() {
 
 template <typename T>
 using parts_t = decltype(find_parts<std::remove_cv_t<T>>());
+
+template <typename... Types>
+std::index_sequence_for<Types...> places_in(type_list<Types...>);
+
+// The numbers of its parts, as a std::index_sequence.
+template <typename T>
+using part_places = decltype(places_in(parts_t<T>{}));
 
 template <std::size_t Size>
 using unsigned_of_size = std::conditional_t<

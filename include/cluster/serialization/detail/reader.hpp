@@ -17,7 +17,6 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace cluster {
 inline namespace v0 {
@@ -181,7 +180,7 @@ private:
             }
             return error_ == errc{};
         } else if constexpr (is<T, kind::variant>) {
-            return get_variant(value, std::make_index_sequence<std::variant_size_v<T>>{});
+            return get_variant(value, part_places<T>{});
         } else if constexpr (is_range<T>) {
             return get_range(value);
         } else {

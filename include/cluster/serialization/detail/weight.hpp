@@ -12,7 +12,6 @@
 #include <iterator>
 #include <tuple>
 #include <type_traits>
-#include <variant>
 
 namespace cluster {
 inline namespace v0 {
@@ -35,7 +34,7 @@ template <typename T>
     } else if constexpr (is<T, kind::aggregate>) {
         return visit_fields(value, sum);
     } else if constexpr (is<T, kind::variant>) {
-        return value.valueless_by_exception() ? 0 : std::visit(sum, value);
+        return value.valueless_by_exception() ? 0 : visit(sum, value);
     } else if constexpr (is<T, kind::pointer>) {
         return value ? weight_of(*value) : 0;
     } else if constexpr (is<T, kind::optional>) {

@@ -15,7 +15,6 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
-#include <variant>
 
 namespace cluster {
 inline namespace v0 {
@@ -98,7 +97,7 @@ private:
         } else if constexpr (is_range<T>) {
             put_range(value);
         } else if constexpr (is<T, kind::variant>) {
-            put_variant(value, std::make_index_sequence<std::variant_size_v<T>>{});
+            put_variant(value, part_places<T>{});
         } else if constexpr (is<T, kind::optional, kind::pointer>) {
             const bool present = static_cast<bool>(value);
             put(present);
@@ -175,10 +174,11 @@ private:
         }
     }
 
+    // What it calls is found beside the variant: who has one has included <variant>.
     template <typename T, std::size_t... I>
     void put_variant(const T& value, std::index_sequence<I...>) {
         const auto put_if = [&]<std::size_t Index>(std::integral_constant<std::size_t, Index>) {
-            const auto* const alternative = std::get_if<Index>(&value);
+            const auto* const alternative = get_if<Index>(&value);
             if (alternative == nullptr) {
                 return false;
             }
@@ -187,7 +187,7 @@ private:
             return true;
         };
         if (!(put_if(std::integral_constant<std::size_t, I>{}) || ...)) {
-            static_cast<void>(std::get<0>(value)); // valueless: throws std::bad_variant_access
+            static_cast<void>(get<0>(value)); // valueless: throws std::bad_variant_access
         }
     }
 

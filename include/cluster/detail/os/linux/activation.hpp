@@ -2,14 +2,13 @@
 #ifndef CLUSTER_DETAIL_OS_LINUX_ACTIVATION_HPP
 #define CLUSTER_DETAIL_OS_LINUX_ACTIVATION_HPP
 
+#include "../../number.hpp"
 #include "fd.hpp"
 #include "files.hpp"
 
-#include <charconv>
 #include <cstdlib>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <vector>
 
 namespace cluster {
@@ -33,8 +32,7 @@ inline std::vector<activated_socket> take_activated_sockets() {
         const char* text = ::getenv(name);
         std::string_view digits{text == nullptr ? "" : text};
         int value = -1;
-        auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-        return error == std::errc{} && end == digits.data() + digits.size() ? value : -1;
+        return read_number(digits, value) ? value : -1;
     };
     std::vector<activated_socket> result;
     int count = number("LISTEN_FDS");

@@ -3,15 +3,14 @@
 #define CLUSTER_DETAIL_OS_LINUX_CPU_HPP
 
 #include "../../../unique_fd.hpp"
+#include "../../number.hpp"
 #include "fd.hpp"
 
-#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 #include <fcntl.h>
 #include <sys/syscall.h>
@@ -43,9 +42,8 @@ constexpr bool lists(std::string_view list, std::string_view word) noexcept {
 /// \returns the number at the front of `text`, white space after it allowed; none for a sign.
 inline std::optional<std::uint64_t> parse_count(std::string_view text) noexcept {
     std::uint64_t value = 0;
-    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-    const bool clean = end == text.data() + text.size() || *end == '\n' || *end == ' ';
-    return error == std::errc{} && clean ? std::optional{value} : std::nullopt;
+    const auto word = text.substr(0, text.find_first_of("\n "));
+    return read_number(word, value) ? std::optional{value} : std::nullopt;
 }
 
 /// Quota over period, rounded up: 1.5 cpus keep two threads busy for most of each period.

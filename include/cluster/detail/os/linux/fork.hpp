@@ -6,6 +6,7 @@
 /// Copies of this process, for workers that share its memory until they write to it.
 
 #include "../../../unique_fd.hpp"
+#include "../../number.hpp"
 #include "../exit_info.hpp"
 #include "fd.hpp"
 #include "process.hpp"
@@ -14,18 +15,14 @@
 
 #include <array>
 #include <cerrno>
-#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
 #include <utility>
-#include <vector>
 
-#include <dirent.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -76,7 +73,7 @@ inline bool is_private(int fd) noexcept {
         return (::fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0;
     }
     char path[32] = "/proc/self/fd/";
-    *std::to_chars(path + 14, path + 30, fd).ptr = '\0';
+    *write_number(path + 14, fd) = '\0';
     char target[32];
     const ssize_t size = ::readlink(path, target, sizeof target);
     return std::string_view{target, size > 0 ? static_cast<std::size_t>(size) : 0}.starts_with(
@@ -84,19 +81,10 @@ inline bool is_private(int fd) noexcept {
 }
 
 /// Closes what is_private(), but for `kept`.
-inline void close_private_descriptors(std::span<const int> kept) {
-    std::vector<int> found;
-    if (DIR* directory = ::opendir("/proc/self/fd")) {
-        while (const dirent* each = ::readdir(directory)) {
-            const int fd = listed_descriptor(each->d_name);
-            if (fd > STDERR_FILENO && fd != ::dirfd(directory)) {
-                found.push_back(fd);
-            }
-        }
-        ::closedir(directory);
-    }
-    for (const int fd : found) {
-        bool wanted = false;
+inline void close_private_descriptors(std::span<const int> kept) noexcept {
+    listed_descriptors all;
+    for (int fd = all.next(); fd >= 0; fd = all.next()) {
+        bool wanted = fd <= STDERR_FILENO;
         for (const int each : kept) {
             wanted = wanted || each == fd;
         }

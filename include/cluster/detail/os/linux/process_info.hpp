@@ -4,11 +4,11 @@
 
 #include "../../../unique_fd.hpp"
 #include "../../chrono.hpp"
+#include "../../number.hpp"
 #include "cpu.hpp"
 #include "fd.hpp"
 
 #include <array>
-#include <charconv>
 #include <climits>
 #include <cstddef>
 #include <cstdint>
@@ -48,7 +48,7 @@ inline std::string_view read_into(const char* path, std::span<char> buffer) noex
 inline std::string_view
 read_of_process(int pid, std::string_view name, std::span<char> buffer) noexcept {
     char path[48] = "/proc/";
-    char* end = std::to_chars(path + 6, path + 20, pid).ptr;
+    char* end = write_number(path + 6, pid);
     *end++ = '/';
     end[name.copy(end, 20)] = '\0';
     return pid > 0 ? read_into(path, buffer) : std::string_view{};
@@ -57,8 +57,8 @@ read_of_process(int pid, std::string_view name, std::span<char> buffer) noexcept
 /// The same for a thread of this process; `name` has at most 7 characters.
 inline std::string_view
 read_of_thread(int thread, std::string_view name, std::span<char> buffer) noexcept {
-    char path[20] = "task/";
-    char* end = std::to_chars(path + 5, path + 12, thread).ptr;
+    char path[24] = "task/";
+    char* end = write_number(path + 5, thread);
     *end++ = '/';
     end += name.copy(end, 7);
     const std::string_view text{path, static_cast<std::size_t>(end - path)};

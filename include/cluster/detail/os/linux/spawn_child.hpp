@@ -194,29 +194,62 @@ CLUSTER_IN_CHILD inline int listed_descriptor(const char* name) noexcept {
     return number;
 }
 
-/// Closes what /proc lists. The kernel lists by number, so closing meanwhile skips nothing.
-CLUSTER_IN_CHILD inline bool close_listed(int floor) noexcept {
-    raw(SYS_close, floor); // with the table full there is no room for the directory
-    const int directory = static_cast<int>(
-        raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (directory < 0) {
-        return false;
-    }
-    alignas(directory_record) char buffer[4096];
-    long size = 0;
-    while ((size = raw(SYS_getdents64, directory, buffer, sizeof buffer)) > 0) {
-        for (long at = 0; at < size;) {
-            const auto* record = reinterpret_cast<const directory_record*>(buffer + at);
-            const char* name = record->name;
-            const int number = listed_descriptor(name);
-            if (number >= floor && number != directory) {
-                raw(SYS_close, number);
-            }
-            at += record->length;
+/// The descriptors of this process by /proc, in ascending order, so closing meanwhile skips nothing.
+class listed_descriptors {
+public:
+    CLUSTER_IN_CHILD listed_descriptors() noexcept
+        : directory_{static_cast<int>(
+              raw(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC))} {}
+    listed_descriptors(listed_descriptors&&) = delete;
+    listed_descriptors& operator=(listed_descriptors&&) = delete;
+    CLUSTER_IN_CHILD ~listed_descriptors() {
+        if (directory_ >= 0) {
+            raw(SYS_close, directory_);
         }
     }
-    raw(SYS_close, directory);
-    return size == 0;
+
+    /// \returns the next one but for its own, -1 when there is none
+    CLUSTER_IN_CHILD int next() noexcept {
+        while (directory_ >= 0) {
+            if (at_ >= size_) {
+                size_ = raw(SYS_getdents64, directory_, buffer_, sizeof buffer_);
+                at_ = 0;
+            }
+            if (size_ <= 0) {
+                break;
+            }
+            const auto* record = reinterpret_cast<const directory_record*>(buffer_ + at_);
+            const char* name = record->name;
+            at_ += record->length;
+            const int number = listed_descriptor(name);
+            if (number >= 0 && number != directory_) {
+                return number;
+            }
+        }
+        return -1;
+    }
+
+    /// After the last one: nothing kept any of them from us.
+    [[nodiscard]] CLUSTER_IN_CHILD bool were_all() const noexcept {
+        return directory_ >= 0 && size_ == 0;
+    }
+
+private:
+    int directory_;
+    long size_ = 0; // of what is in the buffer
+    long at_ = 0;
+    alignas(directory_record) char buffer_[4096];
+};
+
+CLUSTER_IN_CHILD inline bool close_listed(int floor) noexcept {
+    raw(SYS_close, floor); // with the table full there is no room for the directory
+    listed_descriptors all;
+    for (int number = all.next(); number >= 0; number = all.next()) {
+        if (number >= floor) {
+            raw(SYS_close, number);
+        }
+    }
+    return all.were_all();
 }
 
 CLUSTER_IN_CHILD inline void close_from(int floor) noexcept {

@@ -77,10 +77,10 @@ public:
         select(what == steer_by::load);
         // Whoever leaves the choice to the kernel gets its hash.
         bind(leave_);
-        move(r0, SK_PASS);
+        move(r0, bpf_abi::sk_pass);
         exit();
         return bpf_text::load(
-            BPF_PROG_TYPE_SK_REUSEPORT, BPF_SK_REUSEPORT_SELECT_OR_MIGRATE, error);
+            bpf_abi::prog_type_sk_reuseport, bpf_abi::sk_reuseport_select_or_migrate, error);
     }
 
 private:
@@ -94,7 +94,7 @@ private:
         map(r1, array);
         move(r2, r10);
         alu64(BPF_ADD, r2, static_cast<std::int32_t>(key_at));
-        call(BPF_FUNC_map_lookup_elem);
+        call(bpf_abi::func_map_lookup_elem);
         jump_if(BPF_JEQ, r0, 0, leave_);
         move(to, r0);
     }
@@ -109,7 +109,7 @@ private:
         bind(again);
         body();
         alu64(BPF_ADD, r0, 1);
-        jump_if(BPF_JLT, r0, static_cast<std::int32_t>(count_), again);
+        jump_if(bpf_abi::jlt, r0, static_cast<std::int32_t>(count_), again);
     }
     // A number that grows by one each time.
     void take_turn(reg into) {
@@ -178,7 +178,7 @@ private:
         for_each_place([&] {
             label next = new_label();
             load_of_place(next);
-            jump_if32(BPF_JSGE, r5, r2, next);
+            jump_if32(bpf_abi::jsge, r5, r2, next);
             move32(r2, r5);
             bind(next);
         });
@@ -188,11 +188,11 @@ private:
         alu32(BPF_MOD, r0, count_);
         jump_if(BPF_JGE, r0, static_cast<std::int32_t>(count_), leave_); // for the verifier
         load_of_place(dearer);
-        jump_if32(BPF_JSLE, r5, r2, found);
+        jump_if32(bpf_abi::jsle, r5, r2, found);
         bind(dearer);
         alu64(BPF_ADD, r0, 1);
         alu64(BPF_ADD, r1, 1);
-        jump_if(BPF_JLT, r1, static_cast<std::int32_t>(count_), again);
+        jump_if(bpf_abi::jlt, r1, static_cast<std::int32_t>(count_), again);
         jump(leave_); // all are off, or their loads have grown meanwhile
         bind(found);
         move(r8, r0);
@@ -215,7 +215,7 @@ private:
         for_each_place([&] {
             label next = new_label();
             score_of_place(next);
-            jump_if32(BPF_JLE, r5, r2, next);
+            jump_if32(bpf_abi::jle, r5, r2, next);
             move32(r2, r5);
             bind(next);
         });
@@ -245,9 +245,9 @@ private:
             move(r3, r10);
             alu64(BPF_ADD, r3, static_cast<std::int32_t>(bytes_at));
             move(r4, size);
-            move(r5, BPF_HDR_START_NET);
-            call(BPF_FUNC_skb_load_bytes_relative);
-            jump_if(BPF_JNE, r0, 0, other);
+            move(r5, bpf_abi::hdr_start_net);
+            call(bpf_abi::func_skb_load_bytes_relative);
+            jump_if(bpf_abi::jne, r0, 0, other);
             for (std::int32_t at = 0; at != size; at += 4) {
                 load_stack32(r1, bytes_at + at);
                 big_endian32(r1);
@@ -259,16 +259,16 @@ private:
             }
         };
         move(r9, static_cast<std::int32_t>(client_seed));
-        load32(r1, r6, offsetof(sk_reuseport_md, eth_protocol));
+        load32(r1, r6, offsetof(bpf_abi::sk_reuseport_md, eth_protocol));
         jump_if(BPF_JEQ, r1, ipv6, six);
-        jump_if(BPF_JNE, r1, ipv4, other);
+        jump_if(bpf_abi::jne, r1, ipv4, other);
         load_bytes(12, 4);
         jump(done);
         bind(six);
         load_bytes(8, 16);
         jump(done);
         bind(other);
-        load32(r9, r6, offsetof(sk_reuseport_md, hash));
+        load32(r9, r6, offsetof(bpf_abi::sk_reuseport_md, hash));
         bind(done);
     }
     void load_stack32(reg to, std::ptrdiff_t offset) {
@@ -297,9 +297,9 @@ private:
         move(r3, r10);
         alu64(BPF_ADD, r3, static_cast<std::int32_t>(key_at));
         move(r4, 0);
-        call(BPF_FUNC_sk_select_reuseport);
+        call(bpf_abi::func_sk_select_reuseport);
         if (counts) {
-            jump_if(BPF_JNE, r0, 0, leave_);
+            jump_if(bpf_abi::jne, r0, 0, leave_);
             alu64(BPF_LSH, r8, 4);
             alu64(BPF_ADD, r8, r9);
             move(r1, 1);
@@ -349,8 +349,11 @@ public:
             load_fd_ = make_array(sizeof(steering_load), error);
         }
         if (!error) {
-            sockets_ = make_map(
-                BPF_MAP_TYPE_REUSEPORT_SOCKARRAY, sizeof(std::uint64_t), steered_places, 0, error);
+            sockets_ = make_map(bpf_abi::map_type_reuseport_sockarray,
+                                sizeof(std::uint64_t),
+                                steered_places,
+                                0,
+                                error);
         }
         if (!error) {
             control_map_ = shared_mapping::map(control_fd_.get(), sizeof(steering_control), error);
@@ -418,8 +421,11 @@ private:
     };
 
     static unique_fd make_array(std::size_t size, std::error_code& error) noexcept {
-        return make_map(
-            BPF_MAP_TYPE_ARRAY, static_cast<std::uint32_t>(size), 1, BPF_F_MMAPABLE, error);
+        return make_map(bpf_abi::map_type_array,
+                        static_cast<std::uint32_t>(size),
+                        1,
+                        bpf_abi::f_mmapable,
+                        error);
     }
     [[nodiscard]] steering_control& control() noexcept {
         return *std::launder(static_cast<steering_control*>(control_map_.data()));
