@@ -8322,9 +8322,11 @@ namespace transport {
 /// A `transport_policy`, the default: a UNIX stream socket. The messages of one turn of the loop
 /// leave by one system call. It has a buffer of the system's and no memory of its own.
 struct socket {
+    /// The primary's end.
     static std::unique_ptr<detail::carrier> open(unique_fd channel, detail::transport_memory&) {
         return std::make_unique<detail::socket_carrier>(std::move(channel));
     }
+    /// The worker's end.
     static std::unique_ptr<detail::carrier>
     join(unique_fd channel, detail::transport_memory&, std::error_code&) {
         return std::make_unique<detail::socket_carrier>(std::move(channel));
@@ -12119,7 +12121,8 @@ namespace backend {
 template <typename Transport>
 struct basic_process {
     using transport_type = Transport;
-    using process = basic_process; // what who derives from it calls it
+    /// Itself, for who derives from it.
+    using process = basic_process;
     static constexpr bool separate_memory = true;
 
     static detail::launched_worker launch(const detail::launch_request& request,
@@ -12222,7 +12225,8 @@ template <typename Transport>
 class basic_fork {
 public:
     using transport_type = Transport;
-    using fork = basic_fork; // what who derives from it calls it
+    /// Itself, for who derives from it.
+    using fork = basic_fork;
     static constexpr bool separate_memory = true;
     static constexpr bool starts_at_main = false;
 
@@ -14094,6 +14098,8 @@ private:
     void finish();
     void violated(errc fault);
 
+    template <typename Take>
+    void hand_to(Take& take, frame& arrived);
     void dispatch();
     enum class parsed { frame, need_more, violation };
     parsed next(frame& into, errc& fault);
@@ -14276,6 +14282,22 @@ inline void channel::dispatch() {
     }
 }
 
+// It may close the channel while the frame lies in the carrier's memory.
+template <typename Take>
+void channel::hand_to(Take& take, frame& arrived) {
+    struct delivery { // perhaps inside of another
+        channel& self;
+        bool inner = std::exchange(self.dispatching_, true);
+        ~delivery() {
+            self.dispatching_ = inner;
+            if (!inner) {
+                self.closed_.reset();
+            }
+        }
+    } guard{*this};
+    take(arrived);
+}
+
 template <typename Wanted, typename Take>
 bool channel::wait(Wanted wanted, Take take, time_point deadline) {
     bool endless = deadline == time_point::max();
@@ -14304,7 +14326,10 @@ bool channel::wait(Wanted wanted, Take take, time_point deadline) {
             continue;
         }
         if (wanted(arrived.header)) {
-            take(arrived);
+            hand_to(take, arrived);
+            if (!is_open()) { // by who took it
+                return true;
+            }
             if (!kept_.empty() || in_.next().size() >= frame_header_size) {
                 loop_.at_turn_end(dispatch_hook_);
             }
@@ -37937,6 +37962,7 @@ namespace cluster {
 inline namespace v0 {
 namespace transport {
 
+/// How a transport by shared memory is made.
 struct shared_memory_options {
     /// Bytes of each direction's ring, a power of two. Memory is only used as far as it is written.
     std::size_t ring = std::size_t{256} * 1024;
@@ -37955,16 +37981,17 @@ struct shared_memory_options {
 /// the socket; `capabilities().shared_memory` tells why.
 template <shared_memory_options Options = shared_memory_options{}>
 struct basic_shared_memory {
+    static_assert(
+        std::has_single_bit(Options.ring) && Options.ring >= 64U * 1024U &&
+            Options.ring <= 1024U * 1024U * 1024U,
+        "transport::shared_memory: the ring must be a power of two from 64 KiB to 1 GiB.");
+    static_assert(
+        Options.spin_microseconds <= 10'000,
+        "transport::shared_memory: looking out longer than 10 ms is a busy loop; let it sleep.");
+
+    /// The primary's end.
     static std::unique_ptr<detail::carrier> open(unique_fd channel,
                                                  detail::transport_memory& memory) {
-        static_assert(
-            std::has_single_bit(Options.ring) && Options.ring >= 64U * 1024U &&
-                Options.ring <= 1024U * 1024U * 1024U,
-            "transport::shared_memory: the ring must be a power of two from 64 KiB to 1 GiB.");
-        static_assert(
-            Options.spin_microseconds <= 10'000,
-            "transport::shared_memory: looking out longer than 10 ms is a busy loop; let it "
-            "sleep.");
         std::error_code error;
         auto rings = detail::ring_mapping::create(Options.ring, memory.descriptor, error);
         if (error) {
@@ -37974,6 +38001,7 @@ struct basic_shared_memory {
         memory.ring = Options.ring;
         return make(std::move(channel), std::move(rings), detail::direction::to_primary);
     }
+    /// The worker's end.
     static std::unique_ptr<detail::carrier>
     join(unique_fd channel, detail::transport_memory& memory, std::error_code& error) {
         auto rings = detail::ring_mapping::open(
@@ -37993,6 +38021,7 @@ private:
     }
 };
 
+/// The same with a ring of 256 KiB for each direction, without spinning.
 using shared_memory = basic_shared_memory<>;
 
 static_assert(transport_policy<shared_memory>);

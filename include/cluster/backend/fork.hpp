@@ -47,7 +47,8 @@ template <typename Transport>
 class basic_fork {
 public:
     using transport_type = Transport;
-    using fork = basic_fork; // what who derives from it calls it
+    /// Itself, for who derives from it.
+    using fork = basic_fork;
     static constexpr bool separate_memory = true;
     static constexpr bool starts_at_main = false;
 

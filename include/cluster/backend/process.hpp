@@ -68,7 +68,8 @@ namespace backend {
 template <typename Transport>
 struct basic_process {
     using transport_type = Transport;
-    using process = basic_process; // what who derives from it calls it
+    /// Itself, for who derives from it.
+    using process = basic_process;
     static constexpr bool separate_memory = true;
 
     static detail::launched_worker launch(const detail::launch_request& request,

@@ -316,6 +316,8 @@ private:
     void finish();
     void violated(errc fault);
 
+    template <typename Take>
+    void hand_to(Take& take, frame& arrived);
     void dispatch();
     enum class parsed { frame, need_more, violation };
     parsed next(frame& into, errc& fault);
@@ -498,6 +500,22 @@ inline void channel::dispatch() {
     }
 }
 
+// It may close the channel while the frame lies in the carrier's memory.
+template <typename Take>
+void channel::hand_to(Take& take, frame& arrived) {
+    struct delivery { // perhaps inside of another
+        channel& self;
+        bool inner = std::exchange(self.dispatching_, true);
+        ~delivery() {
+            self.dispatching_ = inner;
+            if (!inner) {
+                self.closed_.reset();
+            }
+        }
+    } guard{*this};
+    take(arrived);
+}
+
 template <typename Wanted, typename Take>
 bool channel::wait(Wanted wanted, Take take, time_point deadline) {
     bool endless = deadline == time_point::max();
@@ -526,7 +544,10 @@ bool channel::wait(Wanted wanted, Take take, time_point deadline) {
             continue;
         }
         if (wanted(arrived.header)) {
-            take(arrived);
+            hand_to(take, arrived);
+            if (!is_open()) { // by who took it
+                return true;
+            }
             if (!kept_.empty() || in_.next().size() >= frame_header_size) {
                 loop_.at_turn_end(dispatch_hook_);
             }

@@ -20,6 +20,7 @@ namespace cluster {
 inline namespace v0 {
 namespace transport {
 
+/// How a transport by shared memory is made.
 struct shared_memory_options {
     /// Bytes of each direction's ring, a power of two. Memory is only used as far as it is written.
     std::size_t ring = std::size_t{256} * 1024;
@@ -38,16 +39,17 @@ struct shared_memory_options {
 /// the socket; `capabilities().shared_memory` tells why.
 template <shared_memory_options Options = shared_memory_options{}>
 struct basic_shared_memory {
+    static_assert(
+        std::has_single_bit(Options.ring) && Options.ring >= 64U * 1024U &&
+            Options.ring <= 1024U * 1024U * 1024U,
+        "transport::shared_memory: the ring must be a power of two from 64 KiB to 1 GiB.");
+    static_assert(
+        Options.spin_microseconds <= 10'000,
+        "transport::shared_memory: looking out longer than 10 ms is a busy loop; let it sleep.");
+
+    /// The primary's end.
     static std::unique_ptr<detail::carrier> open(unique_fd channel,
                                                  detail::transport_memory& memory) {
-        static_assert(
-            std::has_single_bit(Options.ring) && Options.ring >= 64U * 1024U &&
-                Options.ring <= 1024U * 1024U * 1024U,
-            "transport::shared_memory: the ring must be a power of two from 64 KiB to 1 GiB.");
-        static_assert(
-            Options.spin_microseconds <= 10'000,
-            "transport::shared_memory: looking out longer than 10 ms is a busy loop; let it "
-            "sleep.");
         std::error_code error;
         auto rings = detail::ring_mapping::create(Options.ring, memory.descriptor, error);
         if (error) {
@@ -57,6 +59,7 @@ struct basic_shared_memory {
         memory.ring = Options.ring;
         return make(std::move(channel), std::move(rings), detail::direction::to_primary);
     }
+    /// The worker's end.
     static std::unique_ptr<detail::carrier>
     join(unique_fd channel, detail::transport_memory& memory, std::error_code& error) {
         auto rings = detail::ring_mapping::open(
@@ -76,6 +79,7 @@ private:
     }
 };
 
+/// The same with a ring of 256 KiB for each direction, without spinning.
 using shared_memory = basic_shared_memory<>;
 
 static_assert(transport_policy<shared_memory>);
