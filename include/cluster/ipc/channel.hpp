@@ -310,6 +310,7 @@ private:
     void on_ready(os::io what);
     void flush_now() { blocked_ ? void() : flush(); }
     void drained() { owner_.on_channel_drained(); }
+    void complete_sent();
     void settle();
     void write_failed() noexcept;
     void retry_later();
@@ -580,6 +581,7 @@ inline void channel::flush() noexcept {
         return;
     }
     auto state = carrier_->push(out_);
+    complete_sent(); // before the rest fails: the peer may have died in the middle
     if (state == carrier::result::broken) {
         write_failed();
         if (carrier_->arrives_silently()) {
@@ -596,12 +598,15 @@ inline void channel::flush() noexcept {
     }
 }
 
-// After something has left.
-inline void channel::settle() {
+inline void channel::complete_sent() {
     while (!completions_.empty() && completions_.front().offset <= out_.sent) {
         complete(std::move(completions_.front().call), {});
         completions_.pop_front();
     }
+}
+
+// After something has left.
+inline void channel::settle() {
     if (queued() == 0) {
         out_.bytes.shrink(2 * high_water_mark); // what a sender needs that is often behind
         watch_for(false);
