@@ -158,8 +158,9 @@ private:
                 basic_cluster& app;
                 WorkerMain main;
             };
+            auto& place = primary().entry_; // may throw
             const detail::worker_entry* made = new entry{*this, worker_main};
-            primary().entry_.reset(made); // by its base: else a control block for each function
+            place.reset(made); // by its base: else a control block for each function
         }
     }
 
