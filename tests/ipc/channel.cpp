@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cluster/ipc/channel.hpp> // first and alone: proves the header is self-contained
 
+#include "../support/channel_end.hpp"
 #include "../support/raw_socket.hpp"
 
 #include <doctest/doctest.h>
@@ -29,56 +30,13 @@ using cluster::unique_fd;
 
 struct oops {};
 
-/// One end of a channel that notes everything that happens to it.
-struct end final : channel_owner {
+struct end final : cluster_test::channel_end {
     event_loop& loop;
-    channel link;
-    std::string text; // payloads, one behind the other
-    std::vector<std::uint32_t> types;
-    std::vector<unique_fd> descriptors;
-    int drained = 0;
-    int ended = 0;
-    int truncated = 0;
-    std::vector<errc> violations;
-    std::function<void(frame&)> on_each;
-    std::function<void()> on_drained;
 
     end(event_loop& in, unique_fd socket, direction incoming = direction::to_worker)
-        : loop{in}, link{in, *this, incoming} {
+        : channel_end{in, incoming}, loop{in} {
         REQUIRE(!link.open(std::move(socket)));
     }
-    ~end() = default;
-
-    send_result send(std::string_view payload,
-                     std::uint32_t type = 0,
-                     descriptor_list passed = {},
-                     cluster::send_completion completion = {}) {
-        return link.send(
-            {0, frame_kind::message, 0, type, 0},
-            [payload](byte_buffer& out) { out.append(payload.data(), payload.size()); },
-            std::move(passed),
-            std::move(completion));
-    }
-
-    void on_frame(frame& arrived) override {
-        text.append(reinterpret_cast<const char*>(arrived.payload.data()), arrived.payload.size());
-        types.push_back(arrived.header.type);
-        truncated += arrived.truncated ? 1 : 0;
-        for (auto& each : arrived.descriptors) {
-            descriptors.push_back(std::move(each));
-        }
-        if (on_each) {
-            on_each(arrived);
-        }
-    }
-    void on_channel_drained() override {
-        ++drained;
-        if (on_drained) {
-            on_drained();
-        }
-    }
-    void on_channel_end() override { ++ended; }
-    void on_violation(errc what) override { violations.push_back(what); }
 };
 
 /// Two channels that talk to each other in one loop.

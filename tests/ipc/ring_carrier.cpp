@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 #include <cluster/ipc/ring_carrier.hpp> // first and alone: proves the header is self-contained
 
+#include "../support/channel_end.hpp"
 #include "../support/raw_socket.hpp"
 
 #include <cluster/ipc/channel.hpp>
@@ -38,45 +39,7 @@ using spinning = cluster::transport::basic_shared_memory<cluster::transport::sha
 
 struct oops {};
 
-/// One end of a channel that notes everything that happens to it.
-struct end final : channel_owner {
-    channel link;
-    std::string text; // payloads, one behind the other
-    std::vector<std::uint32_t> types;
-    std::vector<unique_fd> descriptors;
-    std::vector<errc> violations;
-    int drained = 0;
-    int ended = 0;
-    std::function<void(frame&)> on_each;
-
-    end(event_loop& loop, direction incoming) : link{loop, *this, incoming} {}
-    ~end() = default;
-
-    send_result send(std::string_view payload,
-                     std::uint32_t type = 0,
-                     descriptor_list passed = {},
-                     cluster::send_completion completion = {}) {
-        return link.send(
-            {0, frame_kind::message, 0, type, 0},
-            [payload](byte_buffer& out) { out.append(payload.data(), payload.size()); },
-            std::move(passed),
-            std::move(completion));
-    }
-
-    void on_frame(frame& arrived) override {
-        text.append(reinterpret_cast<const char*>(arrived.payload.data()), arrived.payload.size());
-        types.push_back(arrived.header.type);
-        for (auto& each : arrived.descriptors) {
-            descriptors.push_back(std::move(each));
-        }
-        if (on_each) {
-            on_each(arrived);
-        }
-    }
-    void on_channel_drained() override { ++drained; }
-    void on_channel_end() override { ++ended; }
-    void on_violation(errc what) override { violations.push_back(what); }
-};
+using end = cluster_test::channel_end;
 
 /// A primary's end. Its first frame has left, by the socket.
 struct primary_end {
@@ -492,9 +455,8 @@ TEST_SUITE("ipc/ring_carrier") {
     }
 
     TEST_CASE("a position that cannot be costs the channel") {
-        for (std::uint64_t wild : {std::uint64_t{ring_bytes} + 1,
-                                   std::uint64_t{1} << 32U,
-                                   std::uint64_t{1} << 63U}) {
+        for (std::uint64_t wild :
+             {std::uint64_t{ring_bytes} + 1, std::uint64_t{1} << 32U, std::uint64_t{1} << 63U}) {
             CAPTURE(wild);
             with_hostile_worker writes;
             writes.out->positions.written.store(wild);
