@@ -9777,6 +9777,44 @@ inline void io_watch::keep_alive(bool on) noexcept {
 #ifndef CLUSTER_DETAIL_CONTROL_PAGE_HPP
 #define CLUSTER_DETAIL_CONTROL_PAGE_HPP
 
+// ---- cluster/detail/sleep_flag.hpp
+#ifndef CLUSTER_DETAIL_SLEEP_FLAG_HPP
+#define CLUSTER_DETAIL_SLEEP_FLAG_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// A flag by which one side says that it waits to be told, so that the other tells it, once. Who
+/// sets it looks again before it waits; who has done what is waited for looks at it afterwards. In
+/// memory that both sides have.
+class sleep_flag {
+public:
+    /// \returns whether it was not set before
+    bool set() noexcept {
+        bool fresh = value_.exchange(1, std::memory_order_relaxed) == 0;
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        return fresh;
+    }
+    /// \returns whether the other side must be told
+    [[nodiscard]] bool take() noexcept {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        return is_set() && value_.exchange(0, std::memory_order_acq_rel) != 0;
+    }
+    [[nodiscard]] bool is_set() const noexcept {
+        return value_.load(std::memory_order_relaxed) != 0;
+    }
+
+private:
+    std::atomic<std::uint32_t> value_{0};
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_SLEEP_FLAG_HPP
+
 namespace cluster {
 inline namespace v0 {
 namespace detail {
@@ -9820,7 +9858,7 @@ struct load_counters {
 /// a system call.
 struct control_page {
     std::atomic<std::uint64_t> position{0}; // revoked << 32 | taken
-    std::atomic<std::uint32_t> asked{0};
+    sleep_flag asked;
     std::atomic<std::uint64_t> refused{0};
     std::atomic<std::uint32_t> beats{0}; // grows for as long as the worker's loop turns
     std::atomic<std::uint32_t> lag{0};   // how late the last beat was, microseconds
@@ -9849,11 +9887,6 @@ struct control_page {
                                             std::memory_order_acq_rel));
         return true;
     }
-    /// For the worker, behind its claims. \returns whether the primary wants to be told
-    bool was_asked() noexcept {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        return asked.load(std::memory_order_relaxed) != 0 && asked.exchange(0) != 0;
-    }
     bool refuse(std::uint32_t sequence) noexcept {
         refused.fetch_or(bit(sequence));
         bool mine = claim(sequence);
@@ -9863,11 +9896,6 @@ struct control_page {
         return mine;
     }
 
-    /// For the primary, which looks at `position` once more afterwards.
-    void ask() noexcept {
-        asked.store(1, std::memory_order_relaxed);
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-    }
     /// For the primary: nothing before `end` can be claimed any more.
     /// \returns what had been claimed until then.
     std::uint32_t revoke(std::uint32_t end) noexcept {
@@ -18191,7 +18219,7 @@ public:
 
     /// Lets go of what the worker has taken. \returns false when it claims what it never got.
     [[nodiscard]] bool collect() {
-        if (page_ && !release(control_page::taken_of(page_->position.load()))) {
+        if (page_ && !catch_up()) {
             return false;
         }
         look_later();
@@ -18258,7 +18286,7 @@ private:
 
     void send(connection_source& from, unique_fd accepted) {
         if (batch_.empty() && page_) { // a false claim is told by look()
-            static_cast<void>(release(control_page::taken_of(page_->position.load())));
+            static_cast<void>(catch_up());
         }
         if (batch_from_ != &from || batch_.size() == static_cast<std::size_t>(batch_limit)) {
             send_batch();
@@ -18289,7 +18317,7 @@ private:
         if (!page_) {
             return;
         }
-        if (!release(control_page::taken_of(page_->position.load()))) {
+        if (!catch_up()) {
             owner_.on_false_claim();
         } else if (!waiting_.empty()) {
             ask();
@@ -18298,10 +18326,13 @@ private:
     /// The next claim is told by a frame, which leads to collect().
     void ask() {
         if (page_) {
-            page_->ask();
-            static_cast<void>(release(control_page::taken_of(page_->position.load())));
+            page_->asked.set();
+            static_cast<void>(catch_up());
         }
     }
+
+    /// Lets go of what the worker has claimed. \returns false when it cannot have
+    bool catch_up() { return release(control_page::taken_of(page_->position.load())); }
 
     bool release(std::uint32_t taken) {
         auto refused = page_->refused.load(std::memory_order_acquire);
@@ -26531,7 +26562,7 @@ inline void self_core::go_on_taking() {
         self_core& self;
         bool refused = false;
         ~resume() {
-            if (self.page_->get()->was_asked() || refused) {
+            if (self.(*page_)->asked.take() || refused) {
                 self.tell_taken();
             }
             if (!self.incoming_.empty()) {
@@ -30064,27 +30095,6 @@ static_assert(message_bus<unix_bus>);
 namespace cluster {
 inline namespace v0 {
 namespace detail {
-
-/// A flag by which one side says that it goes to sleep, so that the other wakes it, once. Who sets it
-/// looks again before it sleeps; who has done what is waited for looks at it afterwards.
-class sleep_flag {
-public:
-    /// \returns whether it was not set before
-    bool set() noexcept {
-        bool fresh = value_.exchange(1, std::memory_order_relaxed) == 0;
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        return fresh;
-    }
-    /// \returns whether the other side must be woken
-    [[nodiscard]] bool take() noexcept {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        return value_.load(std::memory_order_relaxed) != 0 &&
-               value_.exchange(0, std::memory_order_acq_rel) != 0;
-    }
-
-private:
-    std::atomic<std::uint32_t> value_{0};
-};
 
 /// What two processes that talk through shared memory know of each other: one stream of bytes each
 /// way. Neither believes a word of it without a look whether it can be.

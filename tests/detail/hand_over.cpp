@@ -73,7 +73,7 @@ struct fixture final : channel_owner, hand_over_owner {
     /// Does what a frame of the worker's leads to, if it has been asked for one: on a slow machine
     /// the moment after which the primary looks may be over before the test goes on.
     void tell_if_asked() {
-        if (worker->was_asked()) {
+        if (worker->asked.take()) {
             CHECK(queue.collect());
         }
     }
@@ -117,7 +117,7 @@ TEST_SUITE("detail/hand_over") {
         CHECK(f.queue.untaken() == 1);
         f.run_until([&] { return f.queue.size() == 1; });
         CHECK(f.worker->load.let_go == 2);
-        f.run_until([&] { return f.worker->asked == 1; }); // it still waits for one
+        f.run_until([&] { return f.worker->asked.is_set(); }); // it still waits for one
         CHECK(f.false_claims == 0);
     }
 
@@ -138,7 +138,7 @@ TEST_SUITE("detail/hand_over") {
         f.add(1);
         f.claim(hand_over_window / 2);
         f.add(hand_over_window / 2 - 1); // full, but for what has been claimed
-        CHECK(f.worker->asked == 1);
+        CHECK(f.worker->asked.is_set());
         CHECK(f.queue.has_room());
         f.run_for(60ms);
         CHECK_FALSE(f.queue.is_behind());
@@ -150,7 +150,7 @@ TEST_SUITE("detail/hand_over") {
         f.run_for(100ms);
         CHECK(f.queue.is_behind());
         f.claim(1);
-        CHECK(f.worker->was_asked()); // and would send a frame, for which:
+        CHECK(f.worker->asked.take()); // and would send a frame, for which:
         CHECK(f.queue.collect());
         CHECK_FALSE(f.queue.is_behind());
         CHECK(f.changes != 0);
@@ -163,7 +163,7 @@ TEST_SUITE("detail/hand_over") {
         f.worker->position = 5;
         CHECK(f.queue.untaken() == 1);
         f.run_for(50ms);
-        CHECK((f.false_claims == 1 || f.worker->was_asked())); // and would be found by its frame
+        CHECK((f.false_claims == 1 || f.worker->asked.take())); // and would be found by its frame
         CHECK_FALSE(f.queue.collect());
     }
 

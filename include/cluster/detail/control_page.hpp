@@ -3,6 +3,7 @@
 #define CLUSTER_DETAIL_CONTROL_PAGE_HPP
 
 #include "os.hpp"
+#include "sleep_flag.hpp"
 
 #include <atomic>
 #include <cstddef>
@@ -54,7 +55,7 @@ struct load_counters {
 /// a system call.
 struct control_page {
     std::atomic<std::uint64_t> position{0}; // revoked << 32 | taken
-    std::atomic<std::uint32_t> asked{0};
+    sleep_flag asked;
     std::atomic<std::uint64_t> refused{0};
     std::atomic<std::uint32_t> beats{0}; // grows for as long as the worker's loop turns
     std::atomic<std::uint32_t> lag{0};   // how late the last beat was, microseconds
@@ -83,11 +84,6 @@ struct control_page {
                                             std::memory_order_acq_rel));
         return true;
     }
-    /// For the worker, behind its claims. \returns whether the primary wants to be told
-    bool was_asked() noexcept {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        return asked.load(std::memory_order_relaxed) != 0 && asked.exchange(0) != 0;
-    }
     bool refuse(std::uint32_t sequence) noexcept {
         refused.fetch_or(bit(sequence));
         bool mine = claim(sequence);
@@ -97,11 +93,6 @@ struct control_page {
         return mine;
     }
 
-    /// For the primary, which looks at `position` once more afterwards.
-    void ask() noexcept {
-        asked.store(1, std::memory_order_relaxed);
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-    }
     /// For the primary: nothing before `end` can be claimed any more.
     /// \returns what had been claimed until then.
     std::uint32_t revoke(std::uint32_t end) noexcept {

@@ -103,7 +103,7 @@ public:
 
     /// Lets go of what the worker has taken. \returns false when it claims what it never got.
     [[nodiscard]] bool collect() {
-        if (page_ && !release(control_page::taken_of(page_->position.load()))) {
+        if (page_ && !catch_up()) {
             return false;
         }
         look_later();
@@ -170,7 +170,7 @@ private:
 
     void send(connection_source& from, unique_fd accepted) {
         if (batch_.empty() && page_) { // a false claim is told by look()
-            static_cast<void>(release(control_page::taken_of(page_->position.load())));
+            static_cast<void>(catch_up());
         }
         if (batch_from_ != &from || batch_.size() == static_cast<std::size_t>(batch_limit)) {
             send_batch();
@@ -201,7 +201,7 @@ private:
         if (!page_) {
             return;
         }
-        if (!release(control_page::taken_of(page_->position.load()))) {
+        if (!catch_up()) {
             owner_.on_false_claim();
         } else if (!waiting_.empty()) {
             ask();
@@ -210,10 +210,13 @@ private:
     /// The next claim is told by a frame, which leads to collect().
     void ask() {
         if (page_) {
-            page_->ask();
-            static_cast<void>(release(control_page::taken_of(page_->position.load())));
+            page_->asked.set();
+            static_cast<void>(catch_up());
         }
     }
+
+    /// Lets go of what the worker has claimed. \returns false when it cannot have
+    bool catch_up() { return release(control_page::taken_of(page_->position.load())); }
 
     bool release(std::uint32_t taken) {
         auto refused = page_->refused.load(std::memory_order_acquire);

@@ -5,6 +5,7 @@
 #include "../unique_fd.hpp"
 #include "byte_ring.hpp"
 #include "os.hpp"
+#include "sleep_flag.hpp"
 
 #include <atomic>
 #include <bit>
@@ -17,27 +18,6 @@
 namespace cluster {
 inline namespace v0 {
 namespace detail {
-
-/// A flag by which one side says that it goes to sleep, so that the other wakes it, once. Who sets it
-/// looks again before it sleeps; who has done what is waited for looks at it afterwards.
-class sleep_flag {
-public:
-    /// \returns whether it was not set before
-    bool set() noexcept {
-        bool fresh = value_.exchange(1, std::memory_order_relaxed) == 0;
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        return fresh;
-    }
-    /// \returns whether the other side must be woken
-    [[nodiscard]] bool take() noexcept {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        return value_.load(std::memory_order_relaxed) != 0 &&
-               value_.exchange(0, std::memory_order_acq_rel) != 0;
-    }
-
-private:
-    std::atomic<std::uint32_t> value_{0};
-};
 
 /// What two processes that talk through shared memory know of each other: one stream of bytes each
 /// way. Neither believes a word of it without a look whether it can be.
