@@ -26562,7 +26562,7 @@ inline void self_core::go_on_taking() {
         self_core& self;
         bool refused = false;
         ~resume() {
-            if (self.(*page_)->asked.take() || refused) {
+            if ((*self.page_)->asked.take() || refused) {
                 self.tell_taken();
             }
             if (!self.incoming_.empty()) {
