@@ -75,7 +75,8 @@ def short(options):
         return []
     workers, connections = options.workers, options.connections[0]
     running = started([
-        *(servers.raw(options, name, workers) for name in ("reuseport", "fdpass", "acked")),
+        *(servers.raw(options, name, workers) for name in ("reuseport", "turns", "fdpass",
+                                                           "acked")),
         *(servers.ours(options, name, workers) for name in ("reuse_port", "round_robin")),
         *(servers.ready(options, name, workers) for name in options.scheduling),
         servers.raw(options, "reuseport", workers, "raw again"),
@@ -88,6 +89,7 @@ def short(options):
     goals = [
         # The library alone, without its example's HTTP; and hand-out with its guarantee.
         *(Goal(f"ready {name}", BASE, "cpu_us", "<=", 1.05) for name in ["reuse_port", *in_kernel]),
+        *(Goal(f"ready {name}", "raw turns", "cpu_us", "<=", 1.05) for name in in_kernel),
         *(Goal("ready round_robin", base, "cpu_us", "<=", 1.1) for base in ("raw acked",
                                                                           "raw fdpass")),
     ]
