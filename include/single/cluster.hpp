@@ -5360,7 +5360,12 @@ public:
         return *this;
     }
 
-    ~byte_buffer() { ::operator delete(storage_); }
+    ~byte_buffer() {
+        if (storage_ !=
+            nullptr) { // mostly there is none, and the call would be to a shared library
+            ::operator delete(storage_);
+        }
+    }
 
     [[nodiscard]] std::size_t size() const noexcept {
         return static_cast<std::size_t>(end_ - begin_);
@@ -8596,6 +8601,9 @@ class silence {
 public:
     [[nodiscard]] bool awaited() const noexcept { return hooks_.linked(); }
 
+    /// Whether anybody looks for it before the loop sleeps.
+    [[nodiscard]] bool looks_out() const noexcept { return spins_ != spins_.zero(); }
+
     /// `spins`: to look for it so long before the loop sleeps; 0: not at all.
     void add(silence_hook& hook, std::chrono::microseconds spins) noexcept {
         if (!hook.linked()) {
@@ -8617,7 +8625,7 @@ public:
     /// not worth while lately. \returns whether something has come
     template <typename Interrupted>
     bool look_out(Interrupted interrupted) {
-        if (!worth_while_ || spins_ == spins_.zero()) {
+        if (!worth_while_ || !looks_out()) {
             return false;
         }
         auto end = std::chrono::steady_clock::now() + spins_;
@@ -9371,10 +9379,13 @@ public:
         return entry->add(std::move(f), false, cancelled, this);
     }
 
-    /// The time at the start of this turn: one clock reading for all handlers. Outside of run() and
-    /// poll() the time now.
+    /// The time of this turn: one clock reading for all handlers, made when the first of them asks.
+    /// Outside of run() and poll() the time now.
     [[nodiscard]] std::chrono::steady_clock::time_point now() const noexcept {
-        return turning_ ? now_ : std::chrono::steady_clock::now();
+        if (!turning_ || !std::exchange(knows_time_, true)) {
+            now_ = std::chrono::steady_clock::now();
+        }
+        return now_;
     }
 
     /// Memory that a handler may use until it returns, shared by all streams of the loop.
@@ -9468,8 +9479,8 @@ private:
                 loop.arm_outer_timer();
             }
         } guard{*this, !may_block};
-        now_ = std::chrono::steady_clock::now();
         turning_ = true;
+        knows_time_ = false;
         run_posted();
         run_signals();
         run_deferred();
@@ -9483,18 +9494,31 @@ private:
         if (may_block && silence_.awaited() && !end_silence()) {
             return true;
         }
-        int events = poller_.wait(may_block ? timeout() : 0);
-        auto woken = std::chrono::steady_clock::now();
-        silence_.waited(woken - now_);
-        now_ = woken;
+        int patience = may_block ? timeout() : 0;
+        int events = wait(patience);
         for (int i = 0; i != events; ++i) { // all level-triggered: what stop() leaves comes again
             if (!stopped_.load(std::memory_order_relaxed)) {
                 dispatch(poller_.event_at(i));
             }
         }
-        timers_.run_due(now_, [this] { return stopped_.load(std::memory_order_relaxed); });
+        // An event that ended a wait came before any timer was due: the next turn looks at them.
+        if (timers_.next() != detail::time_point::max() && (events == 0 || patience == 0)) {
+            timers_.run_due(now(), [this] { return stopped_.load(std::memory_order_relaxed); });
+        }
         run_hooks();
         return true;
+    }
+
+    // \returns the number of events; the time is not known any more when it has slept
+    int wait(int milliseconds) {
+        bool measures = silence_.looks_out();
+        auto before = measures ? now() : detail::time_point{};
+        int events = poller_.wait(milliseconds);
+        knows_time_ = knows_time_ && milliseconds == 0;
+        if (measures) {
+            silence_.waited(now() - before);
+        }
+        return events;
     }
 
     // Before we sleep: a last look at what no descriptor tells. What comes is handled at once, for
@@ -9541,7 +9565,7 @@ private:
         if (next == detail::time_point::max()) {
             return -1;
         }
-        auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now_).count();
+        auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now()).count();
         constexpr std::int64_t most = 3'600'000; // an hour: any wait fits an int
         return static_cast<int>(left < 0 ? 0 : (left > most ? most : left));
     }
@@ -9671,7 +9695,8 @@ private:
     std::vector<task> deferred_;
     std::vector<task> running_;
     std::size_t running_at_ = 0;
-    std::chrono::steady_clock::time_point now_{};
+    mutable std::chrono::steady_clock::time_point now_{};
+    mutable bool knows_time_ = false;
     bool turning_ = false;
     bool was_stopped_ = false;
     detail::loop_driver* driver_ = nullptr;
@@ -15227,6 +15252,20 @@ public:
         }
     }
 
+    /// What a handler writes goes through one buffer, whoever the stream is: it is warm, needs no
+    /// allocation, and an idle stream has none.
+    void lend(byte_buffer& to) noexcept {
+        if (to.capacity() == 0) {
+            std::swap(to, spare_);
+        }
+    }
+    /// Unless the socket did not take it all.
+    void take_back(byte_buffer& from) noexcept {
+        if (from.empty() && from.capacity() > spare_.capacity()) {
+            std::swap(from, spare_);
+        }
+    }
+
     [[nodiscard]] bool draining() const noexcept { return draining_; }
 
     /// Ends the streams that are idle, and every other one as soon as it becomes idle. An idle one
@@ -15309,6 +15348,7 @@ private:
 
     event_loop& loop_;
     memory_blocks<stream> memory_;
+    byte_buffer spare_;
     list_node fresh_; // not known to the poller yet
     list_node live_;
     list_node dead_;
@@ -15394,6 +15434,7 @@ inline void stream::deliver(bytes data) {
         return; // ended without a reader: what the peer still says is dropped
     }
     corked_ = true;
+    set_.lend(out_);
     try {
         on_data_(data);
     } catch (...) { // what it wrote is sent
@@ -15411,6 +15452,7 @@ inline void stream::uncork() {
     if (open_) {
         flush();
     }
+    set_.take_back(out_);
 }
 
 // A handler may replace itself while it runs.
