@@ -15,6 +15,7 @@
 #include "descriptor_message.hpp"
 #include "even_steering.hpp"
 #include "http_worker.hpp"
+#include "listener.hpp"
 
 #include <algorithm>
 #include <array>
@@ -28,50 +29,14 @@
 #include <vector>
 
 #include <csignal>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 namespace {
-
-void raise_descriptor_limit() {
-    rlimit limit{};
-    if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        ::setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
-int make_listener(std::uint16_t port, bool reuse_port) {
-    const int fd =
-        checked(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
-    const int on = 1;
-    ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (reuse_port) {
-        checked(::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on), "SO_REUSEPORT");
-    }
-    ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); // inherited by what it accepts
-    sockaddr_in at{};
-    at.sin_family = AF_INET;
-    at.sin_port = htons(port);
-    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    checked(::bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at), "bind");
-    checked(::listen(fd, SOMAXCONN), "listen");
-    return fd;
-}
-
-std::uint16_t port_of(int fd) {
-    sockaddr_in at{};
-    socklen_t size = sizeof at;
-    checked(::getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size), "getsockname");
-    return ntohs(at.sin_port);
-}
 
 enum class accept_mode { reuseport, turns, fdpass, acked, shared, single };
 

@@ -49,6 +49,7 @@ def keep_alive(options):
     # "raw again" is the first row once more: what it differs by is noise.
     running = started([
         *(servers.raw(options, accept, workers) for accept in ("reuseport", "fdpass")),
+        servers.uring(options, workers),
         *(servers.ours(options, name, workers) for name in ("reuse_port", "round_robin")),
         *(servers.ready(options, name, workers) for name in ("reuse_port", "round_robin")),
         servers.raw(options, "reuseport", workers, "raw again"),
@@ -77,6 +78,7 @@ def short(options):
     running = started([
         *(servers.raw(options, name, workers) for name in ("reuseport", "turns", "fdpass",
                                                            "acked")),
+        servers.uring(options, workers),
         *(servers.ours(options, name, workers) for name in ("reuse_port", "round_robin")),
         *(servers.ready(options, name, workers) for name in options.scheduling),
         servers.raw(options, "reuseport", workers, "raw again"),
