@@ -6,6 +6,7 @@
 #include "backend/process.hpp"
 #include "config.hpp"
 #include "detail/role.hpp"
+#include "detail/standby.hpp"
 #include "event_loop.hpp"
 #include "fwd.hpp"
 #include "primary.hpp"
@@ -168,6 +169,7 @@ private:
     int run_worker(WorkerMain& main, unique_fd channel, detail::worker_surroundings where) {
         if (where.own_process) {
             role_ = detail::role::worker;
+            channel = detail::await_role(std::move(channel));
         }
         event_loop loop;
         self_type self{loop, std::move(channel), std::move(where)};
