@@ -380,7 +380,7 @@ TEST_CASE("no spare waits for a program of its own nor for a file that it would 
     run_on<cluster::backend::process>(
         [&](auto& primary) {
             auto look = [&](auto then) {
-                primary.after(1500ms, [&, then]() mutable {
+                primary.after(600ms, [&, then]() mutable {
                     waiting.push_back(primary.stats().spares);
                     then();
                 });

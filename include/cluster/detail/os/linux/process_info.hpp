@@ -137,7 +137,8 @@ inline bool is_exiting(int pid) noexcept {
     return (parse_stat(read_of_process(pid, "stat", buffer)).field[9] & exiting_flag) != 0;
 }
 
-/// Whether it does not run on until somebody lets it (SIGSTOP, a debugger), or never again.
+/// Whether it does not run on until somebody lets it (SIGSTOP, a debugger), or never again, being a
+/// zombie.
 inline bool is_halted(int pid) noexcept {
     char buffer[1024];
     const char state = parse_stat(read_of_process(pid, "stat", buffer)).state;
