@@ -370,7 +370,10 @@ inline std::error_code primary_core::launch(worker_core& one, bool heard) {
         return error;
     }
     std::error_code error;
-    auto launched = spares_.take(options, *one.generation_, ends.theirs.get());
+    launched_worker launched;
+    if (!heard) { // a spare has booted unheard
+        launched = spares_.take(options, *one.generation_, ends.theirs.get());
+    }
     if (!launched.child) {
         launched = policies_.launch({options,
                                      arguments_,
