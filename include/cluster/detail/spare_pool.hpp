@@ -6,7 +6,6 @@
 #include "../event_loop.hpp"
 #include "../fork_options.hpp"
 #include "../ipc/frame.hpp"
-#include "../restart/backoff.hpp"
 #include "algorithm.hpp"
 #include "chrono.hpp"
 #include "move_only_function.hpp"
@@ -120,9 +119,8 @@ private:
     launch_function launch_;
     change_function on_change_;
     std::vector<std::unique_ptr<spare>> spares_;
-    restart::backoff<time_span{100}, time_span{30'000}> backoff_;
-    unsigned deaths_ = 0;
-    clock::time_point not_before_{}; // the pause
+    std::chrono::milliseconds pause_{0}; // the last one
+    clock::time_point not_before_{};     // its end
     timer look_;
 };
 
@@ -207,12 +205,11 @@ inline void spare_pool::on_exit(spare& one) {
 }
 
 inline void spare_pool::pause_after(const spare& dead) {
-    exit_report report;
-    report.uptime =
-        std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - dead.started);
-    report.was_online = dead.waits;
-    report.restarts = deaths_++;
-    not_before_ = clock::now() + backoff_.decide(report).delay;
+    using namespace std::chrono_literals;
+    bool lived = dead.waits && clock::now() - dead.started >= 5s;
+    pause_ =
+        lived || pause_ == 0s ? 100ms : detail::min<std::chrono::milliseconds>(2 * pause_, 30s);
+    not_before_ = clock::now() + pause_;
 }
 
 inline void spare_pool::look_in(clock::duration delay) {
