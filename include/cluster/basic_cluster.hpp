@@ -57,6 +57,7 @@ public:
     using self_type = basic_self<basic_cluster>;
 
     /// Finds out this process's role. Workers get the same arguments unless setup() says otherwise.
+    /// Blocks in a process that is a spare (supervision_options), until it is a worker.
     /// \throws std::system_error in a process that was started as a worker but has no channel:
     /// better no worker than a second primary.
     basic_cluster(int argc, const char* const* argv)
