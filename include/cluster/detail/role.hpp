@@ -97,8 +97,8 @@ private:
             return result;
         }
         unsigned number = 0;
-        bool comes_from_primary = is_channel(channel_descriptor) ||
-                                  is_channel(channel_descriptor, frame_kind::reserve);
+        bool comes_from_primary =
+            is_channel(channel_descriptor) || is_channel(channel_descriptor, frame_kind::reserve);
         if (!read_number(*text, number) || !comes_from_primary) {
             // Not a primary either: one that starts workers which start workers would never end.
             throw std::system_error(

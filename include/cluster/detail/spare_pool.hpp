@@ -130,24 +130,22 @@ inline void spare_pool::keep(const demand& wanted) {
     std::size_t kept = 0;
     bool one_starts = false;
     for (auto& each : spares_) {
-        bool fits = kept < wanted.count && each->generation == wanted.generation &&
-                    starts_alike(each->options, wanted.options);
-        bool hangs = !each->waits && wanted.boot_limit.count() > 0 &&
-                     now - each->started >= wanted.boot_limit && !each->process.is_traced();
         if (each->over) {
             continue;
         }
+        bool fits = kept != wanted.count && each->generation == wanted.generation &&
+                    starts_alike(each->options, wanted.options);
+        bool hangs = !each->waits && wanted.boot_limit.count() > 0 &&
+                     now - each->started >= wanted.boot_limit && !each->process.is_traced();
         if (!fits) {
             each->end();
-            continue;
-        }
-        if (hangs) {
+        } else if (hangs) {
             pause_after(*each);
             each->end();
-            continue;
+        } else {
+            ++kept;
+            one_starts = one_starts || !each->waits;
         }
-        ++kept;
-        one_starts = one_starts || !each->waits;
     }
     if (kept < wanted.count && wanted.may_start && !one_starts) {
         now < not_before_ ? look_in(not_before_ - now) : start(wanted);
@@ -158,6 +156,8 @@ inline void spare_pool::start(const demand& wanted) {
     auto& one = *spares_.emplace_back(std::make_unique<spare>(*this, wanted));
     if (launch(one, wanted)) {
         pause_after(one);
+        one.end(); // if it runs, and cannot be watched
+        one.process.reap();
         spares_.pop_back();
         look_soon();
     }
