@@ -3,6 +3,7 @@
 
 #include <doctest/doctest.h>
 
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -106,6 +107,55 @@ TEST_SUITE("fork_options") {
         fork_options removing;
         removing.environment = {{"a", std::nullopt}};
         CHECK(names(merge(full("a", 1), removing)) == "a=a SHARED=a a=- ");
+    }
+
+    TEST_CASE("what a process is started with makes a difference and what it is told later none") {
+        using cluster::detail::starts_alike;
+        const fork_options one = full("one", 1);
+        CHECK(starts_alike(one, one));
+        CHECK(starts_alike({}, {}));
+        CHECK_FALSE(starts_alike(one, {}));
+        fork_options other = one;
+        other.name = "another";
+        other.weight = 7;
+        other.recycle = cluster::recycle_limits{};
+        other.data = 7;
+        CHECK(starts_alike(one, other));
+        const auto differs = [&one](auto change) {
+            fork_options changed = one;
+            change(changed);
+            return !starts_alike(one, changed) && !starts_alike(changed, one);
+        };
+        CHECK(differs([](auto& all) { all.executable = "/bin/other"; }));
+        CHECK(differs([](auto& all) { all.arguments.clear(); }));
+        CHECK(differs([](auto& all) { all.environment[0].value = "other"; }));
+        CHECK(differs([](auto& all) { all.directory = "/"; }));
+        CHECK(differs([](auto& all) { all.silent = !*all.silent; }));
+        CHECK(differs([](auto& all) { all.standard_input = stdio::ignore; }));
+        CHECK(differs([](auto& all) { all.standard_output = stdio::append_to("/file"); }));
+        CHECK(differs([](auto& all) { all.standard_error.reset(); }));
+        CHECK(differs([](auto& all) { all.extra.push_back(stdio::pipe); }));
+        CHECK(differs([](auto& all) { all.user.reset(); }));
+        CHECK(differs([](auto& all) { all.group = 0; }));
+        CHECK(differs([](auto& all) { all.limits[0].hard = 3; }));
+        CHECK(differs([](auto& all) { all.nice = -1; }));
+        CHECK(differs([](auto& all) { all.umask = 0; }));
+        CHECK(differs([](auto& all) { all.cpus = {0, 1}; }));
+        CHECK(differs([](auto& all) { all.no_new_privileges.reset(); }));
+        CHECK(differs([](auto& all) { all.detached.reset(); }));
+        CHECK(differs([](auto& all) { all.outlive_primary = std::chrono::seconds{1}; }));
+    }
+
+    TEST_CASE("a program of its own and a file that is emptied are nothing to start early") {
+        using cluster::detail::may_start_early;
+        CHECK(may_start_early({}));
+        CHECK_FALSE(may_start_early({.executable = "/bin/true"}));
+        CHECK(may_start_early({.standard_input = stdio::read_from("/in"),
+                               .standard_output = stdio::append_to("/out"),
+                               .standard_error = stdio::pipe,
+                               .extra = {stdio::ignore, stdio::descriptor(0)}}));
+        CHECK_FALSE(may_start_early({.standard_output = stdio::write_to("/out")}));
+        CHECK_FALSE(may_start_early({.extra = {stdio::pipe, stdio::write_to("/out")}}));
     }
 
     TEST_CASE("options are written by their names") {

@@ -212,6 +212,7 @@ cluster::cluster_stats example() {
     stats.uptime = 3600s + 50ms;
     stats.reloads = 2;
     stats.reloads_failed = 1;
+    stats.spares = 4;
     stats.workers.push_back(example_worker());
     cluster::slot_stats slot;
     slot.slot = 1;
@@ -287,7 +288,7 @@ TEST_SUITE("stats") {
     TEST_CASE("JSON has every member") {
         CHECK(example().to_json() ==
               R"({"generation":3,"uptime_seconds":3600.05,"reloads":2,"reloads_failed":1,)"
-              R"("workers":[{"id":7,"slot":1,"generation":3,"pid":4711,"name":"api",)"
+              R"("spares":4,"workers":[{"id":7,"slot":1,"generation":3,"pid":4711,"name":"api",)"
               R"("state":"ready","connections_accepted":10,"connections_refused":11,)"
               R"("connections_active":12,"requests":13,"datagrams_received":21,)"
               R"("datagrams_sent":22,"messages_sent":14,)"
@@ -309,7 +310,7 @@ TEST_SUITE("stats") {
     TEST_CASE("an empty cluster is written too") {
         CHECK(cluster::cluster_stats{}.to_json() ==
               R"({"generation":0,"uptime_seconds":0,"reloads":0,"reloads_failed":0,)"
-              R"("workers":[],"slots":[],"listeners":[],"datagrams":[]})");
+              R"("spares":0,"workers":[],"slots":[],"listeners":[],"datagrams":[]})");
         const open_metrics read{cluster::cluster_stats{}.to_openmetrics()};
         CHECK(read.value("cluster_workers") == "0");
         CHECK(read.families().at("cluster_worker_requests").samples.empty());
@@ -395,6 +396,7 @@ TEST_SUITE("stats") {
         CHECK(read.value("cluster_uptime_seconds") == "3600.05");
         CHECK(read.value("cluster_reloads") == "2");
         CHECK(read.value("cluster_reloads_failed") == "1");
+        CHECK(read.value("cluster_spares") == "4");
         CHECK(read.value("cluster_workers") == "1");
 
         const std::string worker = R"(worker="7",slot="1",generation="3")";

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 // A server that answers each connection with its worker's process number and replaces the dead.
 //
-//   serve [--backend process|fork] [--workers N] [--memory MIB]
-//   serve --worker FD      the raw worker on a listening socket that limits/recovery gives it
+//   serve [--backend process|fork] [--workers N] [--spares N] [--memory MIB]
+//   serve --worker FD [--spare FD]   the raw worker on a listening socket that limits/recovery gives
+//                                    it, as soon as it can read a byte from the other one
 //
 // CLUSTER_SCHED_POLICY names the scheduling model; `--memory` is touched by the primary.
 
@@ -30,7 +31,8 @@ template <typename Primary>
 void run_primary(Primary& primary, const support::arguments& from) {
     support::load_memory(from.number("--memory", 0));
     const auto workers = from.number("--workers", 1);
-    primary.supervise({.hold_when_empty = true});
+    primary.supervise(
+        {.spares = static_cast<unsigned>(from.number("--spares", 0)), .hold_when_empty = true});
     primary.on(cluster::event::listening,
                [left = workers](auto&, const cluster::address& at) mutable {
                    if (left != 0 && --left == 0) {
@@ -63,6 +65,9 @@ void run_worker(Self& self) {
 int main(int argc, char** argv) {
     const support::arguments from{argc, argv};
     if (const auto fd = from.number("--worker", 0)) {
+        if (const auto cord = from.number("--spare", 0)) {
+            wait_for_byte(static_cast<int>(cord));
+        }
         answer_pid(static_cast<int>(fd));
     }
     return support::on_backend(from, [&]<typename Backend>(std::type_identity<Backend>) {

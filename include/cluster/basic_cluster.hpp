@@ -6,6 +6,7 @@
 #include "backend/process.hpp"
 #include "config.hpp"
 #include "detail/role.hpp"
+#include "detail/standby.hpp"
 #include "event_loop.hpp"
 #include "fwd.hpp"
 #include "primary.hpp"
@@ -56,6 +57,7 @@ public:
     using self_type = basic_self<basic_cluster>;
 
     /// Finds out this process's role. Workers get the same arguments unless setup() says otherwise.
+    /// Blocks in a process that is a spare (supervision_options), until it is a worker.
     /// \throws std::system_error in a process that was started as a worker but has no channel:
     /// better no worker than a second primary.
     basic_cluster(int argc, const char* const* argv)
@@ -168,6 +170,7 @@ private:
     int run_worker(WorkerMain& main, unique_fd channel, detail::worker_surroundings where) {
         if (where.own_process) {
             role_ = detail::role::worker;
+            channel = detail::await_role(std::move(channel));
         }
         event_loop loop;
         self_type self{loop, std::move(channel), std::move(where)};

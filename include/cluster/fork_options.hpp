@@ -63,6 +63,8 @@ inline const constinit stdio stdio::pipe{-3};
 struct environment_variable {
     std::string name;
     std::optional<std::string> value;
+
+    friend bool operator==(const environment_variable&, const environment_variable&) = default;
 };
 
 /// A limit of the system on a child (setrlimit(2)), such as {RLIMIT_NOFILE, 4096, 4096}.
@@ -71,6 +73,8 @@ struct resource_limits {
     int which;
     std::uint64_t soft;
     std::uint64_t hard;
+
+    friend bool operator==(const resource_limits&, const resource_limits&) = default;
 };
 
 /// When a worker is replaced as planned: a fresh one starts, and when it is ready the old one
@@ -171,6 +175,35 @@ inline fork_options merge(fork_options settings, const fork_options& options) {
     pick(settings.data, options.data, static_cast<bool>(options.data));
     pick(settings.weight, options.weight, options.weight.has_value());
     return settings;
+}
+
+/// Whether processes for these options are started in the same way; what a worker is told later, its
+/// name and its data among it, may differ.
+inline bool starts_alike(const fork_options& a, const fork_options& b) {
+    return a.executable == b.executable && a.arguments == b.arguments &&
+           a.environment == b.environment && a.directory == b.directory && a.silent == b.silent &&
+           a.standard_input == b.standard_input && a.standard_output == b.standard_output &&
+           a.standard_error == b.standard_error && a.extra == b.extra && a.user == b.user &&
+           a.group == b.group && a.limits == b.limits && a.nice == b.nice && a.umask == b.umask &&
+           a.cpus == b.cpus && a.no_new_privileges == b.no_new_privileges &&
+           a.detached == b.detached && a.outlive_primary == b.outlive_primary;
+}
+
+/// Whether a process may be started for these options long before it is a worker: it is of the
+/// program that waits when it is told to, and empties no file that the worker before it writes.
+inline bool may_start_early(const fork_options& options) {
+    auto empties = [](const stdio& each) {
+        return each.is_file() && !each.reads() && !each.appends();
+    };
+    bool harmless = options.executable.empty();
+    for (const auto* each :
+         {&options.standard_input, &options.standard_output, &options.standard_error}) {
+        harmless = harmless && !(*each && empties(**each));
+    }
+    for (const auto& each : options.extra) {
+        harmless = harmless && !empties(each);
+    }
+    return harmless;
 }
 
 } // namespace detail

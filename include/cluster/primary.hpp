@@ -160,6 +160,7 @@ public:
             if (!error) {
                 warmed.channel_.send_control({0, detail::frame_kind::refork, 0, 0, 0},
                                              detail::descriptor_list{std::move(theirs)});
+                core_.renew_spares();
             }
         }
         return error;
@@ -453,6 +454,13 @@ private:
     }
     [[nodiscard]] bool own_processes() const noexcept override {
         return Cluster::backend_type::separate_memory;
+    }
+    [[nodiscard]] bool can_launch_spares() const noexcept override {
+        if constexpr (requires { backend_.is_reforking(); }) {
+            return !backend_.is_reforking();
+        } else {
+            return true;
+        }
     }
     restart_decision decide(const exit_report& report) override { return restart_.decide(report); }
     detail::owned_worker

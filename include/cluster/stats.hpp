@@ -92,6 +92,7 @@ struct cluster_stats {
     std::chrono::nanoseconds uptime{0};
     std::uint64_t reloads = 0; ///< that succeeded
     std::uint64_t reloads_failed = 0;
+    std::uint64_t spares = 0; ///< processes that wait to become workers (supervision_options)
     std::vector<worker_stats> workers{};
     std::vector<slot_stats> slots{};
     std::vector<listener_stats> listeners{};

@@ -26,6 +26,11 @@ struct supervision_options {
     unsigned max_booting = 0;
     /// How many workers may be recycled at a time.
     unsigned max_recycling = 1;
+    /// How many processes are kept started ahead of need: each waits in main(), in the constructor
+    /// of the cluster, until it becomes a worker whose start it saves: a replacement, or one that
+    /// fork() or scale() starts with the options of the settings. Nothing for threads. See
+    /// .github/docs/supervision.md for who gets one and what becomes of them.
+    unsigned spares = 0;
     /// With no worker left, connections wait for the next one instead of being refused,
     bool hold_when_empty = false;
     /// for this long; then they are.

@@ -7,6 +7,8 @@
 
 #include <csignal>
 #include <ostream>
+#include <system_error>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -67,6 +69,27 @@ TEST_SUITE("detail/worker_process") {
         CHECK_FALSE(process.signal(SIGKILL));
         loop.run();
         CHECK(signal == SIGKILL);
+    }
+
+    TEST_CASE("a child that is let go is watched by whoever gets it") {
+        cluster::event_loop loop;
+        cluster::detail::watched_process first;
+        bool told = false;
+        int signal = 0;
+        first.start(loop, start("exec sleep 100"), [&](const os::exit_info&) { told = true; });
+        auto child = first.release();
+        REQUIRE(child);
+        CHECK(child->pid() == first.pid());
+        CHECK(first.signal(0) == std::errc::no_such_process);
+        CHECK_FALSE(first.release());
+        CHECK(loop.run() == 0); // nobody waits for it
+        cluster::detail::watched_process second;
+        second.start(
+            loop, std::move(child), [&](const os::exit_info& info) { signal = info.value; });
+        CHECK_FALSE(second.signal(SIGKILL));
+        loop.run();
+        CHECK(signal == SIGKILL);
+        CHECK_FALSE(told);
     }
 
     TEST_CASE("waiting without a loop sees the end, with and without a pidfd") {

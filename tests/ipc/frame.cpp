@@ -44,7 +44,7 @@ static_assert(encoded({0x04030201, frame_kind::message, 1, 0x0d0c0b0a, 0x1413121
                     std::byte{2},
                     std::byte{3},
                     std::byte{4},
-                    std::byte{26},
+                    std::byte{28},
                     std::byte{1},
                     std::byte{0},
                     std::byte{0},
@@ -58,9 +58,9 @@ static_assert(encoded({0x04030201, frame_kind::message, 1, 0x0d0c0b0a, 0x1413121
                     std::byte{20}});
 static_assert(frame_header_size == 16);
 static_assert(static_cast<int>(frame_kind::welcome) == 1);
-static_assert(static_cast<int>(frame_kind::online) == 13);
-static_assert(static_cast<int>(frame_kind::message) == 26);
-static_assert(last_frame_kind == 30);
+static_assert(static_cast<int>(frame_kind::online) == 14);
+static_assert(static_cast<int>(frame_kind::message) == 28);
+static_assert(last_frame_kind == 32);
 
 static_assert(survives({0, frame_kind::disconnect, 0, 0, 0}, to_worker));
 static_assert(survives({any_length, frame_kind::message, 1, 0xffffffff, 0xffffffff}, to_worker));
@@ -96,6 +96,7 @@ constexpr expectation table[] = {{frame_kind::welcome, 3, -1, 64 << 20},
                                  {frame_kind::refork, 1, -1, 0},
                                  {frame_kind::lent_connections, 0, -1, 128},
                                  {frame_kind::share_result, 1, -1, 4096},
+                                 {frame_kind::promote, 1, -1, 0},
                                  {frame_kind::online, -1, 0, 8192},
                                  {frame_kind::listen, -1, 0, 8192},
                                  {frame_kind::close_listener, -1, 0, 0},
@@ -108,6 +109,7 @@ constexpr expectation table[] = {{frame_kind::welcome, 3, -1, 64 << 20},
                                  {frame_kind::share, -1, 0, 4096},
                                  {frame_kind::join, -1, 0, 4096},
                                  {frame_kind::leave, -1, 0, 0},
+                                 {frame_kind::reserve, 0, 0, 4096},
                                  {frame_kind::post, 0, 0, 64 << 20},
                                  {frame_kind::message, 1, 1, 64 << 20},
                                  {frame_kind::request, 1, 1, 64 << 20},

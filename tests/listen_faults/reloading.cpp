@@ -452,6 +452,31 @@ TEST_CASE("fault_61_half_of_the_program_changes_nothing") {
     });
 }
 
+TEST_CASE("spares run the program of the workers whatever was deployed meanwhile") {
+    deployment server;
+    server.start();
+    REQUIRE(server.reply() == "ready");
+    REQUIRE(server.order("spares") == "two wait");
+    server.deploy("bad dies");
+    CHECK(server.order("reload").starts_with("failed "));
+    CHECK(server.order("spares") == "two wait");
+    server.crash_one();
+    server.expect_only("one");
+    server.deploy("two");
+    CHECK(server.order("spares") == "two wait");
+    server.crash_one();
+    server.expect_only("one");
+    CHECK(server.order("reload").starts_with("reloaded "));
+    for (int i = 0; i != 3; ++i) {
+        CHECK(server.order("spares") == "two wait");
+        server.crash_one();
+        server.expect_only("two");
+    }
+    CHECK(server.lost == 0);
+    server.order("shutdown");
+    CHECK(server.wait() == 0);
+}
+
 // Also deaf to SIGTERM.
 TEST_CASE("fault_62_a_generation_that_hangs_at_boot_is_killed_and_the_old_one_serves_on") {
     std::set<std::uint32_t> generations;

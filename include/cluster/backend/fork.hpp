@@ -117,6 +117,11 @@ public:
         return error;
     }
 
+    /// Whether the next zygote has yet to say so.
+    [[nodiscard]] bool is_reforking() const noexcept {
+        return reforked_ && !detail::os::wait_for(reforked_.get(), false, 0);
+    }
+
 private:
     /// A zygote that runs; one that is no child of ours has no `process`.
     struct zygote {
@@ -188,7 +193,7 @@ private:
     void adopt_reforked() {
         detail::fork_result here;
         std::vector<unique_fd> none;
-        if (!reforked_ || !detail::os::wait_for(reforked_.get(), false, 0)) {
+        if (!reforked_ || is_reforking()) {
             return;
         }
         if (reforked_.receive(here, none) && here.pid != -1) {

@@ -280,7 +280,8 @@ private:
         auto start = end - static_cast<std::uint32_t>(batch_.size());
         frame_header header{0, frame_kind::connections, 0, batch_from_->key(), start};
         if (!channel_.is_between_threads()) {
-            channel_.send_control(header, descriptor_list{std::exchange(batch_, {})});
+            channel_.send_control(
+                header, descriptor_list{std::exchange(batch_, channel_.descriptor_room())});
             return;
         }
         header.kind = frame_kind::lent_connections; // no copy, no system call

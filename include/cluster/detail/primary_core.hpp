@@ -25,6 +25,7 @@
 #include "shared_listener.hpp"
 #include "shared_region.hpp"
 #include "shutdown_ladder.hpp"
+#include "spare_pool.hpp"
 #include "worker_core.hpp"
 
 #include <array>
@@ -52,6 +53,7 @@ public:
     virtual std::error_code connect(channel_ends& ends) const = 0;
     virtual launched_worker launch(const launch_request& request, std::error_code& error) = 0;
     [[nodiscard]] virtual bool own_processes() const noexcept = 0;
+    [[nodiscard]] virtual bool can_launch_spares() const noexcept = 0; // now
     virtual restart_decision decide(const exit_report& report) = 0;
     virtual std::unique_ptr<worker_core, void (*)(worker_core*)>
     make_worker(std::uint32_t id, std::uint32_t slot, worker_plan plan) = 0;
@@ -89,6 +91,7 @@ public:
         tick_.cancel();
         hold_.cancel();
         pause(false);
+        spares_.end_all();
         end_all();
     }
     primary_core(primary_core&&) = delete;
@@ -127,6 +130,7 @@ public:
     void scale(std::size_t count, const scale_options& options);
     void reload(const reload_options& options, rolling_reload<primary_core>::callback done);
     [[nodiscard]] cluster_stats stats() const;
+    void renew_spares(); // what they were started from is not what workers start from now
     service_notifier& notify_service_manager(service_notifier manager) {
         return service_.start(std::move(manager));
     }
@@ -218,6 +222,8 @@ private:
                                    std::chrono::steady_clock::time_point now) const;
     void recycle_some();
     [[nodiscard]] bool may_boot() const noexcept;
+    [[nodiscard]] std::size_t booting() const noexcept;
+    [[nodiscard]] std::chrono::nanoseconds boot_limit() const noexcept;
     void check_all_ready();
     void hold_if_empty();
     void pause(bool on) noexcept;
@@ -243,6 +249,7 @@ private:
     }
     void commit(const std::shared_ptr<const program_generation>& generation) {
         generation_ = generation;
+        spares_soon();
     }
     void reload_began() { service_.reload_began(); }
     void reloaded(const reload_report& report,
@@ -250,6 +257,18 @@ private:
                   move_only_function<void()> then);
     void check_all_gone();
     void end_all() noexcept;
+
+    // Spares: primary_spares.hpp
+    void look_after_spares();
+    void spares_soon() {
+        if (supervision_.spares != 0 || !spares_.empty()) {
+            spares_.look_soon();
+        }
+    }
+    launched_worker launch_spare(const fork_options& options,
+                                 const program_generation& generation,
+                                 int cord,
+                                 std::error_code& error);
 
     std::vector<std::string> arguments_;
     unsigned cluster_;
@@ -277,6 +296,13 @@ private:
                                 start(one.slot, std::move(one.plan), one.restarts);
                                 loop_.defer(alive_.guard([this] { reload_.go_on(); }));
                             }};
+    spare_pool spares_{
+        loop_,
+        [this](const fork_options& options,
+               const program_generation& generation,
+               int cord,
+               std::error_code& error) { return launch_spare(options, generation, cord, error); },
+        [this] { look_after_spares(); }};
     local_server_set servers_;
     local_datagram_set datagrams_;
 
@@ -344,14 +370,20 @@ inline std::error_code primary_core::launch(worker_core& one, bool heard) {
         return error;
     }
     std::error_code error;
-    auto launched = policies_.launch({options,
-                                      arguments_,
-                                      one.generation_->program.get(),
-                                      ends.theirs.get(),
-                                      cluster_,
-                                      &ends.link,
-                                      {}},
-                                     error);
+    launched_worker launched;
+    if (!heard) { // a spare has booted unheard
+        launched = spares_.take(options, *one.generation_, ends.theirs.get());
+    }
+    if (!launched.child) {
+        launched = policies_.launch({options,
+                                     arguments_,
+                                     one.generation_->program.get(),
+                                     ends.theirs.get(),
+                                     cluster_,
+                                     &ends.link,
+                                     {}},
+                                    error);
+    }
     if (error) {
         return error;
     }
@@ -513,6 +545,7 @@ inline void primary_core::on_worker_up(worker_core& one) {
         check_all_ready();
         restarts_.go_on();
         reload_.go_on();
+        spares_soon();
     }));
 }
 
@@ -769,6 +802,7 @@ inline void primary_core::follow(worker_core& dead,
         hold_if_empty();
         restarts_.go_on();
         reload_.go_on();
+        spares_soon();
     }));
     if (decision.what == restart_decision::action::give_up) {
         give_up_.emit(dead, report);
@@ -840,6 +874,7 @@ inline void primary_core::disconnect(move_only_function<void()> done) {
         workers_[i]->disconnect();
         leaving.waiting.push_back(workers_[i]->id());
     }
+    spares_soon();
     if (leaving.done) {
         departures_.push_back(std::move(leaving));
         loop_.defer(alive_.guard([this] { check_all_gone(); }));
@@ -871,6 +906,7 @@ inline void primary_core::shutdown(const shutdown_options& options) {
     pause(false);
     hold_.cancel();
     restarts_.clear([this](std::uint32_t slot) { free_place(slot); });
+    look_after_spares();
     servers_.close_all();
     datagrams_.close_all();
     streams_.drain();
@@ -913,6 +949,7 @@ inline void primary_core::end_all() noexcept {
 } // namespace cluster
 
 #include "primary_sharing.hpp"
+#include "primary_spares.hpp"
 #include "primary_stats.hpp"
 #include "primary_supervision.hpp"
 #include "ring_queue.hpp"

@@ -85,6 +85,7 @@ inline cluster_stats primary_core::stats() const {
     result.uptime = now - since_;
     result.reloads = reloads_;
     result.reloads_failed = reloads_failed_;
+    result.spares = spares_.size();
     result.slots = slot_stats_;
     for (const auto& each : workers_) {
         result.workers.push_back(each->stats(now));

@@ -29,6 +29,7 @@ inline void primary_core::supervise(const supervision_options& options) {
         tick_.cancel();
         start_ticking();
     }
+    spares_soon();
     close_unused_listeners();
 }
 
@@ -81,10 +82,12 @@ inline void primary_core::tick() {
 inline void primary_core::tick_slowly() {
     recycle_some();
     restarts_.go_on();
+    look_after_spares();
     bool reaps = supervision_.reap_orphans.value_or(os::process_id() == 1);
     if (reaps) {
         os::reap_strangers([this](int pid) {
-            return any_of(workers_, [pid](const auto& each) { return each->pid() == pid; });
+            return spares_.has(pid) ||
+                   any_of(workers_, [pid](const auto& each) { return each->pid() == pid; });
         });
     }
     look_at_listeners();
@@ -107,8 +110,7 @@ inline void primary_core::look_at_listeners() {
 
 // A program of its own that never calls back may be one that knows nothing of us.
 inline void primary_core::check_boot(worker_core& one, std::chrono::steady_clock::time_point now) {
-    using namespace std::chrono_literals;
-    auto limit = supervision_.boot_timeout.value_or(policies_.replaces() ? 60s : 0s);
+    auto limit = boot_limit();
     bool foreign = !one.options_.executable.empty() && !one.was_online_;
     bool up = one.is_up() && one.running_;
     if (limit.count() <= 0 || up || one.exit_seen_ || one.because_ || foreign ||
@@ -127,19 +129,26 @@ inline void primary_core::check_boot(worker_core& one, std::chrono::steady_clock
 
 // A few at a time, so that the others keep the processors; one that takes long does not stop them.
 inline bool primary_core::may_boot() const noexcept {
-    constexpr std::chrono::seconds patience{5};
-    auto now = std::chrono::steady_clock::now();
-    std::size_t booting = 0;
-    for (const auto& each : workers_) {
-        bool over = each->exit_seen_ || each->leaving_;
-        bool boots = !each->is_up() && !over && now - each->started_ < patience;
-        booting += boots ? 1U : 0U;
-    }
     std::size_t most = supervision_.max_booting;
     if (most == 0) {
         most = detail::max<std::size_t>(1, (workers_.size() + restarts_.size() + 3) / 4);
     }
-    return booting < most;
+    return booting() < most;
+}
+
+inline std::size_t primary_core::booting() const noexcept {
+    constexpr std::chrono::seconds patience{5};
+    auto now = std::chrono::steady_clock::now();
+    return count_if(workers_, [now, patience](const auto& each) {
+        bool over = each->exit_seen_ || each->leaving_;
+        return !each->is_up() && !over && now - each->started_ < patience;
+    });
+}
+
+// After this long one that has not come up is killed; 0: never.
+inline std::chrono::nanoseconds primary_core::boot_limit() const noexcept {
+    using namespace std::chrono_literals;
+    return supervision_.boot_timeout.value_or(policies_.replaces() ? 60s : 0s);
 }
 
 inline void primary_core::when_ready(move_only_function<void()> done) {

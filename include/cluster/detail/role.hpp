@@ -9,9 +9,8 @@
 #include "../unique_fd.hpp"
 #include "number.hpp"
 #include "os.hpp"
+#include "standby.hpp"
 
-#include <array>
-#include <cstddef>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -74,18 +73,13 @@ private:
     unsigned value_ = 0;
 };
 
-/// Descriptor 3 is a channel on which a primary has written its welcome.
-inline bool is_channel(int fd) noexcept {
-    std::array<std::byte, frame_header_size> start{};
-    frame_header header;
-    return os::is_stream_socket(fd) && os::is_local_socket(fd) &&
-           os::peek(fd, start).bytes == start.size() &&
-           decode_header(start, direction::to_worker, header) == errc{} &&
-           header.kind == frame_kind::welcome;
+/// Descriptor 3 is a channel on which a primary has written its welcome, or what a spare has instead.
+inline bool is_channel(int fd, frame_kind first = frame_kind::welcome) noexcept {
+    return os::is_stream_socket(fd) && os::is_local_socket(fd) && begins_with(first, fd);
 }
 
 /// What this process was started as: looked up once, and taken out of the environment, so that its
-/// own children are primaries.
+/// own children are primaries. Blocks for as long as the process is a spare.
 struct process_role {
     std::optional<unsigned> cluster; // of this worker; none: a primary
     unique_fd channel;
@@ -103,7 +97,9 @@ private:
             return result;
         }
         unsigned number = 0;
-        if (!read_number(*text, number) || !is_channel(channel_descriptor)) {
+        bool comes_from_primary =
+            is_channel(channel_descriptor) || is_channel(channel_descriptor, frame_kind::reserve);
+        if (!read_number(*text, number) || !comes_from_primary) {
             // Not a primary either: one that starts workers which start workers would never end.
             throw std::system_error(
                 make_error_code(errc::bad_descriptor),
@@ -111,7 +107,7 @@ private:
         }
         os::set_close_on_exec(channel_descriptor);
         result.cluster = number;
-        result.channel.reset(channel_descriptor);
+        result.channel = await_role(unique_fd{channel_descriptor});
         return result;
     }
 };

@@ -444,6 +444,7 @@ inline void write_cluster(metrics_writer& out, const cluster_stats& stats) {
         stats.uptime);
     add({"cluster_reloads", counter, "", "Reloads that succeeded."}, stats.reloads);
     add({"cluster_reloads_failed", counter, "", "Reloads that failed."}, stats.reloads_failed);
+    add({"cluster_spares", gauge, "", "Processes that wait to become workers."}, stats.spares);
     add({"cluster_workers", gauge, "", "Workers of the cluster."}, stats.workers.size());
 }
 
@@ -457,6 +458,7 @@ inline std::string cluster_stats::to_json() const {
     json.member("uptime", uptime);
     json.member("reloads", reloads);
     json.member("reloads_failed", reloads_failed);
+    json.member("spares", spares);
     detail::write_json(json, "workers", workers);
     detail::write_json(json, "slots", slots);
     detail::write_json(json, "listeners", listeners);

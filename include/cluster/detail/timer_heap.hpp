@@ -134,6 +134,7 @@ private:
     std::uint32_t take_slot() {
         if (free_.empty()) {
             slots_.emplace_back();
+            free_.reserve(slots_.capacity()); // release() must not fail
             free_.push_back(static_cast<std::uint32_t>(slots_.size() - 1));
         }
         std::uint32_t index = free_.back();
@@ -149,7 +150,7 @@ private:
         entry.position = nowhere;
         ++entry.generation;
         alive_ -= entry.keeps_alive ? 1 : 0;
-        free_.push_back(index); // never grows beyond slots_, but may allocate once
+        free_.push_back(index);
     }
 
     void reschedule(std::uint32_t index, time_point deadline) noexcept {

@@ -39,6 +39,14 @@ public:
         start(loop, std::make_unique<worker_process>(std::move(child)), std::move(on_exit));
     }
 
+    /// The child, which is not watched any more; null when it has ended.
+    [[nodiscard]] std::unique_ptr<running_worker> release() noexcept {
+        watch_.stop();
+        poll_.cancel();
+        on_exit_ = {};
+        return std::move(child_);
+    }
+
     [[nodiscard]] int pid() const noexcept { return pid_; }
     std::error_code signal(int number) noexcept {
         return child_ ? child_->signal(number) : std::make_error_code(std::errc::no_such_process);

@@ -50,8 +50,17 @@ struct outbox {
     std::size_t encoded = 0; // bytes of frames in front of the window, told by the next push()
     std::uint64_t sent = 0;  // bytes of the stream that the carrier has taken
     ring_queue<passed_descriptors> passed;
+    std::vector<int> room; // for the descriptors of a frame, whatever it has in it
     ring_queue<std::unique_ptr<moved_value>> values; // of the frames in `bytes`
     std::size_t weight = 0;                          // of `values`
+
+    /// The first descriptors have left; those that were borrowed leave the room for others.
+    void pop_passed() noexcept {
+        if (passed.front().list.owned.empty()) {
+            room = std::move(passed.front().list.numbers);
+        }
+        passed.pop_front(); // closes our copies
+    }
 
     [[nodiscard]] std::size_t size() const noexcept { return encoded + bytes.size() + weight; }
     [[nodiscard]] std::uint64_t end() const noexcept { return sent + encoded + bytes.size(); }
@@ -94,10 +103,21 @@ struct inbox {
     std::span<const std::byte>
         view{};                    // instead of them, if there are none: where the carrier has them
     ring_queue<batch> descriptors; // each of the next frame that has any
+    std::vector<unique_fd> room;   // for the descriptors of a frame, empty
     ring_queue<std::unique_ptr<moved_value>> values;
 
     [[nodiscard]] std::span<const std::byte> next() const noexcept {
         return view.empty() ? bytes.span() : view;
+    }
+    void add(os::received_descriptors& came) {
+        descriptors.push_back({came.take(std::exchange(room, {})), came.truncated});
+    }
+    /// The frame was delivered: the room of its descriptors is there for others.
+    void reuse(std::vector<unique_fd>& delivered) noexcept {
+        if (delivered.capacity() != 0) {
+            delivered.clear();
+            room = std::move(delivered);
+        }
     }
     void consume(std::size_t count) noexcept {
         view.empty() ? bytes.consume_front(count) : void(view = view.subspan(count));

@@ -183,6 +183,13 @@ public:
     /// Sends what the socket takes now.
     void flush() noexcept;
 
+    /// Memory for the numbers of borrowed descriptors, which send() gets; empty.
+    [[nodiscard]] std::vector<int> descriptor_room() noexcept {
+        auto room = std::exchange(out_.room, {});
+        room.clear();
+        return room;
+    }
+
     /// Before borrowed descriptors close: see outbox.
     [[nodiscard]] bool keep_descriptors() { return out_.keep_descriptors(); }
 
@@ -472,6 +479,7 @@ inline void channel::dispatch() {
         auto state = next(arrived, fault);
         if (state == parsed::frame) {
             owner_.on_frame(arrived);
+            in_.reuse(arrived.descriptors);
             continue;
         }
         bool silent = carrier_->arrives_silently();

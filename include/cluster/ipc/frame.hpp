@@ -32,7 +32,7 @@ namespace detail {
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
 /// The version of everything in this file; both sides must agree.
-inline constexpr std::uint32_t protocol_version = 6;
+inline constexpr std::uint32_t protocol_version = 7;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
@@ -50,6 +50,7 @@ enum class frame_kind : std::uint8_t {
     refork,           // a copy of the worker as it is now starts others from now on
     lent_connections, // to a thread: the numbers of descriptors that stay the primary's until taken
     share_result,     // the answer to `share`: an error, or the memory
+    promote,          // to a spare: the channel of the worker that it becomes
     // worker to primary
     online,
     listen,
@@ -64,7 +65,9 @@ enum class frame_kind : std::uint8_t {
     join,     // takes part in what is posted under a name; sequence: what it calls it
     leave,    // no longer (sequence: as at `join`)
     // both
-    post, // to all others who take part; sequence: as the worker called it at `join`
+    reserve, // first of all instead of the welcome: who gets it is a spare; its title. It says the
+             // same when it has come as far as its role
+    post,    // to all others who take part; sequence: as the worker called it at `join`
     message,
     request,
     reply,
@@ -109,6 +112,7 @@ constexpr frame_rule describe_rule(frame_kind kind) noexcept {
         return {2, -1, 4096};
     case frame_kind::adopt_listener:
     case frame_kind::refork:
+    case frame_kind::promote:
         return {1, -1, 0};
     case frame_kind::abandon_listener:
     case frame_kind::recheck:
@@ -135,6 +139,8 @@ constexpr frame_rule describe_rule(frame_kind kind) noexcept {
         return {-1, 0, 0};
     case frame_kind::relay:
         return {-1, 1, any_length};
+    case frame_kind::reserve:
+        return {0, 0, 4096};
     case frame_kind::post:
         return {0, 0, any_length};
     case frame_kind::message:

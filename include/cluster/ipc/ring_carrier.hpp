@@ -135,7 +135,7 @@ inline void ring_carrier::clear(inbox& into) {
         broken_ = bells > bells_due_;
         bells_due_ -= broken_ ? 0 : bells;
         if (batch) {
-            into.descriptors.push_back({descriptors.take(), descriptors.truncated});
+            into.add(descriptors);
         }
         more = !batch && !broken_ && got.bytes == bytes.size();
     }
@@ -186,7 +186,7 @@ inline carrier::result ring_carrier::push_bytes(outbox& from) {
                 waits_for_socket_ = true;
                 return state;
             }
-            from.passed.pop_front();
+            from.pop_passed();
         }
         std::size_t most = from.passed.empty()
                                ? from.bytes.size()

@@ -55,7 +55,7 @@ public:
                         : os::send(socket, bytes);
         if (sent.error == 0) {
             if (passes) {
-                from.passed.pop_front(); // closes our copies
+                from.pop_passed();
             }
             from.sent += sent.bytes;
             from.bytes.consume_front(sent.bytes);
@@ -89,7 +89,7 @@ inline os::transfer socket_carrier::pull(inbox& into) {
     into.bytes.truncate(size + got.bytes);
     step_ = got.bytes == step_ ? big_step : small_step;
     if (got.error == 0 && (descriptors.count() != 0 || descriptors.truncated)) {
-        into.descriptors.push_back({descriptors.take(), descriptors.truncated});
+        into.add(descriptors);
     }
     return got;
 }

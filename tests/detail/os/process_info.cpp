@@ -188,8 +188,10 @@ TEST_SUITE("detail/os/process_info") {
 
     TEST_CASE("a stopped child is described") {
         const hanging child{"stopped"};
+        CHECK_FALSE(os::is_halted(child.pid()));
         child.signal(SIGSTOP);
         child.until(WSTOPPED);
+        CHECK(os::is_halted(child.pid()));
         const std::string text = os::describe_process(child.pid());
         CHECK_MESSAGE(text.starts_with("state T (stopped)\n"), text);
         CHECK(text.ends_with('\n'));
@@ -203,6 +205,7 @@ TEST_SUITE("detail/os/process_info") {
         child.signal(SIGKILL);
         child.until(WEXITED);
         CHECK(os::is_exiting(pid));
+        CHECK(os::is_halted(pid));
         const os::process_usage usage = os::usage_of(pid);
         CHECK(usage.known); // not reaped
         CHECK(usage.resident_bytes == 0);
@@ -215,6 +218,7 @@ TEST_SUITE("detail/os/process_info") {
             CHECK(os::describe_process(gone).empty());
             CHECK_FALSE(os::is_traced(gone));
             CHECK_FALSE(os::is_exiting(gone));
+            CHECK_FALSE(os::is_halted(gone));
         }
     }
 

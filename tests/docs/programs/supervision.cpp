@@ -33,6 +33,9 @@ void supervise(Primary& primary) {
                     worker.report().diagnosis.c_str()); // what one that hung was doing
     });
     // [/health]
+    // [spares]
+    primary.supervise({.spares = 2}); // two processes beside the workers, started and waiting
+    // [/spares]
     // [recycling]
     primary.setup({.recycle = cluster::recycle_limits{.max_requests = 100'000,
                                                       .max_lifetime = std::chrono::hours{24},

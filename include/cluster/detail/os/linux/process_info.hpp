@@ -137,6 +137,14 @@ inline bool is_exiting(int pid) noexcept {
     return (parse_stat(read_of_process(pid, "stat", buffer)).field[9] & exiting_flag) != 0;
 }
 
+/// Whether it does not run on until somebody lets it (SIGSTOP, a debugger), or never again, being a
+/// zombie.
+inline bool is_halted(int pid) noexcept {
+    char buffer[1024];
+    const char state = parse_stat(read_of_process(pid, "stat", buffer)).state;
+    return state == 'T' || state == 't' || state == 'Z' || state == 'X';
+}
+
 /// The state letter of /proc/PID/stat in words; empty for an unknown one.
 constexpr std::string_view state_name(char letter) noexcept {
     switch (letter) {

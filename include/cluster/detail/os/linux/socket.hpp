@@ -337,8 +337,9 @@ public:
         count_ != max_descriptors ? void(numbers_[count_++] = number) : close_descriptor(number);
     }
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
-    [[nodiscard]] std::vector<unique_fd> take() {
-        std::vector<unique_fd> result(count_);
+    /// \returns them in `result`, whose memory it takes
+    [[nodiscard]] std::vector<unique_fd> take(std::vector<unique_fd> result = {}) {
+        result.resize(count_);
         for (auto each = result.rbegin(); each != result.rend(); ++each) {
             each->reset(numbers_[--count_]);
         }
