@@ -818,8 +818,9 @@ public:
         count_ != max_descriptors ? void(numbers_[count_++] = number) : close_descriptor(number);
     }
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
-    [[nodiscard]] std::vector<unique_fd> take() {
-        std::vector<unique_fd> result(count_);
+    /// \returns them in `result`, whose memory it takes
+    [[nodiscard]] std::vector<unique_fd> take(std::vector<unique_fd> result = {}) {
+        result.resize(count_);
         for (auto each = result.rbegin(); each != result.rend(); ++each) {
             each->reset(numbers_[--count_]);
         }
@@ -3084,6 +3085,14 @@ inline bool is_exiting(int pid) noexcept {
     constexpr std::uint64_t exiting_flag = 4; // PF_EXITING of the kernel
     char buffer[1024];
     return (parse_stat(read_of_process(pid, "stat", buffer)).field[9] & exiting_flag) != 0;
+}
+
+/// Whether it does not run on until somebody lets it (SIGSTOP, a debugger), or never again, being a
+/// zombie.
+inline bool is_halted(int pid) noexcept {
+    char buffer[1024];
+    const char state = parse_stat(read_of_process(pid, "stat", buffer)).state;
+    return state == 'T' || state == 't' || state == 'Z' || state == 'X';
 }
 
 /// The state letter of /proc/PID/stat in words; empty for an unknown one.
@@ -7461,6 +7470,8 @@ inline const constinit stdio stdio::pipe{-3};
 struct environment_variable {
     std::string name;
     std::optional<std::string> value;
+
+    friend bool operator==(const environment_variable&, const environment_variable&) = default;
 };
 
 /// A limit of the system on a child (setrlimit(2)), such as {RLIMIT_NOFILE, 4096, 4096}.
@@ -7469,6 +7480,8 @@ struct resource_limits {
     int which;
     std::uint64_t soft;
     std::uint64_t hard;
+
+    friend bool operator==(const resource_limits&, const resource_limits&) = default;
 };
 
 /// When a worker is replaced as planned: a fresh one starts, and when it is ready the old one
@@ -7569,6 +7582,35 @@ inline fork_options merge(fork_options settings, const fork_options& options) {
     pick(settings.data, options.data, static_cast<bool>(options.data));
     pick(settings.weight, options.weight, options.weight.has_value());
     return settings;
+}
+
+/// Whether processes for these options are started in the same way; what a worker is told later, its
+/// name and its data among it, may differ.
+inline bool starts_alike(const fork_options& a, const fork_options& b) {
+    return a.executable == b.executable && a.arguments == b.arguments &&
+           a.environment == b.environment && a.directory == b.directory && a.silent == b.silent &&
+           a.standard_input == b.standard_input && a.standard_output == b.standard_output &&
+           a.standard_error == b.standard_error && a.extra == b.extra && a.user == b.user &&
+           a.group == b.group && a.limits == b.limits && a.nice == b.nice && a.umask == b.umask &&
+           a.cpus == b.cpus && a.no_new_privileges == b.no_new_privileges &&
+           a.detached == b.detached && a.outlive_primary == b.outlive_primary;
+}
+
+/// Whether a process may be started for these options long before it is a worker: it is of the
+/// program that waits when it is told to, and empties no file that the worker before it writes.
+inline bool may_start_early(const fork_options& options) {
+    auto empties = [](const stdio& each) {
+        return each.is_file() && !each.reads() && !each.appends();
+    };
+    bool harmless = options.executable.empty();
+    for (const auto* each :
+         {&options.standard_input, &options.standard_output, &options.standard_error}) {
+        harmless = harmless && !(*each && empties(**each));
+    }
+    for (const auto& each : options.extra) {
+        harmless = harmless && !empties(each);
+    }
+    return harmless;
 }
 
 } // namespace detail
@@ -7872,8 +7914,17 @@ struct outbox {
     std::size_t encoded = 0; // bytes of frames in front of the window, told by the next push()
     std::uint64_t sent = 0;  // bytes of the stream that the carrier has taken
     ring_queue<passed_descriptors> passed;
+    std::vector<int> room; // for the descriptors of a frame, whatever it has in it
     ring_queue<std::unique_ptr<moved_value>> values; // of the frames in `bytes`
     std::size_t weight = 0;                          // of `values`
+
+    /// The first descriptors have left; those that were borrowed leave the room for others.
+    void pop_passed() noexcept {
+        if (passed.front().list.owned.empty()) {
+            room = std::move(passed.front().list.numbers);
+        }
+        passed.pop_front(); // closes our copies
+    }
 
     [[nodiscard]] std::size_t size() const noexcept { return encoded + bytes.size() + weight; }
     [[nodiscard]] std::uint64_t end() const noexcept { return sent + encoded + bytes.size(); }
@@ -7916,10 +7967,21 @@ struct inbox {
     std::span<const std::byte>
         view{};                    // instead of them, if there are none: where the carrier has them
     ring_queue<batch> descriptors; // each of the next frame that has any
+    std::vector<unique_fd> room;   // for the descriptors of a frame, empty
     ring_queue<std::unique_ptr<moved_value>> values;
 
     [[nodiscard]] std::span<const std::byte> next() const noexcept {
         return view.empty() ? bytes.span() : view;
+    }
+    void add(os::received_descriptors& came) {
+        descriptors.push_back({came.take(std::exchange(room, {})), came.truncated});
+    }
+    /// The frame was delivered: the room of its descriptors is there for others.
+    void reuse(std::vector<unique_fd>& delivered) noexcept {
+        if (delivered.capacity() != 0) {
+            delivered.clear();
+            room = std::move(delivered);
+        }
     }
     void consume(std::size_t count) noexcept {
         view.empty() ? bytes.consume_front(count) : void(view = view.subspan(count));
@@ -8303,7 +8365,7 @@ public:
                         : os::send(socket, bytes);
         if (sent.error == 0) {
             if (passes) {
-                from.passed.pop_front(); // closes our copies
+                from.pop_passed();
             }
             from.sent += sent.bytes;
             from.bytes.consume_front(sent.bytes);
@@ -8337,7 +8399,7 @@ inline os::transfer socket_carrier::pull(inbox& into) {
     into.bytes.truncate(size + got.bytes);
     step_ = got.bytes == step_ ? big_step : small_step;
     if (got.error == 0 && (descriptors.count() != 0 || descriptors.truncated)) {
-        into.descriptors.push_back({descriptors.take(), descriptors.truncated});
+        into.add(descriptors);
     }
     return got;
 }
@@ -8820,6 +8882,7 @@ private:
     std::uint32_t take_slot() {
         if (free_.empty()) {
             slots_.emplace_back();
+            free_.reserve(slots_.capacity()); // release() must not fail
             free_.push_back(static_cast<std::uint32_t>(slots_.size() - 1));
         }
         std::uint32_t index = free_.back();
@@ -8835,7 +8898,7 @@ private:
         entry.position = nowhere;
         ++entry.generation;
         alive_ -= entry.keeps_alive ? 1 : 0;
-        free_.push_back(index); // never grows beyond slots_, but may allocate once
+        free_.push_back(index);
     }
 
     void reschedule(std::uint32_t index, time_point deadline) noexcept {
@@ -12376,6 +12439,11 @@ public:
         return error;
     }
 
+    /// Whether the next zygote has yet to say so.
+    [[nodiscard]] bool is_reforking() const noexcept {
+        return reforked_ && !detail::os::wait_for(reforked_.get(), false, 0);
+    }
+
 private:
     /// A zygote that runs; one that is no child of ours has no `process`.
     struct zygote {
@@ -12447,7 +12515,7 @@ private:
     void adopt_reforked() {
         detail::fork_result here;
         std::vector<unique_fd> none;
-        if (!reforked_ || !detail::os::wait_for(reforked_.get(), false, 0)) {
+        if (!reforked_ || is_reforking()) {
             return;
         }
         if (reforked_.receive(here, none) && here.pid != -1) {
@@ -12743,7 +12811,7 @@ namespace detail {
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
 /// The version of everything in this file; both sides must agree.
-inline constexpr std::uint32_t protocol_version = 6;
+inline constexpr std::uint32_t protocol_version = 7;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
@@ -12761,6 +12829,7 @@ enum class frame_kind : std::uint8_t {
     refork,           // a copy of the worker as it is now starts others from now on
     lent_connections, // to a thread: the numbers of descriptors that stay the primary's until taken
     share_result,     // the answer to `share`: an error, or the memory
+    promote,          // to a spare: the channel of the worker that it becomes
     // worker to primary
     online,
     listen,
@@ -12775,7 +12844,9 @@ enum class frame_kind : std::uint8_t {
     join,     // takes part in what is posted under a name; sequence: what it calls it
     leave,    // no longer (sequence: as at `join`)
     // both
-    post, // to all others who take part; sequence: as the worker called it at `join`
+    reserve, // first of all instead of the welcome: who gets it is a spare; its title. It says the
+             // same when it has come as far as its role
+    post,    // to all others who take part; sequence: as the worker called it at `join`
     message,
     request,
     reply,
@@ -12820,6 +12891,7 @@ constexpr frame_rule describe_rule(frame_kind kind) noexcept {
         return {2, -1, 4096};
     case frame_kind::adopt_listener:
     case frame_kind::refork:
+    case frame_kind::promote:
         return {1, -1, 0};
     case frame_kind::abandon_listener:
     case frame_kind::recheck:
@@ -12846,6 +12918,8 @@ constexpr frame_rule describe_rule(frame_kind kind) noexcept {
         return {-1, 0, 0};
     case frame_kind::relay:
         return {-1, 1, any_length};
+    case frame_kind::reserve:
+        return {0, 0, 4096};
     case frame_kind::post:
         return {0, 0, any_length};
     case frame_kind::message:
@@ -13620,6 +13694,85 @@ inline void serve_if_pool_worker() {
 } // namespace cluster
 
 #endif // CLUSTER_POOL_DETAIL_WORKER_LOOP_HPP
+// ---- cluster/detail/standby.hpp
+#ifndef CLUSTER_DETAIL_STANDBY_HPP
+#define CLUSTER_DETAIL_STANDBY_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// What a spare does until it is a worker: its side of spare_pool. In place of a channel it has a
+/// cord, by which it gets one when it is needed.
+class standby {
+public:
+    /// \pre a frame of the kind `reserve` waits in the cord
+    explicit standby(unique_fd cord) : cord_{std::move(cord)} { show_title(); }
+
+    /// Blocks until this process is a worker. When the primary is gone first, the process ends at
+    /// once, as nothing of the program has run in it.
+    /// \returns the channel, under the number that the cord had
+    unique_fd wait() {
+        std::array<std::byte, frame_header_size> start{};
+        encode_header({0, frame_kind::reserve, 0, 0, 0}, start);
+        os::send(cord_.get(), start);
+        for (;;) {
+            os::wait_for(cord_.get(), false, -1);
+            os::received_descriptors came;
+            auto got = os::receive_with_descriptors(cord_.get(), start, came);
+            if (got.would_block()) {
+                continue;
+            }
+            if (got.bytes != start.size() || came.count() != 1) {
+                os::exit_now(got.bytes == 0 ? 0 : 1);
+            }
+            int number = cord_.get();
+            if (!os::replace_descriptor(number, came.take().front().get())) {
+                os::exit_now(1);
+            }
+            os::set_close_on_exec(number);
+            return std::move(cord_);
+        }
+    }
+
+private:
+    // For ps and top; what it is called as a worker comes with the welcome.
+    void show_title() {
+        std::array<std::byte, frame_header_size> start{};
+        frame_header header;
+        os::receive(cord_.get(), start);
+        static_cast<void>(decode_header(start, direction::to_worker, header));
+        std::vector<std::byte> title(header.length);
+        if (!title.empty() && os::receive(cord_.get(), title).bytes == title.size()) {
+            os::set_process_title({reinterpret_cast<const char*>(title.data()), title.size()});
+            os::set_thread_name("spare");
+        }
+    }
+
+    unique_fd cord_;
+};
+
+/// Whether this is the first frame that waits in the descriptor, a channel or a cord: the primary
+/// writes it before the process starts.
+inline bool begins_with(frame_kind kind, int fd) noexcept {
+    std::array<std::byte, frame_header_size> start{};
+    frame_header header;
+    return os::peek(fd, start).bytes == start.size() &&
+           decode_header(start, direction::to_worker, header) == errc{} && header.kind == kind;
+}
+
+/// The channel of a worker. Blocks for as long as this process is only a spare.
+inline unique_fd await_role(unique_fd channel_or_cord) {
+    return begins_with(frame_kind::reserve, channel_or_cord.get())
+               ? standby{std::move(channel_or_cord)}.wait()
+               : std::move(channel_or_cord);
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_STANDBY_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -13676,18 +13829,13 @@ private:
     unsigned value_ = 0;
 };
 
-/// Descriptor 3 is a channel on which a primary has written its welcome.
-inline bool is_channel(int fd) noexcept {
-    std::array<std::byte, frame_header_size> start{};
-    frame_header header;
-    return os::is_stream_socket(fd) && os::is_local_socket(fd) &&
-           os::peek(fd, start).bytes == start.size() &&
-           decode_header(start, direction::to_worker, header) == errc{} &&
-           header.kind == frame_kind::welcome;
+/// Descriptor 3 is a channel on which a primary has written its welcome, or what a spare has instead.
+inline bool is_channel(int fd, frame_kind first = frame_kind::welcome) noexcept {
+    return os::is_stream_socket(fd) && os::is_local_socket(fd) && begins_with(first, fd);
 }
 
 /// What this process was started as: looked up once, and taken out of the environment, so that its
-/// own children are primaries.
+/// own children are primaries. Blocks for as long as the process is a spare.
 struct process_role {
     std::optional<unsigned> cluster; // of this worker; none: a primary
     unique_fd channel;
@@ -13705,7 +13853,9 @@ private:
             return result;
         }
         unsigned number = 0;
-        if (!read_number(*text, number) || !is_channel(channel_descriptor)) {
+        bool comes_from_primary =
+            is_channel(channel_descriptor) || is_channel(channel_descriptor, frame_kind::reserve);
+        if (!read_number(*text, number) || !comes_from_primary) {
             // Not a primary either: one that starts workers which start workers would never end.
             throw std::system_error(
                 make_error_code(errc::bad_descriptor),
@@ -13713,7 +13863,7 @@ private:
         }
         os::set_close_on_exec(channel_descriptor);
         result.cluster = number;
-        result.channel.reset(channel_descriptor);
+        result.channel = await_role(unique_fd{channel_descriptor});
         return result;
     }
 };
@@ -14046,6 +14196,13 @@ public:
     /// Sends what the socket takes now.
     void flush() noexcept;
 
+    /// Memory for the numbers of borrowed descriptors, which send() gets; empty.
+    [[nodiscard]] std::vector<int> descriptor_room() noexcept {
+        auto room = std::exchange(out_.room, {});
+        room.clear();
+        return room;
+    }
+
     /// Before borrowed descriptors close: see outbox.
     [[nodiscard]] bool keep_descriptors() { return out_.keep_descriptors(); }
 
@@ -14335,6 +14492,7 @@ inline void channel::dispatch() {
         auto state = next(arrived, fault);
         if (state == parsed::frame) {
             owner_.on_frame(arrived);
+            in_.reuse(arrived.descriptors);
             continue;
         }
         bool silent = carrier_->arrives_silently();
@@ -16147,6 +16305,7 @@ struct cluster_stats {
     std::chrono::nanoseconds uptime{0};
     std::uint64_t reloads = 0; ///< that succeeded
     std::uint64_t reloads_failed = 0;
+    std::uint64_t spares = 0; ///< processes that wait to become workers (supervision_options)
     std::vector<worker_stats> workers{};
     std::vector<slot_stats> slots{};
     std::vector<listener_stats> listeners{};
@@ -16832,6 +16991,7 @@ inline void write_cluster(metrics_writer& out, const cluster_stats& stats) {
         stats.uptime);
     add({"cluster_reloads", counter, "", "Reloads that succeeded."}, stats.reloads);
     add({"cluster_reloads_failed", counter, "", "Reloads that failed."}, stats.reloads_failed);
+    add({"cluster_spares", gauge, "", "Processes that wait to become workers."}, stats.spares);
     add({"cluster_workers", gauge, "", "Workers of the cluster."}, stats.workers.size());
 }
 
@@ -16845,6 +17005,7 @@ inline std::string cluster_stats::to_json() const {
     json.member("uptime", uptime);
     json.member("reloads", reloads);
     json.member("reloads_failed", reloads_failed);
+    json.member("spares", spares);
     detail::write_json(json, "workers", workers);
     detail::write_json(json, "slots", slots);
     detail::write_json(json, "listeners", listeners);
@@ -16905,6 +17066,11 @@ struct supervision_options {
     unsigned max_booting = 0;
     /// How many workers may be recycled at a time.
     unsigned max_recycling = 1;
+    /// How many processes are kept started ahead of need: each waits in main(), in the constructor
+    /// of the cluster, until it becomes a worker whose start it saves: a replacement, or one that
+    /// fork() or scale() starts with the options of the settings. Nothing for threads. See
+    /// .github/docs/supervision.md for who gets one and what becomes of them.
+    unsigned spares = 0;
     /// With no worker left, connections wait for the next one instead of being refused,
     bool hold_when_empty = false;
     /// for this long; then they are.
@@ -18492,7 +18658,8 @@ private:
         auto start = end - static_cast<std::uint32_t>(batch_.size());
         frame_header header{0, frame_kind::connections, 0, batch_from_->key(), start};
         if (!channel_.is_between_threads()) {
-            channel_.send_control(header, descriptor_list{std::exchange(batch_, {})});
+            channel_.send_control(
+                header, descriptor_list{std::exchange(batch_, channel_.descriptor_room())});
             return;
         }
         header.kind = frame_kind::lent_connections; // no copy, no system call
@@ -18886,6 +19053,14 @@ public:
     }
     void start(event_loop& loop, os::child_process child, exit_function on_exit) {
         start(loop, std::make_unique<worker_process>(std::move(child)), std::move(on_exit));
+    }
+
+    /// The child, which is not watched any more; null when it has ended.
+    [[nodiscard]] std::unique_ptr<running_worker> release() noexcept {
+        watch_.stop();
+        poll_.cancel();
+        on_exit_ = {};
+        return std::move(child_);
     }
 
     [[nodiscard]] int pid() const noexcept { return pid_; }
@@ -21839,6 +22014,256 @@ private:
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_SHUTDOWN_LADDER_HPP
+// ---- cluster/detail/spare_pool.hpp
+#ifndef CLUSTER_DETAIL_SPARE_POOL_HPP
+#define CLUSTER_DETAIL_SPARE_POOL_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Processes that are started ahead of need. Each has a cord instead of a channel: it says there
+/// when it has come as far as its role, waits, and gets the channel of the worker that it becomes
+/// (standby). Until then it is nobody's worker; it keeps no loop alive.
+///
+/// They are started one after the other. When one has ended by itself, or could not be started, the
+/// next one waits for a pause that doubles, from 0.1 to 30 s, until one has lived for 5 s.
+class spare_pool {
+public:
+    /// Which there shall be.
+    struct demand {
+        std::size_t count = 0;
+        bool may_start = false; // now; those that are there stay
+        fork_options options{};
+        std::shared_ptr<const program_generation> generation{};
+        std::string title{};                    // empty: as it is
+        std::chrono::nanoseconds boot_limit{0}; // 0: for ever
+    };
+    /// Starts a process with this end of its cord.
+    using launch_function = move_only_function<launched_worker(
+        const fork_options&, const program_generation&, int cord, std::error_code&)>;
+    using change_function = move_only_function<void()>;
+
+    /// `on_change` shall call keep(): one has come or gone, or may be started now.
+    spare_pool(event_loop& loop, launch_function launch, change_function on_change)
+        : loop_{loop}, launch_{std::move(launch)}, on_change_{std::move(on_change)} {}
+    ~spare_pool() { end_all(); }
+    spare_pool(spare_pool&&) = delete;
+    spare_pool& operator=(spare_pool&&) = delete;
+
+    /// How many wait.
+    [[nodiscard]] std::size_t size() const noexcept {
+        return static_cast<std::size_t>(
+            count_if(spares_, [](const auto& each) { return each->waits && !each->over; }));
+    }
+    /// Whether any is left, one that ends among them.
+    [[nodiscard]] bool empty() const noexcept { return spares_.empty(); }
+    [[nodiscard]] bool has(int pid) const noexcept {
+        return any_of(spares_, [pid](const auto& each) { return each->process.pid() == pid; });
+    }
+
+    /// Lets go of those that are not, or no longer, of this kind, and starts one if one is missing.
+    void keep(const demand& wanted);
+
+    /// Calls on_change() in a moment: who has just come up does not share the processors with the
+    /// start of a spare.
+    void look_soon() { look_in(std::chrono::milliseconds{5}); }
+
+    /// A spare that becomes a worker with this channel, for options and a program that are its own.
+    /// One that does not run (somebody has stopped it) is passed over and killed, unless a debugger
+    /// holds it. \returns no child when there is none
+    launched_worker
+    take(const fork_options& options, const program_generation& generation, int channel);
+
+    /// Kills and reaps them all: nothing has run in them that would have to end.
+    void end_all() noexcept;
+
+private:
+    using clock = std::chrono::steady_clock;
+
+    struct spare {
+        spare(spare_pool& in, const demand& wanted)
+            : pool{in}, options{wanted.options}, generation{wanted.generation} {}
+
+        inline void on_cord(os::io);
+        void end() noexcept {
+            over = true;
+            process.signal(SIGKILL);
+        }
+
+        spare_pool& pool;
+        fork_options options;
+        std::shared_ptr<const program_generation> generation;
+        unique_fd cord;
+        io_watch watch;
+        watched_process process;
+        std::vector<unique_fd> pipes;
+        clock::time_point started = clock::now();
+        bool waits = false; // it has come as far as its role
+        bool over = false;  // it ends, and nobody waits for it
+        bool gone = false;
+    };
+
+    void start(const demand& wanted);
+    std::error_code launch(spare& one, const demand& wanted);
+    void on_exit(spare& one);
+    void pause_after(const spare& dead);
+    void look_in(clock::duration delay);
+    static bool promote(spare& one, int channel) noexcept;
+
+    event_loop& loop_;
+    launch_function launch_;
+    change_function on_change_;
+    std::vector<std::unique_ptr<spare>> spares_;
+    std::chrono::milliseconds pause_{0}; // the last one
+    clock::time_point not_before_{};     // its end
+    timer look_;
+};
+
+inline void spare_pool::keep(const demand& wanted) {
+    auto now = clock::now();
+    std::erase_if(spares_, [](const auto& each) { return each->gone; });
+    std::size_t kept = 0;
+    bool one_starts = false;
+    for (auto& each : spares_) {
+        if (each->over) {
+            continue;
+        }
+        bool fits = kept != wanted.count && each->generation == wanted.generation &&
+                    starts_alike(each->options, wanted.options);
+        bool hangs = !each->waits && wanted.boot_limit.count() > 0 &&
+                     now - each->started >= wanted.boot_limit && !each->process.is_traced();
+        if (!fits) {
+            each->end();
+        } else if (hangs) {
+            pause_after(*each);
+            each->end();
+        } else {
+            ++kept;
+            one_starts = one_starts || !each->waits;
+        }
+    }
+    if (kept < wanted.count && wanted.may_start && !one_starts) {
+        now < not_before_ ? look_in(not_before_ - now) : start(wanted);
+    }
+}
+
+inline void spare_pool::start(const demand& wanted) {
+    auto& one = *spares_.emplace_back(std::make_unique<spare>(*this, wanted));
+    if (launch(one, wanted)) {
+        pause_after(one);
+        one.end(); // if it runs, and cannot be watched
+        one.process.reap();
+        spares_.pop_back();
+        look_soon();
+    }
+}
+
+inline std::error_code spare_pool::launch(spare& one, const demand& wanted) {
+    unique_fd theirs;
+    if (auto error = os::make_channel(one.cord, theirs)) {
+        return error;
+    }
+    auto title = std::as_bytes(std::span{wanted.title});
+    title = title.first(detail::min<std::size_t>(title.size(), 255));
+    std::vector<std::byte> first(frame_header_size);
+    encode_header({static_cast<std::uint32_t>(title.size()), frame_kind::reserve, 0, 0, 0},
+                  std::span{first}.first<frame_header_size>());
+    first.insert(first.end(), title.begin(), title.end());
+    os::send(one.cord.get(), first); // waits in the socket when the process looks for it
+    std::error_code error;
+    auto launched = launch_(one.options, *one.generation, theirs.get(), error);
+    if (error) {
+        return error;
+    }
+    one.pipes = std::move(launched.pipes);
+    one.process.start(
+        loop_, std::move(launched.child), [&one](const os::exit_info&) { one.pool.on_exit(one); });
+    one.process.keep_alive(false);
+    one.watch.keep_alive(false);
+    return one.watch.start<&spare::on_cord>(loop_, one.cord.get(), os::io::readable, one);
+}
+
+// It says that it waits, or is about to be gone.
+inline void spare_pool::spare::on_cord(os::io) {
+    watch.stop();
+    waits = begins_with(frame_kind::reserve, cord.get());
+    pool.look_soon();
+}
+
+inline void spare_pool::on_exit(spare& one) {
+    one.gone = true;
+    one.watch.stop();
+    if (!std::exchange(one.over, true)) {
+        pause_after(one);
+    }
+    look_soon();
+}
+
+inline void spare_pool::pause_after(const spare& dead) {
+    using namespace std::chrono_literals;
+    bool lived = dead.waits && clock::now() - dead.started >= 5s;
+    pause_ =
+        lived || pause_ == 0s ? 100ms : detail::min<std::chrono::milliseconds>(2 * pause_, 30s);
+    not_before_ = clock::now() + pause_;
+}
+
+inline void spare_pool::look_in(clock::duration delay) {
+    look_.cancel();
+    look_ = loop_.after(delay, [this] { on_change_(); });
+    look_.unref();
+}
+
+inline launched_worker
+spare_pool::take(const fork_options& options, const program_generation& generation, int channel) {
+    launched_worker result;
+    for (auto each = spares_.begin(); each != spares_.end(); ++each) {
+        spare& one = **each;
+        bool fits = one.waits && !one.over && one.generation->number == generation.number &&
+                    starts_alike(one.options, options);
+        if (!fits) {
+            continue;
+        }
+        if (os::is_halted(one.process.pid())) {
+            if (!one.process.is_traced()) {
+                pause_after(one);
+                one.end();
+            }
+            continue;
+        }
+        if (promote(one, channel)) {
+            result.pipes = std::move(one.pipes);
+            result.child = one.process.release();
+            spares_.erase(each);
+            look_soon();
+            break;
+        }
+    }
+    return result;
+}
+
+inline bool spare_pool::promote(spare& one, int channel) noexcept {
+    std::array<std::byte, frame_header_size> start{};
+    encode_header({0, frame_kind::promote, 1, 0, 0}, start);
+    return os::send_with_descriptors(one.cord.get(), start, {&channel, 1}).bytes == start.size();
+}
+
+inline void spare_pool::end_all() noexcept {
+    look_.cancel();
+    for (auto& each : spares_) {
+        each->end();
+    }
+    for (auto& each : spares_) {
+        each->process.reap();
+    }
+    spares_.clear();
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_SPARE_POOL_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -21858,6 +22283,7 @@ public:
     virtual std::error_code connect(channel_ends& ends) const = 0;
     virtual launched_worker launch(const launch_request& request, std::error_code& error) = 0;
     [[nodiscard]] virtual bool own_processes() const noexcept = 0;
+    [[nodiscard]] virtual bool can_launch_spares() const noexcept = 0; // now
     virtual restart_decision decide(const exit_report& report) = 0;
     virtual std::unique_ptr<worker_core, void (*)(worker_core*)>
     make_worker(std::uint32_t id, std::uint32_t slot, worker_plan plan) = 0;
@@ -21895,6 +22321,7 @@ public:
         tick_.cancel();
         hold_.cancel();
         pause(false);
+        spares_.end_all();
         end_all();
     }
     primary_core(primary_core&&) = delete;
@@ -21933,6 +22360,7 @@ public:
     void scale(std::size_t count, const scale_options& options);
     void reload(const reload_options& options, rolling_reload<primary_core>::callback done);
     [[nodiscard]] cluster_stats stats() const;
+    void renew_spares(); // what they were started from is not what workers start from now
     service_notifier& notify_service_manager(service_notifier manager) {
         return service_.start(std::move(manager));
     }
@@ -22024,6 +22452,8 @@ private:
                                    std::chrono::steady_clock::time_point now) const;
     void recycle_some();
     [[nodiscard]] bool may_boot() const noexcept;
+    [[nodiscard]] std::size_t booting() const noexcept;
+    [[nodiscard]] std::chrono::nanoseconds boot_limit() const noexcept;
     void check_all_ready();
     void hold_if_empty();
     void pause(bool on) noexcept;
@@ -22049,6 +22479,7 @@ private:
     }
     void commit(const std::shared_ptr<const program_generation>& generation) {
         generation_ = generation;
+        spares_soon();
     }
     void reload_began() { service_.reload_began(); }
     void reloaded(const reload_report& report,
@@ -22056,6 +22487,18 @@ private:
                   move_only_function<void()> then);
     void check_all_gone();
     void end_all() noexcept;
+
+    // Spares: primary_spares.hpp
+    void look_after_spares();
+    void spares_soon() {
+        if (supervision_.spares != 0 || !spares_.empty()) {
+            spares_.look_soon();
+        }
+    }
+    launched_worker launch_spare(const fork_options& options,
+                                 const program_generation& generation,
+                                 int cord,
+                                 std::error_code& error);
 
     std::vector<std::string> arguments_;
     unsigned cluster_;
@@ -22083,6 +22526,13 @@ private:
                                 start(one.slot, std::move(one.plan), one.restarts);
                                 loop_.defer(alive_.guard([this] { reload_.go_on(); }));
                             }};
+    spare_pool spares_{
+        loop_,
+        [this](const fork_options& options,
+               const program_generation& generation,
+               int cord,
+               std::error_code& error) { return launch_spare(options, generation, cord, error); },
+        [this] { look_after_spares(); }};
     local_server_set servers_;
     local_datagram_set datagrams_;
 
@@ -22150,14 +22600,20 @@ inline std::error_code primary_core::launch(worker_core& one, bool heard) {
         return error;
     }
     std::error_code error;
-    auto launched = policies_.launch({options,
-                                      arguments_,
-                                      one.generation_->program.get(),
-                                      ends.theirs.get(),
-                                      cluster_,
-                                      &ends.link,
-                                      {}},
-                                     error);
+    launched_worker launched;
+    if (!heard) { // a spare has booted unheard
+        launched = spares_.take(options, *one.generation_, ends.theirs.get());
+    }
+    if (!launched.child) {
+        launched = policies_.launch({options,
+                                     arguments_,
+                                     one.generation_->program.get(),
+                                     ends.theirs.get(),
+                                     cluster_,
+                                     &ends.link,
+                                     {}},
+                                    error);
+    }
     if (error) {
         return error;
     }
@@ -22319,6 +22775,7 @@ inline void primary_core::on_worker_up(worker_core& one) {
         check_all_ready();
         restarts_.go_on();
         reload_.go_on();
+        spares_soon();
     }));
 }
 
@@ -22575,6 +23032,7 @@ inline void primary_core::follow(worker_core& dead,
         hold_if_empty();
         restarts_.go_on();
         reload_.go_on();
+        spares_soon();
     }));
     if (decision.what == restart_decision::action::give_up) {
         give_up_.emit(dead, report);
@@ -22646,6 +23104,7 @@ inline void primary_core::disconnect(move_only_function<void()> done) {
         workers_[i]->disconnect();
         leaving.waiting.push_back(workers_[i]->id());
     }
+    spares_soon();
     if (leaving.done) {
         departures_.push_back(std::move(leaving));
         loop_.defer(alive_.guard([this] { check_all_gone(); }));
@@ -22677,6 +23136,7 @@ inline void primary_core::shutdown(const shutdown_options& options) {
     pause(false);
     hold_.cancel();
     restarts_.clear([this](std::uint32_t slot) { free_place(slot); });
+    look_after_spares();
     servers_.close_all();
     datagrams_.close_all();
     streams_.drain();
@@ -22770,6 +23230,56 @@ inline void primary_core::on_broadcast(worker_core& from, const frame& arrived) 
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_PRIMARY_SHARING_HPP
+// ---- cluster/detail/primary_spares.hpp
+#ifndef CLUSTER_DETAIL_PRIMARY_SPARES_HPP
+#define CLUSTER_DETAIL_PRIMARY_SPARES_HPP
+
+// The part of primary_core that keeps processes ahead of need.
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+// None for a cluster that is about to end, nor while it has something better to do: a spare that is
+// missing may wait, a worker may not. A reload would let go of those that start now.
+inline void primary_core::look_after_spares() {
+    bool lasts = !shutting_down() && (paused_ || expects_workers());
+    if (supervision_.spares == 0 && spares_.empty()) {
+        return;
+    }
+    spare_pool::demand wanted;
+    if (lasts && policies_.own_processes() && may_start_early(settings_)) {
+        wanted.count = supervision_.spares;
+        wanted.may_start = booting() == 0 && restarts_.size() == 0 && !reload_.is_running() &&
+                           policies_.can_launch_spares();
+        wanted.options = settings_;
+        wanted.generation = generation_;
+        wanted.boot_limit = boot_limit();
+        if (supervision_.process_titles) {
+            wanted.title = arguments_.front() + ": spare";
+        }
+    }
+    spares_.keep(wanted);
+}
+
+inline void primary_core::renew_spares() {
+    spares_.keep({});
+    spares_soon();
+}
+
+inline launched_worker primary_core::launch_spare(const fork_options& options,
+                                                  const program_generation& generation,
+                                                  int cord,
+                                                  std::error_code& error) {
+    return policies_.launch(
+        {options, arguments_, generation.program.get(), cord, cluster_, nullptr, {}}, error);
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_PRIMARY_SPARES_HPP
 // ---- cluster/detail/primary_stats.hpp
 #ifndef CLUSTER_DETAIL_PRIMARY_STATS_HPP
 #define CLUSTER_DETAIL_PRIMARY_STATS_HPP
@@ -22851,6 +23361,7 @@ inline cluster_stats primary_core::stats() const {
     result.uptime = now - since_;
     result.reloads = reloads_;
     result.reloads_failed = reloads_failed_;
+    result.spares = spares_.size();
     result.slots = slot_stats_;
     for (const auto& each : workers_) {
         result.workers.push_back(each->stats(now));
@@ -22924,6 +23435,7 @@ inline void primary_core::supervise(const supervision_options& options) {
         tick_.cancel();
         start_ticking();
     }
+    spares_soon();
     close_unused_listeners();
 }
 
@@ -22976,10 +23488,12 @@ inline void primary_core::tick() {
 inline void primary_core::tick_slowly() {
     recycle_some();
     restarts_.go_on();
+    look_after_spares();
     bool reaps = supervision_.reap_orphans.value_or(os::process_id() == 1);
     if (reaps) {
         os::reap_strangers([this](int pid) {
-            return any_of(workers_, [pid](const auto& each) { return each->pid() == pid; });
+            return spares_.has(pid) ||
+                   any_of(workers_, [pid](const auto& each) { return each->pid() == pid; });
         });
     }
     look_at_listeners();
@@ -23002,8 +23516,7 @@ inline void primary_core::look_at_listeners() {
 
 // A program of its own that never calls back may be one that knows nothing of us.
 inline void primary_core::check_boot(worker_core& one, std::chrono::steady_clock::time_point now) {
-    using namespace std::chrono_literals;
-    auto limit = supervision_.boot_timeout.value_or(policies_.replaces() ? 60s : 0s);
+    auto limit = boot_limit();
     bool foreign = !one.options_.executable.empty() && !one.was_online_;
     bool up = one.is_up() && one.running_;
     if (limit.count() <= 0 || up || one.exit_seen_ || one.because_ || foreign ||
@@ -23022,19 +23535,26 @@ inline void primary_core::check_boot(worker_core& one, std::chrono::steady_clock
 
 // A few at a time, so that the others keep the processors; one that takes long does not stop them.
 inline bool primary_core::may_boot() const noexcept {
-    constexpr std::chrono::seconds patience{5};
-    auto now = std::chrono::steady_clock::now();
-    std::size_t booting = 0;
-    for (const auto& each : workers_) {
-        bool over = each->exit_seen_ || each->leaving_;
-        bool boots = !each->is_up() && !over && now - each->started_ < patience;
-        booting += boots ? 1U : 0U;
-    }
     std::size_t most = supervision_.max_booting;
     if (most == 0) {
         most = detail::max<std::size_t>(1, (workers_.size() + restarts_.size() + 3) / 4);
     }
-    return booting < most;
+    return booting() < most;
+}
+
+inline std::size_t primary_core::booting() const noexcept {
+    constexpr std::chrono::seconds patience{5};
+    auto now = std::chrono::steady_clock::now();
+    return count_if(workers_, [now, patience](const auto& each) {
+        bool over = each->exit_seen_ || each->leaving_;
+        return !each->is_up() && !over && now - each->started_ < patience;
+    });
+}
+
+// After this long one that has not come up is killed; 0: never.
+inline std::chrono::nanoseconds primary_core::boot_limit() const noexcept {
+    using namespace std::chrono_literals;
+    return supervision_.boot_timeout.value_or(policies_.replaces() ? 60s : 0s);
 }
 
 inline void primary_core::when_ready(move_only_function<void()> done) {
@@ -25638,6 +26158,7 @@ public:
             if (!error) {
                 warmed.channel_.send_control({0, detail::frame_kind::refork, 0, 0, 0},
                                              detail::descriptor_list{std::move(theirs)});
+                core_.renew_spares();
             }
         }
         return error;
@@ -25931,6 +26452,13 @@ private:
     }
     [[nodiscard]] bool own_processes() const noexcept override {
         return Cluster::backend_type::separate_memory;
+    }
+    [[nodiscard]] bool can_launch_spares() const noexcept override {
+        if constexpr (requires { backend_.is_reforking(); }) {
+            return !backend_.is_reforking();
+        } else {
+            return true;
+        }
     }
     restart_decision decide(const exit_report& report) override { return restart_.decide(report); }
     detail::owned_worker
@@ -27117,6 +27645,7 @@ public:
     using self_type = basic_self<basic_cluster>;
 
     /// Finds out this process's role. Workers get the same arguments unless setup() says otherwise.
+    /// Blocks in a process that is a spare (supervision_options), until it is a worker.
     /// \throws std::system_error in a process that was started as a worker but has no channel:
     /// better no worker than a second primary.
     basic_cluster(int argc, const char* const* argv)
@@ -27229,6 +27758,7 @@ private:
     int run_worker(WorkerMain& main, unique_fd channel, detail::worker_surroundings where) {
         if (where.own_process) {
             role_ = detail::role::worker;
+            channel = detail::await_role(std::move(channel));
         }
         event_loop loop;
         self_type self{loop, std::move(channel), std::move(where)};
@@ -37995,7 +38525,7 @@ inline void ring_carrier::clear(inbox& into) {
         broken_ = bells > bells_due_;
         bells_due_ -= broken_ ? 0 : bells;
         if (batch) {
-            into.descriptors.push_back({descriptors.take(), descriptors.truncated});
+            into.add(descriptors);
         }
         more = !batch && !broken_ && got.bytes == bytes.size();
     }
@@ -38046,7 +38576,7 @@ inline carrier::result ring_carrier::push_bytes(outbox& from) {
                 waits_for_socket_ = true;
                 return state;
             }
-            from.passed.pop_front();
+            from.pop_passed();
         }
         std::size_t most = from.passed.empty()
                                ? from.bytes.size()
