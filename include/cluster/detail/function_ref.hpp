@@ -2,8 +2,10 @@
 #ifndef CLUSTER_DETAIL_FUNCTION_REF_HPP
 #define CLUSTER_DETAIL_FUNCTION_REF_HPP
 
+#include "inline_target.hpp"
+#include "memory.hpp"
+
 #include <concepts>
-#include <memory>
 #include <type_traits>
 
 namespace cluster {
@@ -20,7 +22,7 @@ class function_ref<Result(Args...)> {
 public:
     template <typename F>
         requires(!std::same_as<std::remove_cvref_t<F>, function_ref> &&
-                 std::is_invocable_r_v<Result, F&, Args...>)
+                 callable_as<Result, F, Args...>)
     function_ref(F&& f) noexcept
         : object_{const_cast<void*>(static_cast<const void*>(std::addressof(f)))},
           call_{&call_as<std::remove_reference_t<F>>} {}
