@@ -6,6 +6,7 @@
 #include "detail/callable.hpp"
 #include "detail/chrono.hpp"
 #include "detail/lifetime.hpp"
+#include "detail/memory.hpp"
 #include "detail/message_table.hpp"
 #include "detail/request_table.hpp"
 #include "detail/type_name.hpp"
@@ -24,7 +25,6 @@
 #include <cstdint>
 #include <exception>
 #include <future>
-#include <memory>
 #include <span>
 #include <system_error>
 #include <type_traits>

@@ -5,7 +5,9 @@
 #include "byte_buffer.hpp"
 #include "detail/broadcast_functions.hpp"
 #include "detail/chrono.hpp"
+#include "detail/iterator.hpp"
 #include "detail/loop_functions.hpp"
+#include "detail/memory.hpp"
 #include "detail/primary_core.hpp"
 #include "detail/shared_memory_functions.hpp"
 #include "event.hpp"
@@ -31,8 +33,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
-#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>

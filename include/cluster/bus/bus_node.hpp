@@ -7,6 +7,7 @@
 #include "../detail/chrono.hpp"
 #include "../detail/hash_map.hpp"
 #include "../detail/lifetime.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/message_table.hpp"
 #include "../detail/reply_path.hpp"
 #include "../detail/type_name.hpp"
@@ -26,7 +27,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>

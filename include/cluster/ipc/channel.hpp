@@ -5,6 +5,7 @@
 #include "../byte_buffer.hpp"
 #include "../detail/chrono.hpp"
 #include "../detail/function_ref.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
 #include "../detail/ring_queue.hpp"
@@ -20,7 +21,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <system_error>
 #include <utility>

@@ -5,6 +5,7 @@
 #include "../../detail/algorithm.hpp"
 #include "../../detail/chrono.hpp"
 #include "../../detail/hash_map.hpp"
+#include "../../detail/memory.hpp"
 #include "../../detail/os.hpp"
 #include "../../detail/type_name.hpp"
 #include "../../error.hpp"
@@ -13,7 +14,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>

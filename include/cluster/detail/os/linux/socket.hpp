@@ -339,8 +339,9 @@ public:
     [[nodiscard]] std::size_t count() const noexcept { return count_; }
     [[nodiscard]] std::vector<unique_fd> take() {
         std::vector<unique_fd> result(count_);
-        for (auto each = result.rbegin(); each != result.rend(); ++each) {
-            each->reset(numbers_[--count_]);
+        while (count_ != 0) {
+            --count_;
+            result[count_].reset(numbers_[count_]);
         }
         return result;
     }
