@@ -152,6 +152,30 @@ TEST_SUITE("event_loop") {
         CHECK(other_ran);
     }
 
+    TEST_CASE("a timer runs although every turn has an event and immediate work") {
+        event_loop loop;
+        auto pair = raw::unix_pair();
+        bool ran = false;
+        reader busy{loop, pair.ours.get()};
+        auto more = [&] { raw::send_some(pair.theirs.get(), "x"); };
+        more();
+        SUBCASE("events only") {
+            busy.then = more;
+        }
+        SUBCASE("immediate work, too") {
+            busy.then = [&] {
+                more();
+                loop.defer([] {});
+            };
+        }
+        loop.after(1ms, [&] {
+            ran = true;
+            loop.stop();
+        });
+        loop.run();
+        CHECK(ran);
+    }
+
     TEST_CASE("every keeps running until it is cancelled and skips what it missed") {
         event_loop loop;
         int runs = 0;

@@ -88,6 +88,14 @@ def raw(options, accept, workers, name=None):
     return Server(name or f"raw {accept}", RAW, [program, "--workers", workers, "--accept", accept])
 
 
+def uring(options, workers):
+    """What the raw server would be on io_uring."""
+    if not tools.peer(options, "io_uring", "liburing-dev", header="liburing.h"):
+        return None
+    program = tools.program(options, "http/uring", ("-luring",))
+    return Server("raw io_uring", RAW, [program, "--workers", workers]) if program else None
+
+
 def http_server(options):
     """The example, as it is built or as it was given."""
     return options.server or tools.build(

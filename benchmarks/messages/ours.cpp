@@ -20,9 +20,11 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -40,10 +42,6 @@ template <std::size_t Bytes>
 struct block { // Bytes of payload
     std::uint32_t sequence = 0;
     std::array<char, Bytes - 4> rest{};
-};
-struct text {
-    std::uint32_t sequence = 0;
-    std::string rest;
 };
 struct begin {
     std::uint32_t count = 0;
@@ -65,13 +63,38 @@ struct cell {
     bool spins = false;
 };
 
+// A large message is a text, at which the other side looks where it has arrived.
+template <typename Message>
+constexpr bool is_text = std::is_same_v<Message, std::string>;
+template <typename Message>
+using received = std::conditional_t<is_text<Message>, std::string_view, const Message&>;
+
 template <typename Message>
 Message make(std::size_t bytes) {
-    Message result{};
-    if constexpr (requires { result.rest.resize(1); }) {
-        result.rest.assign(bytes - 8, 'x'); // with the length of the string
+    if constexpr (is_text<Message>) {
+        return std::string(bytes, 'x');
+    } else {
+        return {};
     }
-    return result;
+}
+
+template <typename Message>
+void set_sequence(Message& message, std::uint32_t to) {
+    if constexpr (is_text<Message>) {
+        std::memcpy(message.data(), &to, sizeof to);
+    } else {
+        message.sequence = to;
+    }
+}
+template <typename Message>
+std::uint32_t sequence_of(received<Message> message) {
+    if constexpr (is_text<Message>) {
+        std::uint32_t result = 0;
+        std::memcpy(&result, message.data(), sizeof result);
+        return result;
+    } else {
+        return message.sequence;
+    }
 }
 
 // Sends `left` messages, as many as the other side takes.
@@ -79,13 +102,19 @@ template <typename Message>
 struct source {
     Message message{};
     std::uint32_t left = 0;
+    std::uint32_t sequence = 0;
+
+    void begin(std::uint32_t count) {
+        left = count;
+        sequence = 0;
+    }
 
     template <typename To>
     void pump(To& to) {
         while (left != 0) {
             --left;
+            set_sequence(message, sequence++);
             auto sent = to.send(message);
-            ++message.sequence;
             if (sent != cluster::send_result::ok) {
                 return;
             }
@@ -106,11 +135,11 @@ struct sink {
     double cpu = 0;
 
     // \returns whether it was the last one
-    bool take(const Message& message, std::uint32_t count) {
+    bool take(received<Message> message, std::uint32_t count) {
         if (expected == 0) {
             cpu = cpu_seconds();
         }
-        check(message.sequence == expected++);
+        check(sequence_of<Message>(message) == expected++);
         bool last = expected == count;
         if (last) {
             cpu = cpu_seconds() - cpu;
@@ -194,8 +223,7 @@ void run_primary(Primary& primary, const cell& of, double seconds, bool one_proc
         series{of, seconds, one_process}, source<Message>{make<Message>(of.bytes)}, {}});
     auto start = [mine, trips, to_worker](auto& worker) {
         mine->all.start();
-        mine->from.message.sequence = 0;
-        mine->from.left = trips ? 1 : mine->all.count();
+        mine->from.begin(trips ? 1 : mine->all.count());
         worker.send(begin{mine->all.count()});
         if (to_worker) {
             mine->from.pump(worker);
@@ -209,7 +237,7 @@ void run_primary(Primary& primary, const cell& of, double seconds, bool one_proc
         }
     };
     primary.on_message([finish](auto& worker, const done& told) { finish(worker, told.cpu); });
-    primary.on_message([mine, trips](auto& worker, const Message& message) {
+    primary.on_message([mine, trips](auto& worker, received<Message> message) {
         const bool last = mine->into.take(message, mine->all.count());
         if (trips && !last) {
             mine->from.left = 1;
@@ -243,12 +271,11 @@ void run_worker(Self& self, const cell& of) {
         mine->count = message.count;
         if (!to_worker) {
             mine->cpu = cpu_seconds();
-            mine->from.message.sequence = 0;
-            mine->from.left = message.count;
+            mine->from.begin(message.count);
             pump();
         }
     });
-    self.on_message([mine, trips, &self](const Message& message) {
+    self.on_message([mine, trips, &self](received<Message> message) {
         const bool last = mine->into.take(message, mine->count);
         if (trips) {
             self.send(message);
@@ -278,7 +305,7 @@ int run_sized(int argc, char** argv, const cell& of, double seconds) {
     case 1024:
         return run<Backend, block<1024>>(argc, argv, of, seconds);
     default:
-        return run<Backend, text>(argc, argv, of, seconds);
+        return run<Backend, std::string>(argc, argv, of, seconds);
     }
 }
 

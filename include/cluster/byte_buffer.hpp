@@ -86,7 +86,12 @@ public:
         return *this;
     }
 
-    ~byte_buffer() { ::operator delete(storage_); }
+    ~byte_buffer() {
+        if (storage_ !=
+            nullptr) { // mostly there is none, and the call would be to a shared library
+            ::operator delete(storage_);
+        }
+    }
 
     [[nodiscard]] std::size_t size() const noexcept {
         return static_cast<std::size_t>(end_ - begin_);

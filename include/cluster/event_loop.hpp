@@ -245,10 +245,13 @@ public:
         return entry->add(std::move(f), false, cancelled, this);
     }
 
-    /// The time at the start of this turn: one clock reading for all handlers. Outside of run() and
-    /// poll() the time now.
+    /// The time of this turn: one clock reading for all handlers, made when the first of them asks.
+    /// Outside of run() and poll() the time now.
     [[nodiscard]] std::chrono::steady_clock::time_point now() const noexcept {
-        return turning_ ? now_ : std::chrono::steady_clock::now();
+        if (!turning_ || !std::exchange(knows_time_, true)) {
+            now_ = std::chrono::steady_clock::now();
+        }
+        return now_;
     }
 
     /// Memory that a handler may use until it returns, shared by all streams of the loop.
@@ -342,8 +345,8 @@ private:
                 loop.arm_outer_timer();
             }
         } guard{*this, !may_block};
-        now_ = std::chrono::steady_clock::now();
         turning_ = true;
+        knows_time_ = false;
         run_posted();
         run_signals();
         run_deferred();
@@ -357,18 +360,31 @@ private:
         if (may_block && silence_.awaited() && !end_silence()) {
             return true;
         }
-        int events = poller_.wait(may_block ? timeout() : 0);
-        auto woken = std::chrono::steady_clock::now();
-        silence_.waited(woken - now_);
-        now_ = woken;
+        int patience = may_block ? timeout() : 0;
+        int events = wait(patience);
         for (int i = 0; i != events; ++i) { // all level-triggered: what stop() leaves comes again
             if (!stopped_.load(std::memory_order_relaxed)) {
                 dispatch(poller_.event_at(i));
             }
         }
-        timers_.run_due(now_, [this] { return stopped_.load(std::memory_order_relaxed); });
+        // An event that ended a wait came before any timer was due: the next turn looks at them.
+        if (timers_.next() != detail::time_point::max() && (events == 0 || patience == 0)) {
+            timers_.run_due(now(), [this] { return stopped_.load(std::memory_order_relaxed); });
+        }
         run_hooks();
         return true;
+    }
+
+    // \returns the number of events; the time is not known any more when it has slept
+    int wait(int milliseconds) {
+        bool measures = silence_.looks_out();
+        auto before = measures ? now() : detail::time_point{};
+        int events = poller_.wait(milliseconds);
+        knows_time_ = knows_time_ && milliseconds == 0;
+        if (measures) {
+            silence_.waited(now() - before);
+        }
+        return events;
     }
 
     // Before we sleep: a last look at what no descriptor tells. What comes is handled at once, for
@@ -415,7 +431,7 @@ private:
         if (next == detail::time_point::max()) {
             return -1;
         }
-        auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now_).count();
+        auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now()).count();
         constexpr std::int64_t most = 3'600'000; // an hour: any wait fits an int
         return static_cast<int>(left < 0 ? 0 : (left > most ? most : left));
     }
@@ -545,7 +561,8 @@ private:
     std::vector<task> deferred_;
     std::vector<task> running_;
     std::size_t running_at_ = 0;
-    std::chrono::steady_clock::time_point now_{};
+    mutable std::chrono::steady_clock::time_point now_{};
+    mutable bool knows_time_ = false;
     bool turning_ = false;
     bool was_stopped_ = false;
     detail::loop_driver* driver_ = nullptr;

@@ -5,6 +5,7 @@
 #include "byte_buffer.hpp"
 #include "detail/callable.hpp"
 #include "detail/chrono.hpp"
+#include "detail/encode_message.hpp"
 #include "detail/lifetime.hpp"
 #include "detail/memory.hpp"
 #include "detail/message_table.hpp"
@@ -110,7 +111,8 @@ public:
 
     /// Calls `handler` with messages of the type that it takes: `[](const job& message)`, the role
     /// before it if wanted, and behind it a cluster::handle for a descriptor that came along. One
-    /// that takes `job&&` may keep it: handlers behind it see what it has left.
+    /// that takes `job&&` may keep it: handlers behind it see what it has left. One that takes a
+    /// `std::string_view` looks at a text where it has arrived, until it returns.
     /// Messages that came before wait for their first handler. On a worker's handle in the primary:
     /// behind the primary's own handlers of the same type.
     template <typename F>
@@ -188,13 +190,7 @@ protected:
             "the second argument.");
         return send_payload(
             {0, kind, 0, message_id<type>(), sequence},
-            [&message](byte_buffer& out) {
-                if constexpr (std::is_same_v<type, Message>) {
-                    Serializer{}.encode(message, out);
-                } else {
-                    Serializer{}.encode(type{message}, out);
-                }
-            },
+            [&message](byte_buffer& out) { encode_message<Serializer>(message, out); },
             std::move(descriptor),
             std::move(completion));
     }

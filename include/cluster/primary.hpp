@@ -5,6 +5,7 @@
 #include "byte_buffer.hpp"
 #include "detail/broadcast_functions.hpp"
 #include "detail/chrono.hpp"
+#include "detail/encode_message.hpp"
 #include "detail/iterator.hpp"
 #include "detail/loop_functions.hpp"
 #include "detail/memory.hpp"
@@ -199,11 +200,7 @@ public:
     void broadcast(const Message& message) {
         using type = detail::message_type_of<Message>;
         byte_buffer encoded; // once for all
-        if constexpr (std::is_same_v<type, Message>) {
-            serializer_policy{}.encode(message, encoded);
-        } else {
-            serializer_policy{}.encode(type{message}, encoded);
-        }
+        detail::encode_message<serializer_policy>(message, encoded);
         broadcast_encoded(detail::message_id<type>(), encoded.span());
     }
     /// For the library: the same with what another cluster has encoded.

@@ -5360,7 +5360,12 @@ public:
         return *this;
     }
 
-    ~byte_buffer() { ::operator delete(storage_); }
+    ~byte_buffer() {
+        if (storage_ !=
+            nullptr) { // mostly there is none, and the call would be to a shared library
+            ::operator delete(storage_);
+        }
+    }
 
     [[nodiscard]] std::size_t size() const noexcept {
         return static_cast<std::size_t>(end_ - begin_);
@@ -5545,7 +5550,10 @@ struct handler_shape {
             return std::type_identity<int>{}; // see names_message
         }
     }
-    using message_type = typename decltype(message())::type;
+    using parameter_type = typename decltype(message())::type;
+    /// It looks at a text that is not its own.
+    static constexpr bool looks_at_text = std::is_same_v<parameter_type, std::string_view>;
+    using message_type = std::conditional_t<looks_at_text, std::string, parameter_type>;
 
     static consteval auto last() {
         if constexpr (extra != 0) {
@@ -5873,7 +5881,9 @@ struct std::is_error_code_enum<cluster::errc> : std::true_type {};
 ///
 /// A policy need not take every type. Optional, for one whose functions are templates that accept
 /// any type and explain themselves by `static_assert`: `S::can_encode<T>`, `S::can_decode<T>`,
-/// constants that tell in advance.
+/// constants that tell in advance. And `s.decode_text(bytes, view)`, which sets a
+/// `std::string_view` to the text inside `bytes` of what was a `std::string`, or, as the bytes are
+/// the same, a `std::string_view`: with it texts are sent and received without a copy of them.
 ///
 /// Smallest model: `tests/archetypes/serializer.hpp`. Models shipped: `serialization::binary` (the
 /// default), `serialization::raw`.
@@ -5881,6 +5891,12 @@ struct std::is_error_code_enum<cluster::errc> : std::true_type {};
 namespace cluster {
 inline namespace v0 {
 namespace detail {
+
+template <typename S>
+concept decodes_text_view =
+    requires(S& s, std::span<const std::byte> bytes, std::string_view& text) {
+        { s.decode_text(bytes, text) } -> std::same_as<std::error_code>;
+    };
 
 template <typename S>
 concept has_serializer_name = requires {
@@ -6798,6 +6814,15 @@ public:
         }
     }
 
+    /// Reads a string without a copy of it.
+    void look_at(std::string_view& text) noexcept {
+        std::size_t count = 0;
+        if (get_count(count, 1) && count == remaining()) {
+            text = {reinterpret_cast<const char*>(at_), count};
+            at_ = end_;
+        }
+    }
+
     /// Refuses what was read so far, for a reason that only the type knows.
     void reject() noexcept { fail(errc::bad_payload); }
 
@@ -7286,6 +7311,14 @@ struct binary {
     [[nodiscard]] static std::error_code decode(std::span<const std::byte> bytes, T& value) {
         detail::wire::reader in{bytes};
         in(value);
+        return in.finish();
+    }
+    /// The text of an encoded string, inside `bytes`. After an error `text` is as before.
+    /// \returns as decode()
+    [[nodiscard]] static std::error_code decode_text(std::span<const std::byte> bytes,
+                                                     std::string_view& text) noexcept {
+        detail::wire::reader in{bytes};
+        in.look_at(text);
         return in.finish();
     }
 };
@@ -8596,6 +8629,9 @@ class silence {
 public:
     [[nodiscard]] bool awaited() const noexcept { return hooks_.linked(); }
 
+    /// Whether anybody looks for it before the loop sleeps.
+    [[nodiscard]] bool looks_out() const noexcept { return spins_ != spins_.zero(); }
+
     /// `spins`: to look for it so long before the loop sleeps; 0: not at all.
     void add(silence_hook& hook, std::chrono::microseconds spins) noexcept {
         if (!hook.linked()) {
@@ -8617,7 +8653,7 @@ public:
     /// not worth while lately. \returns whether something has come
     template <typename Interrupted>
     bool look_out(Interrupted interrupted) {
-        if (!worth_while_ || spins_ == spins_.zero()) {
+        if (!worth_while_ || !looks_out()) {
             return false;
         }
         auto end = std::chrono::steady_clock::now() + spins_;
@@ -9371,10 +9407,13 @@ public:
         return entry->add(std::move(f), false, cancelled, this);
     }
 
-    /// The time at the start of this turn: one clock reading for all handlers. Outside of run() and
-    /// poll() the time now.
+    /// The time of this turn: one clock reading for all handlers, made when the first of them asks.
+    /// Outside of run() and poll() the time now.
     [[nodiscard]] std::chrono::steady_clock::time_point now() const noexcept {
-        return turning_ ? now_ : std::chrono::steady_clock::now();
+        if (!turning_ || !std::exchange(knows_time_, true)) {
+            now_ = std::chrono::steady_clock::now();
+        }
+        return now_;
     }
 
     /// Memory that a handler may use until it returns, shared by all streams of the loop.
@@ -9468,8 +9507,8 @@ private:
                 loop.arm_outer_timer();
             }
         } guard{*this, !may_block};
-        now_ = std::chrono::steady_clock::now();
         turning_ = true;
+        knows_time_ = false;
         run_posted();
         run_signals();
         run_deferred();
@@ -9483,18 +9522,31 @@ private:
         if (may_block && silence_.awaited() && !end_silence()) {
             return true;
         }
-        int events = poller_.wait(may_block ? timeout() : 0);
-        auto woken = std::chrono::steady_clock::now();
-        silence_.waited(woken - now_);
-        now_ = woken;
+        int patience = may_block ? timeout() : 0;
+        int events = wait(patience);
         for (int i = 0; i != events; ++i) { // all level-triggered: what stop() leaves comes again
             if (!stopped_.load(std::memory_order_relaxed)) {
                 dispatch(poller_.event_at(i));
             }
         }
-        timers_.run_due(now_, [this] { return stopped_.load(std::memory_order_relaxed); });
+        // An event that ended a wait came before any timer was due: the next turn looks at them.
+        if (timers_.next() != detail::time_point::max() && (events == 0 || patience == 0)) {
+            timers_.run_due(now(), [this] { return stopped_.load(std::memory_order_relaxed); });
+        }
         run_hooks();
         return true;
+    }
+
+    // \returns the number of events; the time is not known any more when it has slept
+    int wait(int milliseconds) {
+        bool measures = silence_.looks_out();
+        auto before = measures ? now() : detail::time_point{};
+        int events = poller_.wait(milliseconds);
+        knows_time_ = knows_time_ && milliseconds == 0;
+        if (measures) {
+            silence_.waited(now() - before);
+        }
+        return events;
     }
 
     // Before we sleep: a last look at what no descriptor tells. What comes is handled at once, for
@@ -9541,7 +9593,7 @@ private:
         if (next == detail::time_point::max()) {
             return -1;
         }
-        auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now_).count();
+        auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now()).count();
         constexpr std::int64_t most = 3'600'000; // an hour: any wait fits an int
         return static_cast<int>(left < 0 ? 0 : (left > most ? most : left));
     }
@@ -9671,7 +9723,8 @@ private:
     std::vector<task> deferred_;
     std::vector<task> running_;
     std::size_t running_at_ = 0;
-    std::chrono::steady_clock::time_point now_{};
+    mutable std::chrono::steady_clock::time_point now_{};
+    mutable bool knows_time_ = false;
     bool turning_ = false;
     bool was_stopped_ = false;
     detail::loop_driver* driver_ = nullptr;
@@ -14860,6 +14913,32 @@ protected:
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_BROADCAST_FUNCTIONS_HPP
+// ---- cluster/detail/encode_message.hpp
+#ifndef CLUSTER_DETAIL_ENCODE_MESSAGE_HPP
+#define CLUSTER_DETAIL_ENCODE_MESSAGE_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Appends a message as message_type_of says that it travels.
+template <typename Serializer, typename Message>
+void encode_message(const Message& message, byte_buffer& out) {
+    using type = message_type_of<Message>;
+    if constexpr (std::is_same_v<type, Message>) {
+        Serializer{}.encode(message, out);
+    } else if constexpr (decodes_text_view<Serializer> && encodes<Serializer, std::string_view>) {
+        Serializer{}.encode(std::string_view{message}, out); // the same bytes
+    } else {
+        Serializer{}.encode(type{message}, out);
+    }
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_ENCODE_MESSAGE_HPP
 // ---- cluster/detail/loop_functions.hpp
 #ifndef CLUSTER_DETAIL_LOOP_FUNCTIONS_HPP
 #define CLUSTER_DETAIL_LOOP_FUNCTIONS_HPP
@@ -15227,6 +15306,20 @@ public:
         }
     }
 
+    /// What a handler writes goes through one buffer, whoever the stream is: it is warm, needs no
+    /// allocation, and an idle stream has none.
+    void lend(byte_buffer& to) noexcept {
+        if (to.capacity() == 0) {
+            std::swap(to, spare_);
+        }
+    }
+    /// Unless the socket did not take it all.
+    void take_back(byte_buffer& from) noexcept {
+        if (from.empty() && from.capacity() > spare_.capacity()) {
+            std::swap(from, spare_);
+        }
+    }
+
     [[nodiscard]] bool draining() const noexcept { return draining_; }
 
     /// Ends the streams that are idle, and every other one as soon as it becomes idle. An idle one
@@ -15309,6 +15402,7 @@ private:
 
     event_loop& loop_;
     memory_blocks<stream> memory_;
+    byte_buffer spare_;
     list_node fresh_; // not known to the poller yet
     list_node live_;
     list_node dead_;
@@ -15394,6 +15488,7 @@ inline void stream::deliver(bytes data) {
         return; // ended without a reader: what the peer still says is dropped
     }
     corked_ = true;
+    set_.lend(out_);
     try {
         on_data_(data);
     } catch (...) { // what it wrote is sent
@@ -15411,6 +15506,7 @@ inline void stream::uncork() {
     if (open_) {
         flush();
     }
+    set_.take_back(out_);
 }
 
 // A handler may replace itself while it runs.
@@ -24515,6 +24611,33 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
+/// A message while its handlers run.
+template <typename Message>
+struct held_message {
+    Message* value;
+
+    [[nodiscard]] Message& get() noexcept { return *value; }
+};
+/// A text, which may still be where it has arrived: it is copied for the first handler that takes a
+/// std::string.
+template <>
+struct held_message<std::string> {
+    held_message(std::string* owned) noexcept : value_{owned} {}
+    held_message(std::string_view arrived) noexcept : arrived_{arrived} {}
+
+    [[nodiscard]] std::string& get() {
+        return value_ != nullptr ? *value_ : *(value_ = &copy_.emplace(arrived_));
+    }
+    [[nodiscard]] std::string_view view() const noexcept {
+        return value_ != nullptr ? std::string_view{*value_} : arrived_;
+    }
+
+private:
+    std::string* value_ = nullptr;
+    std::string_view arrived_;
+    std::optional<std::string> copy_;
+};
+
 /// The handlers of one role for messages and requests, by the type of the message.
 template <typename Role, typename Serializer, bool PassesObjects = false>
 class message_table {
@@ -24540,19 +24663,28 @@ public:
             return {}; // one sentence, not a page of what follows from it
         } else {
             auto& slot = slot_for<message_slot<message>>(message_id<message>(), false);
-            return slot.handlers.add(
-                [f = std::forward<F>(f)](Role& role, message& arrived, handle& passed) mutable {
-                    using given = std::conditional_t<shape::takes_over, message&&, const message&>;
+            return slot.handlers.add([f = std::forward<F>(f)](Role& role,
+                                                              held_message<message>& arrived,
+                                                              handle& passed) mutable {
+                using given = std::conditional_t<shape::takes_over, message&&, const message&>;
+                auto call = [&](auto&& value) {
+                    using value_type = decltype(value);
                     if constexpr (shape::takes_role && shape::extra == 1) {
-                        f(role, static_cast<given>(arrived), std::move(passed));
+                        f(role, std::forward<value_type>(value), std::move(passed));
                     } else if constexpr (shape::takes_role) {
-                        f(role, static_cast<given>(arrived));
+                        f(role, std::forward<value_type>(value));
                     } else if constexpr (shape::extra == 1) {
-                        f(static_cast<given>(arrived), std::move(passed));
+                        f(std::forward<value_type>(value), std::move(passed));
                     } else {
-                        f(static_cast<given>(arrived));
+                        f(std::forward<value_type>(value));
                     }
-                });
+                };
+                if constexpr (shape::looks_at_text) {
+                    call(arrived.view());
+                } else {
+                    call(static_cast<given>(arrived.get()));
+                }
+            });
         }
     }
 
@@ -24602,25 +24734,29 @@ private:
 
     template <typename Message>
     struct message_slot final : slot_base {
-        emitter<Role&, Message&, handle&> handlers;
+        emitter<Role&, held_message<Message>&, handle&> handlers;
 
         std::error_code deliver(Role& role, const arrival& what) override {
             if constexpr (PassesObjects) {
                 if (what.value != nullptr) {
                     Message* value = what.value->template get<Message>();
-                    return value ? emit(role, *value, what) : make_error_code(errc::bad_payload);
+                    return value ? emit(role, {value}, what) : make_error_code(errc::bad_payload);
                 }
             }
-            if constexpr (!PassesObjects || (decodes<Serializer, Message> &&
-                                             std::is_default_constructible_v<Message>)) {
+            if constexpr (std::is_same_v<Message, std::string> && decodes_text_view<Serializer>) {
+                std::string_view text;
+                auto error = Serializer{}.decode_text(what.payload, text);
+                return error ? error : emit(role, {text}, what);
+            } else if constexpr (!PassesObjects || (decodes<Serializer, Message> &&
+                                                    std::is_default_constructible_v<Message>)) {
                 Message value{};
                 auto error = Serializer{}.decode(what.payload, value);
-                return error ? error : emit(role, value, what);
+                return error ? error : emit(role, {&value}, what);
             } else {
                 return make_error_code(errc::bad_payload);
             }
         }
-        std::error_code emit(Role& role, Message& value, const arrival& what) {
+        std::error_code emit(Role& role, held_message<Message> value, const arrival& what) {
             handlers.emit(role, value, *what.descriptor);
             return {};
         }
@@ -25083,7 +25219,8 @@ public:
 
     /// Calls `handler` with messages of the type that it takes: `[](const job& message)`, the role
     /// before it if wanted, and behind it a cluster::handle for a descriptor that came along. One
-    /// that takes `job&&` may keep it: handlers behind it see what it has left.
+    /// that takes `job&&` may keep it: handlers behind it see what it has left. One that takes a
+    /// `std::string_view` looks at a text where it has arrived, until it returns.
     /// Messages that came before wait for their first handler. On a worker's handle in the primary:
     /// behind the primary's own handlers of the same type.
     template <typename F>
@@ -25161,13 +25298,7 @@ protected:
             "the second argument.");
         return channel_of_messages_.send(
             {0, kind, 0, message_id<type>(), sequence},
-            [&](byte_buffer& out) {
-                if constexpr (std::is_same_v<type, Message>) {
-                    Serializer{}.encode(message, out);
-                } else {
-                    Serializer{}.encode(type{message}, out);
-                }
-            },
+            [&](byte_buffer& out) { encode_message<Serializer>(message, out); },
             descriptor_list{descriptor.release()},
             std::move(completion));
     }
@@ -25547,11 +25678,7 @@ public:
     void broadcast(const Message& message) {
         using type = detail::message_type_of<Message>;
         byte_buffer encoded; // once for all
-        if constexpr (std::is_same_v<type, Message>) {
-            serializer_policy{}.encode(message, encoded);
-        } else {
-            serializer_policy{}.encode(type{message}, encoded);
-        }
+        detail::encode_message<serializer_policy>(message, encoded);
         broadcast_encoded(detail::message_id<type>(), encoded.span());
     }
     /// For the library: the same with what another cluster has encoded.
@@ -28257,11 +28384,7 @@ protected:
                       "bus: the serializer cannot encode this type; see "
                       "cluster/serialization/concept.hpp for what it can.");
         auto& out = start(kind, detail::message_id<type>(), id);
-        if constexpr (std::is_same_v<type, Message>) {
-            Serializer{}.encode(message, out);
-        } else {
-            Serializer{}.encode(type{message}, out);
-        }
+        detail::encode_message<Serializer>(message, out);
         return finish(to);
     }
 
@@ -37611,6 +37734,12 @@ struct raw {
         } else {
             return errc::not_supported;
         }
+    }
+    /// All `bytes` as a text.
+    [[nodiscard]] static std::error_code decode_text(std::span<const std::byte> bytes,
+                                                     std::string_view& text) noexcept {
+        text = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+        return {};
     }
 
 private:

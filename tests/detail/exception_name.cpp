@@ -23,7 +23,7 @@ std::string name_of(Exception thrown) {
 TEST_SUITE("detail/exception_name") {
     TEST_CASE("an exception has the name that its type has in the source") {
         CHECK(name_of(std::out_of_range{"x"}) == "std::out_of_range");
-        CHECK(name_of(of_our_own{}) == "exception_name_test::of_our_own");
+        CHECK(name_of(of_our_own{}).ends_with("exception_name_test::of_our_own"));
         CHECK(name_of(42) == "int");
     }
     TEST_CASE("where none is handled the name is unknown") {

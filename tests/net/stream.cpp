@@ -98,6 +98,33 @@ TEST_SUITE("net/stream") {
         CHECK(raw::read_some(f.peer) == "c");
     }
 
+    TEST_CASE("streams that write in their handlers share the memory, not the bytes") {
+        fixture f;
+        raw::ends others = raw::unix_pair();
+        auto& second = f.streams.attach(connection{std::move(others.ours)});
+        const std::string much(1 << 20, 'm'); // more than the socket takes
+        f.one->on_data([&](stream::bytes) {
+            f.one->write(much);
+            f.one->write("first");
+        });
+        second.on_data([&](stream::bytes) { second.write("second"); });
+        raw::send_some(f.peer, "x");
+        raw::send_some(others.theirs.get(), "x");
+        CHECK(f.settle());
+        CHECK(f.one->buffered() != 0);
+        CHECK(raw::read_some(others.theirs.get()) == "second");
+        CHECK(second.buffered() == 0);
+        std::string got;
+        raw::run_until(f.loop, [&] {
+            got += raw::read_some(f.peer);
+            return got.size() >= much.size() + 5;
+        });
+        CHECK(got == much + "first");
+        raw::send_some(others.theirs.get(), "x");
+        CHECK(f.settle());
+        CHECK(raw::read_some(others.theirs.get()) == "second");
+    }
+
     TEST_CASE("what the system does not take at once follows, in order, with back-pressure and one "
               "drain") {
         fixture f{raw::unix_pair(4096)};

@@ -8,6 +8,7 @@
 #include <map>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -498,4 +499,34 @@ TEST_CASE("scenario 11: sending to a worker that leaves or is dead is a value an
                                            "leaves message: the channel is closed",
                                            "leaves request: the channel is closed"});
     CHECK(settled == 101); // each completion once, whatever became of the message
+}
+
+// Bytes are copied for the first handler that wants a string of its own, and for nobody else.
+CLUSTER_CASE_ON(all_transports, "handlers may look at a text where it has arrived") {
+    const std::string much(100'000, 'm');
+    std::vector<std::string> got;
+    run_on<Backend>(
+        [&](auto& primary) {
+            auto& worker = primary.fork();
+            worker.send(much);
+            worker.on_message([&](std::string_view text) { got.emplace_back(text.substr(0, 10)); });
+            worker.on_message([&](std::string&& text) {
+                got.push_back(std::move(text));
+                text.clear();
+            });
+            worker.on_message([&](auto& from, const std::string_view& text) {
+                got.emplace_back(text);
+                if (got.size() == 3) {
+                    from.disconnect();
+                }
+            });
+        },
+        [](auto& self) {
+            self.on_message([&self](std::string_view text, cluster::handle passed) {
+                self.send(std::string{text.substr(0, 1)} + std::to_string(text.size()) +
+                          (passed ? " and more" : ""));
+            });
+        });
+    // What the second has taken is gone for the third.
+    CHECK(got == std::vector<std::string>{"m100000", "m100000", ""});
 }

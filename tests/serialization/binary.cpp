@@ -413,6 +413,25 @@ TEST_SUITE("serialization/binary") {
         CHECK(accepted > bytes.size()); // each byte may stay as it is
     }
 
+    TEST_CASE("looks at a text where it is, with the errors of a string") {
+        cluster::byte_buffer bytes;
+        const std::string wanted(200, 't');
+        binary::encode(wanted, bytes);
+        std::string_view text;
+        CHECK_FALSE(binary::decode_text(bytes.span(), text));
+        CHECK(text == wanted);
+        CHECK(text.data() + text.size() == static_cast<const void*>(bytes.data() + bytes.size()));
+        for (std::size_t size = 0; size <= bytes.size() + 1; ++size) {
+            std::vector<std::byte> cut(bytes.data(), bytes.data() + std::min(size, bytes.size()));
+            cut.resize(size);
+            std::string copied;
+            CHECK(binary::decode_text(cut, text) == binary::decode(cut, copied));
+        }
+        bytes.clear();
+        binary::encode(std::string{}, bytes);
+        CHECK_FALSE(binary::decode_text(bytes.span(), text));
+        CHECK(text.empty());
+    }
     TEST_CASE("rejects bytes that are left over") {
         CHECK(decoded<std::uint8_t>({1, 2}) == errc::trailing_bytes);
         CHECK(decoded<std::string>({1, 'a', 'b'}) == errc::trailing_bytes);

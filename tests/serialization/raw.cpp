@@ -87,6 +87,16 @@ TEST_SUITE("serialization/raw") {
         CHECK(text == "abcde");
     }
 
+    TEST_CASE("looks at a text where it is") {
+        cluster::byte_buffer bytes;
+        raw::encode(std::string{"text"}, bytes);
+        std::string_view text;
+        CHECK_FALSE(raw::decode_text(bytes.span(), text));
+        CHECK(text == "text");
+        CHECK(static_cast<const void*>(text.data()) == bytes.data());
+        CHECK_FALSE(raw::decode_text({}, text));
+        CHECK(text.empty());
+    }
     TEST_CASE("rejects every other size and leaves the value alone") {
         byte_buffer buffer;
         raw::encode(record{7, {}, 1.0}, buffer);

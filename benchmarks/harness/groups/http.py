@@ -49,6 +49,7 @@ def keep_alive(options):
     # "raw again" is the first row once more: what it differs by is noise.
     running = started([
         *(servers.raw(options, accept, workers) for accept in ("reuseport", "fdpass")),
+        servers.uring(options, workers),
         *(servers.ours(options, name, workers) for name in ("reuse_port", "round_robin")),
         *(servers.ready(options, name, workers) for name in ("reuse_port", "round_robin")),
         servers.raw(options, "reuseport", workers, "raw again"),
@@ -75,7 +76,9 @@ def short(options):
         return []
     workers, connections = options.workers, options.connections[0]
     running = started([
-        *(servers.raw(options, name, workers) for name in ("reuseport", "fdpass", "acked")),
+        *(servers.raw(options, name, workers) for name in ("reuseport", "turns", "fdpass",
+                                                           "acked")),
+        servers.uring(options, workers),
         *(servers.ours(options, name, workers) for name in ("reuse_port", "round_robin")),
         *(servers.ready(options, name, workers) for name in options.scheduling),
         servers.raw(options, "reuseport", workers, "raw again"),
@@ -88,6 +91,7 @@ def short(options):
     goals = [
         # The library alone, without its example's HTTP; and hand-out with its guarantee.
         *(Goal(f"ready {name}", BASE, "cpu_us", "<=", 1.05) for name in ["reuse_port", *in_kernel]),
+        *(Goal(f"ready {name}", "raw turns", "cpu_us", "<=", 1.05) for name in in_kernel),
         *(Goal("ready round_robin", base, "cpu_us", "<=", 1.1) for base in ("raw acked",
                                                                           "raw fdpass")),
     ]

@@ -5,6 +5,7 @@
 #include "../byte_buffer.hpp"
 #include "../detail/callable.hpp"
 #include "../detail/chrono.hpp"
+#include "../detail/encode_message.hpp"
 #include "../detail/hash_map.hpp"
 #include "../detail/lifetime.hpp"
 #include "../detail/memory.hpp"
@@ -205,11 +206,7 @@ protected:
                       "bus: the serializer cannot encode this type; see "
                       "cluster/serialization/concept.hpp for what it can.");
         auto& out = start(kind, detail::message_id<type>(), id);
-        if constexpr (std::is_same_v<type, Message>) {
-            Serializer{}.encode(message, out);
-        } else {
-            Serializer{}.encode(type{message}, out);
-        }
+        detail::encode_message<Serializer>(message, out);
         return finish(to);
     }
 

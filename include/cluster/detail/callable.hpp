@@ -81,7 +81,10 @@ struct handler_shape {
             return std::type_identity<int>{}; // see names_message
         }
     }
-    using message_type = typename decltype(message())::type;
+    using parameter_type = typename decltype(message())::type;
+    /// It looks at a text that is not its own.
+    static constexpr bool looks_at_text = std::is_same_v<parameter_type, std::string_view>;
+    using message_type = std::conditional_t<looks_at_text, std::string, parameter_type>;
 
     static consteval auto last() {
         if constexpr (extra != 0) {

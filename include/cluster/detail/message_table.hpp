@@ -16,7 +16,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -25,6 +28,33 @@
 namespace cluster {
 inline namespace v0 {
 namespace detail {
+
+/// A message while its handlers run.
+template <typename Message>
+struct held_message {
+    Message* value;
+
+    [[nodiscard]] Message& get() noexcept { return *value; }
+};
+/// A text, which may still be where it has arrived: it is copied for the first handler that takes a
+/// std::string.
+template <>
+struct held_message<std::string> {
+    held_message(std::string* owned) noexcept : value_{owned} {}
+    held_message(std::string_view arrived) noexcept : arrived_{arrived} {}
+
+    [[nodiscard]] std::string& get() {
+        return value_ != nullptr ? *value_ : *(value_ = &copy_.emplace(arrived_));
+    }
+    [[nodiscard]] std::string_view view() const noexcept {
+        return value_ != nullptr ? std::string_view{*value_} : arrived_;
+    }
+
+private:
+    std::string* value_ = nullptr;
+    std::string_view arrived_;
+    std::optional<std::string> copy_;
+};
 
 /// The handlers of one role for messages and requests, by the type of the message.
 template <typename Role, typename Serializer, bool PassesObjects = false>
@@ -51,19 +81,28 @@ public:
             return {}; // one sentence, not a page of what follows from it
         } else {
             auto& slot = slot_for<message_slot<message>>(message_id<message>(), false);
-            return slot.handlers.add(
-                [f = std::forward<F>(f)](Role& role, message& arrived, handle& passed) mutable {
-                    using given = std::conditional_t<shape::takes_over, message&&, const message&>;
+            return slot.handlers.add([f = std::forward<F>(f)](Role& role,
+                                                              held_message<message>& arrived,
+                                                              handle& passed) mutable {
+                using given = std::conditional_t<shape::takes_over, message&&, const message&>;
+                auto call = [&](auto&& value) {
+                    using value_type = decltype(value);
                     if constexpr (shape::takes_role && shape::extra == 1) {
-                        f(role, static_cast<given>(arrived), std::move(passed));
+                        f(role, std::forward<value_type>(value), std::move(passed));
                     } else if constexpr (shape::takes_role) {
-                        f(role, static_cast<given>(arrived));
+                        f(role, std::forward<value_type>(value));
                     } else if constexpr (shape::extra == 1) {
-                        f(static_cast<given>(arrived), std::move(passed));
+                        f(std::forward<value_type>(value), std::move(passed));
                     } else {
-                        f(static_cast<given>(arrived));
+                        f(std::forward<value_type>(value));
                     }
-                });
+                };
+                if constexpr (shape::looks_at_text) {
+                    call(arrived.view());
+                } else {
+                    call(static_cast<given>(arrived.get()));
+                }
+            });
         }
     }
 
@@ -113,25 +152,29 @@ private:
 
     template <typename Message>
     struct message_slot final : slot_base {
-        emitter<Role&, Message&, handle&> handlers;
+        emitter<Role&, held_message<Message>&, handle&> handlers;
 
         std::error_code deliver(Role& role, const arrival& what) override {
             if constexpr (PassesObjects) {
                 if (what.value != nullptr) {
                     Message* value = what.value->template get<Message>();
-                    return value ? emit(role, *value, what) : make_error_code(errc::bad_payload);
+                    return value ? emit(role, {value}, what) : make_error_code(errc::bad_payload);
                 }
             }
-            if constexpr (!PassesObjects || (decodes<Serializer, Message> &&
-                                             std::is_default_constructible_v<Message>)) {
+            if constexpr (std::is_same_v<Message, std::string> && decodes_text_view<Serializer>) {
+                std::string_view text;
+                auto error = Serializer{}.decode_text(what.payload, text);
+                return error ? error : emit(role, {text}, what);
+            } else if constexpr (!PassesObjects || (decodes<Serializer, Message> &&
+                                                    std::is_default_constructible_v<Message>)) {
                 Message value{};
                 auto error = Serializer{}.decode(what.payload, value);
-                return error ? error : emit(role, value, what);
+                return error ? error : emit(role, {&value}, what);
             } else {
                 return make_error_code(errc::bad_payload);
             }
         }
-        std::error_code emit(Role& role, Message& value, const arrival& what) {
+        std::error_code emit(Role& role, held_message<Message> value, const arrival& what) {
             handlers.emit(role, value, *what.descriptor);
             return {};
         }

@@ -35,6 +35,9 @@ class silence {
 public:
     [[nodiscard]] bool awaited() const noexcept { return hooks_.linked(); }
 
+    /// Whether anybody looks for it before the loop sleeps.
+    [[nodiscard]] bool looks_out() const noexcept { return spins_ != spins_.zero(); }
+
     /// `spins`: to look for it so long before the loop sleeps; 0: not at all.
     void add(silence_hook& hook, std::chrono::microseconds spins) noexcept {
         if (!hook.linked()) {
@@ -56,7 +59,7 @@ public:
     /// not worth while lately. \returns whether something has come
     template <typename Interrupted>
     bool look_out(Interrupted interrupted) {
-        if (!worth_while_ || spins_ == spins_.zero()) {
+        if (!worth_while_ || !looks_out()) {
             return false;
         }
         auto end = std::chrono::steady_clock::now() + spins_;

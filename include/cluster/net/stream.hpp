@@ -266,6 +266,20 @@ public:
         }
     }
 
+    /// What a handler writes goes through one buffer, whoever the stream is: it is warm, needs no
+    /// allocation, and an idle stream has none.
+    void lend(byte_buffer& to) noexcept {
+        if (to.capacity() == 0) {
+            std::swap(to, spare_);
+        }
+    }
+    /// Unless the socket did not take it all.
+    void take_back(byte_buffer& from) noexcept {
+        if (from.empty() && from.capacity() > spare_.capacity()) {
+            std::swap(from, spare_);
+        }
+    }
+
     [[nodiscard]] bool draining() const noexcept { return draining_; }
 
     /// Ends the streams that are idle, and every other one as soon as it becomes idle. An idle one
@@ -348,6 +362,7 @@ private:
 
     event_loop& loop_;
     memory_blocks<stream> memory_;
+    byte_buffer spare_;
     list_node fresh_; // not known to the poller yet
     list_node live_;
     list_node dead_;
@@ -433,6 +448,7 @@ inline void stream::deliver(bytes data) {
         return; // ended without a reader: what the peer still says is dropped
     }
     corked_ = true;
+    set_.lend(out_);
     try {
         on_data_(data);
     } catch (...) { // what it wrote is sent
@@ -450,6 +466,7 @@ inline void stream::uncork() {
     if (open_) {
         flush();
     }
+    set_.take_back(out_);
 }
 
 // A handler may replace itself while it runs.

@@ -76,6 +76,14 @@ struct binary {
         in(value);
         return in.finish();
     }
+    /// The text of an encoded string, inside `bytes`. After an error `text` is as before.
+    /// \returns as decode()
+    [[nodiscard]] static std::error_code decode_text(std::span<const std::byte> bytes,
+                                                     std::string_view& text) noexcept {
+        detail::wire::reader in{bytes};
+        in.look_at(text);
+        return in.finish();
+    }
 };
 
 static_assert(serializes<binary, int>);

@@ -22,7 +22,9 @@
 ///
 /// A policy need not take every type. Optional, for one whose functions are templates that accept
 /// any type and explain themselves by `static_assert`: `S::can_encode<T>`, `S::can_decode<T>`,
-/// constants that tell in advance.
+/// constants that tell in advance. And `s.decode_text(bytes, view)`, which sets a
+/// `std::string_view` to the text inside `bytes` of what was a `std::string`, or, as the bytes are
+/// the same, a `std::string_view`: with it texts are sent and received without a copy of them.
 ///
 /// Smallest model: `tests/archetypes/serializer.hpp`. Models shipped: `serialization::binary` (the
 /// default), `serialization::raw`.
@@ -39,6 +41,12 @@
 namespace cluster {
 inline namespace v0 {
 namespace detail {
+
+template <typename S>
+concept decodes_text_view =
+    requires(S& s, std::span<const std::byte> bytes, std::string_view& text) {
+        { s.decode_text(bytes, text) } -> std::same_as<std::error_code>;
+    };
 
 template <typename S>
 concept has_serializer_name = requires {

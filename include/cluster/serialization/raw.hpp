@@ -100,6 +100,12 @@ struct raw {
             return errc::not_supported;
         }
     }
+    /// All `bytes` as a text.
+    [[nodiscard]] static std::error_code decode_text(std::span<const std::byte> bytes,
+                                                     std::string_view& text) noexcept {
+        text = {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+        return {};
+    }
 
 private:
     template <typename T>

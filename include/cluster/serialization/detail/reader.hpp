@@ -13,6 +13,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <string_view>
 #include <system_error>
 #include <tuple>
 #include <type_traits>
@@ -85,6 +86,15 @@ public:
     void operator()(Types&... values) {
         if constexpr (explain<culprit_t<true, Types...>>()) {
             static_cast<void>(error_ == errc{} && (get(values) && ...));
+        }
+    }
+
+    /// Reads a string without a copy of it.
+    void look_at(std::string_view& text) noexcept {
+        std::size_t count = 0;
+        if (get_count(count, 1) && count == remaining()) {
+            text = {reinterpret_cast<const char*>(at_), count};
+            at_ = end_;
         }
     }
 
