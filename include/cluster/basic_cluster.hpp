@@ -5,6 +5,7 @@
 #include "backend/concept.hpp"
 #include "backend/process.hpp"
 #include "config.hpp"
+#include "detail/memory.hpp"
 #include "detail/role.hpp"
 #include "detail/standby.hpp"
 #include "event_loop.hpp"
@@ -19,7 +20,6 @@
 #include "serialization/concept.hpp"
 #include "worker.hpp"
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>

@@ -4,6 +4,7 @@
 
 #include "config.hpp"
 #include "detail/chrono.hpp"
+#include "detail/memory.hpp"
 #include "detail/move_only_function.hpp"
 #include "detail/os.hpp"
 #include "detail/silence.hpp"
@@ -15,7 +16,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <span>
 #include <system_error>

@@ -7,6 +7,7 @@
 #include "detail/chrono.hpp"
 #include "detail/encode_message.hpp"
 #include "detail/lifetime.hpp"
+#include "detail/memory.hpp"
 #include "detail/message_table.hpp"
 #include "detail/request_table.hpp"
 #include "detail/type_name.hpp"
@@ -25,7 +26,6 @@
 #include <cstdint>
 #include <exception>
 #include <future>
-#include <memory>
 #include <span>
 #include <system_error>
 #include <type_traits>
@@ -180,22 +180,31 @@ protected:
     send_result send_frame(frame_kind kind,
                            std::uint32_t sequence,
                            const Message& message,
-                           handle descriptor,
-                           send_completion completion) {
+                           handle&& descriptor,
+                           send_completion&& completion) {
         using type = message_type_of<Message>;
         static_assert(
             encodes<Serializer, type>,
             "send: the serializer cannot encode this type; see "
             "cluster/serialization/concept.hpp for what it can, and move a descriptor into "
             "the second argument.");
-        return channel_of_messages_.send(
+        return send_payload(
             {0, kind, 0, message_id<type>(), sequence},
-            [&](byte_buffer& out) { encode_message<Serializer>(message, out); },
-            descriptor_list{descriptor.release()},
+            [&message](byte_buffer& out) { encode_message<Serializer>(message, out); },
+            std::move(descriptor),
             std::move(completion));
     }
 
 private:
+    // What is the same for every type of message.
+    send_result send_payload(frame_header header,
+                             payload_encoder encode,
+                             handle&& descriptor,
+                             send_completion&& completion) {
+        return channel_of_messages_.send(
+            header, encode, descriptor_list{descriptor.release()}, std::move(completion));
+    }
+
     template <typename Message>
     send_result send_object(Message&& message, handle descriptor, send_completion completion) {
         using type = message_type_of<std::remove_cvref_t<Message>>;

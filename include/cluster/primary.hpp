@@ -6,7 +6,9 @@
 #include "detail/broadcast_functions.hpp"
 #include "detail/chrono.hpp"
 #include "detail/encode_message.hpp"
+#include "detail/iterator.hpp"
 #include "detail/loop_functions.hpp"
+#include "detail/memory.hpp"
 #include "detail/primary_core.hpp"
 #include "detail/shared_memory_functions.hpp"
 #include "event.hpp"
@@ -32,8 +34,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
-#include <memory>
 #include <span>
 #include <stdexcept>
 #include <string>

@@ -4,6 +4,7 @@
 
 #include "detail/broadcast_functions.hpp"
 #include "detail/loop_functions.hpp"
+#include "detail/memory.hpp"
 #include "detail/self_core.hpp"
 #include "detail/shared_memory_functions.hpp"
 #include "event.hpp"
@@ -19,7 +20,6 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <system_error>

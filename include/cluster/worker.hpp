@@ -2,6 +2,7 @@
 #ifndef CLUSTER_WORKER_HPP
 #define CLUSTER_WORKER_HPP
 
+#include "detail/memory.hpp"
 #include "detail/primary_core.hpp"
 #include "detail/worker_core.hpp"
 #include "event.hpp"
@@ -10,7 +11,6 @@
 
 #include <csignal>
 #include <cstdint>
-#include <memory>
 #include <system_error>
 #include <utility>
 

@@ -4,13 +4,13 @@
 
 #include "byte_buffer.hpp"
 #include "detail/callable.hpp"
+#include "detail/memory.hpp"
 #include "detail/type_name.hpp"
 #include "error.hpp"
 #include "serialization/binary.hpp"
 #include "serialization/concept.hpp"
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>

@@ -14,19 +14,16 @@
 #include <compare>
 #include <concepts>
 #include <condition_variable>
-#include <coroutine>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <cxxabi.h>
 #include <exception>
 #include <fcntl.h>
 #include <future>
 #include <initializer_list>
-#include <iterator>
 #include <limits>
 #include <linux/audit.h>
 #include <linux/bpf_common.h>
@@ -34,7 +31,6 @@
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <linux/sock_diag.h>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <net/if.h>
@@ -821,8 +817,9 @@ public:
     /// \returns them in `result`, whose memory it takes
     [[nodiscard]] std::vector<unique_fd> take(std::vector<unique_fd> result = {}) {
         result.resize(count_);
-        for (auto each = result.rbegin(); each != result.rend(); ++each) {
-            each->reset(numbers_[--count_]);
+        while (count_ != 0) {
+            --count_;
+            result[count_].reset(numbers_[count_]);
         }
         return result;
     }
@@ -1808,6 +1805,28 @@ template <typename Range, typename Predicate>
     }
     return count;
 }
+/// Of a vector. Unlike std::erase_if it is small when it is instantiated. \returns how many have gone
+template <typename Vector, typename Predicate>
+std::size_t erase_if(Vector& from, Predicate predicate) {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i != from.size(); ++i) {
+        if (!predicate(from[i])) {
+            if (kept != i) {
+                from[kept] = std::move(from[i]);
+            }
+            ++kept;
+        }
+    }
+    const std::size_t gone = from.size() - kept;
+    while (from.size() != kept) {
+        from.pop_back();
+    }
+    return gone;
+}
+template <typename Vector, typename T>
+std::size_t erase(Vector& from, const T& value) {
+    return detail::erase_if(from, [&value](const auto& each) { return each == value; });
+}
 template <typename Range, typename T>
 [[nodiscard]] constexpr bool contains(const Range& range, const T& value) {
     return any_of(range, [&value](const auto& each) { return each == value; });
@@ -1818,6 +1837,21 @@ template <typename Range, typename T>
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_ALGORITHM_HPP
+// ---- cluster/detail/memory.hpp
+#ifndef CLUSTER_DETAIL_MEMORY_HPP
+#define CLUSTER_DETAIL_MEMORY_HPP
+
+/// \file
+/// Smart pointers. libstdc++'s `<memory>` adds algorithms for raw memory, atomic shared pointers and
+/// what C++11 deprecated; `<condition_variable>` has all that is used here.
+
+#if defined(__GLIBCXX__)
+#    include <condition_variable>
+#else
+#    include <memory>
+#endif
+
+#endif // CLUSTER_DETAIL_MEMORY_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -5063,15 +5097,29 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
+/// What std::is_invocable_r says of functions and objects with `operator()`, without a class for
+/// each of them.
+template <typename Result, typename F, typename... Args>
+concept callable_as = requires(F& f, Args&&... args) { f(static_cast<Args&&>(args)...); } &&
+                      (std::is_void_v<Result> || requires(F& f, Args&&... args) {
+                          { f(static_cast<Args&&>(args)...) } -> std::convertible_to<Result>;
+                      });
+
 /// What may be done with a callable of a type that is forgotten: it lives in six words, or on the
 /// heap when it is larger or may throw when it is moved. Most of them are a few references, which
 /// are moved as bytes and leave nothing to destroy: no function is made for that.
 struct inline_target {
     static constexpr std::size_t room = 6 * sizeof(void*);
 
+    // What std::is_nothrow_move_constructible says, for every handler of a program: without the
+    // dozen classes that it is made of.
     template <typename F>
-    static constexpr bool fits = sizeof(F) <= room && alignof(F) <= alignof(void*) &&
-                                 std::is_nothrow_move_constructible_v<F>;
+    static constexpr bool moves_quietly = requires(F& f) {
+        { F(static_cast<F&&>(f)) } noexcept;
+    };
+    template <typename F>
+    static constexpr bool fits =
+        sizeof(F) <= room && alignof(F) <= alignof(void*) && moves_quietly<F>;
 
     void (*relocate)(void* from, void* to) noexcept; // null: by copying the bytes
     void (*destroy)(void* storage) noexcept;         // null: nothing to do
@@ -5097,7 +5145,7 @@ struct inline_target {
     template <typename F>
     static constexpr inline_target of() noexcept {
         return {fits<F> && !std::is_trivially_copyable_v<F> ? &relocate_as<F> : nullptr,
-                fits<F> && std::is_trivially_destructible_v<F> ? nullptr : &destroy_as<F>};
+                fits<F> && std::is_trivially_copyable_v<F> ? nullptr : &destroy_as<F>};
     }
 
     void move(void* from, void* to) const noexcept {
@@ -5154,7 +5202,7 @@ public:
 
     template <typename F>
         requires(!std::same_as<std::decay_t<F>, move_only_function> &&
-                 std::is_invocable_r_v<Result, std::decay_t<F>&, Args...>)
+                 callable_as<Result, std::decay_t<F>, Args...>)
     move_only_function(F&& f) {
         using target = std::decay_t<F>;
         inline_target::put<target>(storage_, static_cast<F&&>(f));
@@ -6653,12 +6701,27 @@ template <typename T>
 inline constexpr bool makes_parts =
     is_range<T> || is<T, kind::optional, kind::pointer, kind::variant>;
 
-using no_culprit = std::type_identity<void>;
-
-template <bool Reading, bool Making, typename Parts, typename... Seen>
-struct culprit_among {
-    using type = no_culprit;
+// A type that cannot be encoded or decoded, void for none. `one | other` is the first that is one.
+template <typename T>
+struct culprit {
+    using type = T;
+    template <typename Other>
+    consteval auto operator|(culprit<Other>) const noexcept {
+        if constexpr (std::is_void_v<T>) {
+            return culprit<Other>{};
+        } else {
+            return *this;
+        }
+    }
 };
+using no_culprit = culprit<void>;
+
+template <bool Reading, bool Making, typename... Seen, typename... Parts>
+consteval auto find_culprit_among(type_list<Parts...>);
+
+// No parts, and never in the way.
+template <typename T>
+inline constexpr bool is_plain = is<T, kind::boolean, kind::scalar, kind::enumeration>;
 
 // The first type in `T` that cannot be encoded, or decoded if Reading; void if all can.
 // `Seen` ends the search in types that contain themselves.
@@ -6667,36 +6730,38 @@ consteval auto find_culprit() {
     using plain = std::remove_cv_t<T>;
     using archive = std::conditional_t<Reading, reader, writer>;
     if constexpr ((Reading && std::is_const_v<T>) || is<T, kind::none>) {
-        return std::type_identity<T>{};
-    } else if constexpr ((std::is_same_v<plain, Seen> || ...)) {
+        return culprit<T>{};
+    } else if constexpr (is_plain<plain> || (std::is_same_v<plain, Seen> || ...)) {
         return no_culprit{};
     } else if constexpr (is<T, kind::custom> && !serializes_itself<plain, archive>) {
-        return std::type_identity<T>{};
+        return culprit<T>{};
     } else if constexpr (Reading && is_range<plain> && !is_fillable<plain>()) {
-        return std::type_identity<T>{};
+        return culprit<T>{};
     } else {
         constexpr bool making = Reading && makes_parts<plain>;
-        return typename culprit_among<Reading, making, parts_t<T>, Seen..., plain>::type{};
+        return find_culprit_among<Reading, making, Seen..., plain>(parts_t<T>{});
     }
 }
 
-template <bool Reading, bool Making, typename First, typename... Rest, typename... Seen>
-struct culprit_among<Reading, Making, type_list<First, Rest...>, Seen...> {
-    static consteval auto find() {
-        using found = decltype(find_culprit<Reading, First, Seen...>());
-        if constexpr (!std::is_same_v<found, no_culprit>) {
-            return found{};
-        } else if constexpr (Making && !std::default_initializable<First>) {
-            return std::type_identity<First>{};
-        } else {
-            return typename culprit_among<Reading, Making, type_list<Rest...>, Seen...>::type{};
-        }
+template <bool Reading, bool Making, typename Part, typename... Seen>
+consteval auto find_culprit_in_part() {
+    using found = decltype(find_culprit<Reading, Part, Seen...>());
+    if constexpr (std::is_same_v<found, no_culprit> && Making &&
+                  !std::default_initializable<Part>) {
+        return culprit<Part>{};
+    } else {
+        return found{};
     }
-    using type = decltype(find());
-};
+}
+
+template <bool Reading, bool Making, typename... Seen, typename... Parts>
+consteval auto find_culprit_among(type_list<Parts...>) {
+    return (no_culprit{} | ... | find_culprit_in_part<Reading, Making, Parts, Seen...>());
+}
 
 template <bool Reading, typename... Types>
-using culprit_t = typename culprit_among<Reading, false, type_list<Types...>>::type::type;
+using culprit_t =
+    typename decltype(find_culprit_among<Reading, false>(type_list<Types...>{}))::type;
 
 template <typename T>
 inline constexpr bool never = false;
@@ -10895,7 +10960,7 @@ private:
             watch_.stop();
             auto& all = all_;
             auto one = std::move(one_);
-            std::erase_if(all.waiting_, [this](const auto& each) { return each.get() == this; });
+            detail::erase_if(all.waiting_, [this](const auto& each) { return each.get() == this; });
             all.owner_.on_first_bytes(std::move(one));
         }
 
@@ -10920,6 +10985,157 @@ private:
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_FIRST_BYTES_HPP
+// ---- cluster/detail/hash_map.hpp
+#ifndef CLUSTER_DETAIL_HASH_MAP_HPP
+#define CLUSTER_DETAIL_HASH_MAP_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// A hash table. The entries lie side by side, in the order in which they came until one is erased,
+/// whose place the last one takes. Pointers are good until one comes or goes.
+///
+/// \tparam KeyView what keys are looked up by
+/// \tparam Hash of a KeyView, to 64 bits of which the lower half is used
+template <typename Key, typename KeyView, typename Value, typename Hash>
+class hash_map {
+public:
+    struct entry {
+        Key key;
+        Value value;
+    };
+
+    [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+    [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
+    /// Entries, whose keys must stay what they are.
+    [[nodiscard]] auto begin() noexcept { return entries_.begin(); }
+    [[nodiscard]] auto end() noexcept { return entries_.end(); }
+    [[nodiscard]] auto begin() const noexcept { return entries_.begin(); }
+    [[nodiscard]] auto end() const noexcept { return entries_.end(); }
+
+    /// The value, null when there is none.
+    [[nodiscard]] Value* find(KeyView key) noexcept {
+        return size() == 0 ? nullptr : value_at(slot_of(key, short_hash(key)));
+    }
+    [[nodiscard]] const Value* find(KeyView key) const noexcept {
+        return const_cast<hash_map*>(this)->find(key);
+    }
+    [[nodiscard]] bool contains(KeyView key) const noexcept { return find(key) != nullptr; }
+
+    /// The value, made by its default constructor if there is none.
+    Value& operator[](KeyView key) {
+        if ((size() + 1) * 4 > slots_.size() * 3) {
+            grow();
+        }
+        auto hash = short_hash(key);
+        auto at = slot_of(key, hash);
+        if (slots_[at].place == none) {
+            entries_.push_back({Key{key}, Value{}});
+            slots_[at] = {hash, static_cast<std::uint32_t>(entries_.size())};
+        }
+        return entries_[slots_[at].place - 1].value;
+    }
+
+    /// \returns whether it was there.
+    bool erase(KeyView key) noexcept {
+        auto at = size() == 0 ? 0 : slot_of(key, short_hash(key));
+        if (size() == 0 || slots_[at].place == none) {
+            return false;
+        }
+        auto place = slots_[at].place;
+        if (place != entries_.size()) {
+            auto& last = entries_.back();
+            slots_[slot_of(last.key, short_hash(last.key))].place = place;
+            std::swap(entries_[place - 1], last);
+        }
+        entries_.pop_back();
+        close_gap(at);
+        return true;
+    }
+
+    void clear() noexcept {
+        entries_.clear();
+        slots_.clear();
+    }
+
+private:
+    static constexpr std::uint32_t none = 0;
+    struct slot {
+        std::uint32_t hash = 0;
+        std::uint32_t place = none; // of its entry, counted from 1
+    };
+
+    [[nodiscard]] std::uint32_t short_hash(KeyView key) const noexcept {
+        return static_cast<std::uint32_t>(hash_(key));
+    }
+    [[nodiscard]] std::size_t next(std::size_t at) const noexcept {
+        return (at + 1) & (slots_.size() - 1);
+    }
+    [[nodiscard]] std::size_t home_of(std::uint32_t hash) const noexcept {
+        return hash & (slots_.size() - 1);
+    }
+
+    // Where the key is, or the free slot where it belongs. Some are always free.
+    [[nodiscard]] std::size_t slot_of(KeyView key, std::uint32_t hash) const noexcept {
+        auto at = home_of(hash);
+        while (slots_[at].place != none &&
+               (slots_[at].hash != hash || entries_[slots_[at].place - 1].key != key)) {
+            at = next(at);
+        }
+        return at;
+    }
+    [[nodiscard]] Value* value_at(std::size_t at) noexcept {
+        return slots_[at].place == none ? nullptr : &entries_[slots_[at].place - 1].value;
+    }
+
+    // What was put behind it because it was taken moves up.
+    void close_gap(std::size_t gap) noexcept {
+        const auto mask = slots_.size() - 1;
+        for (auto at = next(gap); slots_[at].place != none; at = next(at)) {
+            auto home = home_of(slots_[at].hash);
+            if (((at - home) & mask) >= ((at - gap) & mask)) {
+                slots_[gap] = slots_[at];
+                gap = at;
+            }
+        }
+        slots_[gap] = {};
+    }
+
+    void grow() {
+        std::vector<slot> old(slots_.empty() ? 8 : 2 * slots_.size());
+        old.swap(slots_);
+        for (const auto& each : old) {
+            if (each.place != none) {
+                auto at = home_of(each.hash);
+                while (slots_[at].place != none) {
+                    at = next(at);
+                }
+                slots_[at] = each;
+            }
+        }
+    }
+
+    Hash hash_;
+    std::vector<entry> entries_;
+    std::vector<slot> slots_; // a power of two of them, or none
+};
+
+/// Spreads numbers that nobody chooses to make them collide: descriptors, running numbers.
+struct number_hash {
+    [[nodiscard]] constexpr std::uint64_t operator()(std::uint64_t number) const noexcept {
+        return (number * 0x9e3779b97f4a7c15U) >> 32U; // 2^64 by the golden ratio
+    }
+};
+
+template <typename Value>
+using number_map = hash_map<std::uint64_t, std::uint64_t, Value, number_hash>;
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_HASH_MAP_HPP
 // ---- cluster/detail/proxy_protocol.hpp
 #ifndef CLUSTER_DETAIL_PROXY_PROTOCOL_HPP
 #define CLUSTER_DETAIL_PROXY_PROTOCOL_HPP
@@ -11058,8 +11274,7 @@ public:
     void read(connection client) {
         arrival one{connection_access::take_descriptor(client)};
         if (first_.has_room()) {
-            int number = one.fd.get();
-            waiting_.insert_or_assign(number, std::move(client));
+            waiting_[key_of(one)] = std::move(client);
             on_first_bytes(std::move(one));
         }
     }
@@ -11073,6 +11288,10 @@ private:
     static constexpr std::chrono::seconds patience{5};
     static constexpr std::size_t longest = 4096; // with all that version 2 may append
 
+    static std::uint64_t key_of(const arrival& one) noexcept {
+        return static_cast<std::uint64_t>(one.fd.get());
+    }
+
     void on_first_bytes(arrival one) override {
         auto there = first_.look(one.fd.get(), longest);
         auto header = there ? proxy_header::parse(*there) : proxy_header{};
@@ -11082,21 +11301,22 @@ private:
             first_.wait(std::move(one), there->size());
             return;
         }
-        auto found = waiting_.extract(one.fd.get());
+        auto client = std::move(*waiting_.find(key_of(one)));
+        waiting_.erase(key_of(one));
         if (!more && header.found != proxy_header::state::absent) {
             std::array<std::byte, longest> gone;
             os::receive(one.fd.get(), std::span{gone}.first(header.length));
-            connection_access::give_descriptor(found.mapped(), std::move(one.fd));
+            connection_access::give_descriptor(client, std::move(one.fd));
             if (header.found == proxy_header::state::present) {
-                connection_access::set_remote(found.mapped(), header.source);
+                connection_access::set_remote(client, header.source);
             }
-            done_(std::move(found.mapped()));
+            done_(std::move(client));
         }
     }
 
     first_bytes first_;
     handler done_;
-    std::map<int, connection> waiting_; // by their descriptors, which first_ has
+    number_map<connection> waiting_; // by their descriptors, which first_ has
 };
 
 } // namespace detail
@@ -11282,7 +11502,7 @@ private:
     }
 
     void remove_socket(const detail::endpoint& at, std::uint32_t slot) noexcept {
-        std::erase_if(sockets_, [&at, slot](const auto& each) {
+        detail::erase_if(sockets_, [&at, slot](const auto& each) {
             return &each->at == &at && each->slot == slot;
         });
     }
@@ -11773,7 +11993,7 @@ private:
         return entry.size() > name.size() && entry[name.size()] == '=' && entry.starts_with(name);
     }
     void remove(std::string_view name) {
-        std::erase_if(entries_, [name](const auto& each) { return names(each, name); });
+        detail::erase_if(entries_, [name](const auto& each) { return names(each, name); });
     }
     void put(std::string_view name, std::string entry) {
         for (auto& each : entries_) {
@@ -13262,6 +13482,52 @@ struct result_header {
 #ifndef CLUSTER_POOL_DETAIL_TASK_REGISTRY_HPP
 #define CLUSTER_POOL_DETAIL_TASK_REGISTRY_HPP
 
+// ---- cluster/detail/exception_name.hpp
+#ifndef CLUSTER_DETAIL_EXCEPTION_NAME_HPP
+#define CLUSTER_DETAIL_EXCEPTION_NAME_HPP
+
+#if !defined(__GLIBCXX__)
+#    include <cxxabi.h>
+#endif
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+#if defined(__GLIBCXX__)
+// Of the C++ ABI, and the only one of <cxxabi.h>'s 600 lines that is wanted.
+extern "C" char*
+__cxa_demangle(const char* mangled, char* output, std::size_t* size, int* status); // NOLINT
+inline const std::type_info* current_exception_type() noexcept {
+    const auto current = std::current_exception();
+    return current ? current.__cxa_exception_type() : nullptr;
+}
+#else
+using abi::__cxa_demangle;
+inline const std::type_info* current_exception_type() noexcept {
+    return abi::__cxa_current_exception_type();
+}
+#endif
+
+/// The type of the exception that is being handled, as it is written in C++; also without RTTI.
+inline std::string current_exception_name() {
+    const std::type_info* type = current_exception_type();
+    if (type == nullptr) {
+        return "unknown"; // of another language
+    }
+    int status = 0;
+    char* name = __cxa_demangle(type->name(), nullptr, nullptr, &status);
+    std::string result = name != nullptr ? name : type->name();
+    std::free(name);
+    return result;
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_EXCEPTION_NAME_HPP
+
 namespace cluster {
 inline namespace v0 {
 namespace detail {
@@ -13414,14 +13680,8 @@ std::error_code decode_arguments(std::span<const std::byte> bytes, Tuple& argume
 
 /// The exception that is being handled, as two texts.
 inline void encode_exception(byte_buffer& out) {
-    std::string type = "unknown";
+    const std::string type = current_exception_name();
     std::string text;
-    if (const std::type_info* info = abi::__cxa_current_exception_type()) {
-        int status = 0;
-        char* name = abi::__cxa_demangle(info->name(), nullptr, nullptr, &status);
-        type = name != nullptr ? name : info->name();
-        std::free(name);
-    }
     try {
         throw;
     } catch (const std::exception& error) {
@@ -13663,7 +13923,7 @@ private:
     byte_buffer arguments_;
     byte_buffer result_;
     clock::time_point last_end_{};
-    std::map<std::uint64_t, task_function::call_type> known_;
+    number_map<task_function::call_type> known_;
 };
 
 /// In a process that was started as the worker of a pool: serves, and does not return.
@@ -14018,6 +14278,46 @@ class basic_parent_channel;
 #ifndef CLUSTER_IPC_CHANNEL_HPP
 #define CLUSTER_IPC_CHANNEL_HPP
 
+// ---- cluster/detail/function_ref.hpp
+#ifndef CLUSTER_DETAIL_FUNCTION_REF_HPP
+#define CLUSTER_DETAIL_FUNCTION_REF_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+template <typename Signature>
+class function_ref;
+
+/// What std::function_ref is in C++26: a callable for the time of a call, so that who is called need
+/// not be a template. Owns nothing, allocates nothing.
+template <typename Result, typename... Args>
+class function_ref<Result(Args...)> {
+public:
+    template <typename F>
+        requires(!std::same_as<std::remove_cvref_t<F>, function_ref> &&
+                 callable_as<Result, F, Args...>)
+    function_ref(F&& f) noexcept
+        : object_{const_cast<void*>(static_cast<const void*>(std::addressof(f)))},
+          call_{&call_as<std::remove_reference_t<F>>} {}
+
+    Result operator()(Args... args) const { return call_(object_, static_cast<Args&&>(args)...); }
+
+private:
+    template <typename F>
+    static Result call_as(void* object, Args&&... args) {
+        return static_cast<Result>((*static_cast<F*>(object))(static_cast<Args&&>(args)...));
+    }
+
+    void* object_;
+    Result (*call_)(void*, Args&&...);
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_FUNCTION_REF_HPP
 // ---- cluster/send_result.hpp
 #ifndef CLUSTER_SEND_RESULT_HPP
 #define CLUSTER_SEND_RESULT_HPP
@@ -14046,6 +14346,9 @@ inline namespace v0 {
 using send_completion = detail::move_only_function<void(std::error_code)>;
 
 namespace detail {
+
+/// Appends the payload of a frame.
+using payload_encoder = function_ref<void(byte_buffer&)>;
 
 /// Who a channel reports to; every call comes from the loop or, for on_frame, from wait().
 class channel_owner {
@@ -14142,34 +14445,11 @@ public:
 
     /// Appends a frame whose payload `encode(byte_buffer&)` writes. What `encode` throws leaves
     /// from here and nothing is sent. The library's own frames (`urgent`) ignore the hard limit.
-    template <typename Encode>
     send_result send(frame_header header,
-                     Encode&& encode,
+                     payload_encoder encode,
                      descriptor_list descriptors = {},
                      send_completion completion = {},
-                     bool urgent = false) {
-        if (!can_send()) {
-            return complete(std::move(completion), errc::channel_closed), send_result::closed;
-        }
-        if (!urgent && queued() >= hard_limit) {
-            wants_drain_ = true;
-            return complete(std::move(completion), errc::would_block), send_result::full;
-        }
-        std::size_t queued_before = queued();
-        std::uint64_t start = out_.end();
-        encode_frame(header, encode, descriptors.numbers.size());
-        if (header.kind >= frame_kind::message) {
-            ++counters_.sent;
-            counters_.bytes_sent += queued() - queued_before - frame_header_size;
-        }
-        if (!descriptors.numbers.empty()) {
-            out_.passed.push_back({start, std::move(descriptors)});
-        }
-        if (completion) {
-            completions_.push_back({out_.end(), std::move(completion)});
-        }
-        return queue();
-    }
+                     bool urgent = false);
 
     /// Appends a message that is not encoded. \pre is_between_threads()
     send_result send_value(frame_header header,
@@ -14212,8 +14492,9 @@ public:
     /// Blocks until a frame arrives for which `wanted(header)` holds and hands it to `take`; other
     /// frames keep their order and are delivered later by the loop.
     /// \returns false when the channel ended first, or at the deadline.
-    template <typename Wanted, typename Take>
-    bool wait(Wanted wanted, Take take, time_point deadline = time_point::max());
+    bool wait(function_ref<bool(const frame_header&)> wanted,
+              function_ref<void(frame&)> take,
+              time_point deadline = time_point::max());
 
     /// Closes at once: what was not sent is dropped, what was not read is lost.
     void close() noexcept;
@@ -14236,64 +14517,9 @@ private:
         std::unique_ptr<moved_value> value;
     };
 
-    // Encodes in the carrier's memory if it offers any and nothing waits, else behind what waits.
-    template <typename Encode>
-    void encode_frame(frame_header& header, Encode& encode, std::size_t descriptors) {
-        header.descriptors = static_cast<std::uint8_t>(descriptors);
-        if (out_.bytes.empty() && descriptors == 0 && out_.window.size() > frame_header_size) {
-            auto made = byte_buffer::over(out_.window);
-            append_frame(header, encode, made);
-            if (made.is_foreign()) {
-                out_.window = out_.window.subspan(made.size());
-                out_.encoded += made.size();
-            } else if (out_.bytes.capacity() < made.size()) {
-                out_.bytes = std::move(made);
-            } else { // the storage that it has is worth more
-                out_.bytes.append(made.span());
-            }
-            return;
-        }
-        struct undo { // an encoder that throws must leave no half frame
-            byte_buffer& out;
-            std::size_t size;
-            bool armed = true;
-            ~undo() {
-                if (armed) {
-                    out.truncate(size);
-                }
-            }
-        } guard{out_.bytes, out_.bytes.size()};
-        append_frame(header, encode, out_.bytes);
-        guard.armed = false;
-    }
-    template <typename Encode>
-    static void append_frame(frame_header& header, Encode& encode, byte_buffer& out) {
-        std::size_t start = out.size();
-        static_cast<void>(out.extend(frame_header_size));
-        encode(out);
-        std::size_t length = out.size() - start - frame_header_size;
-        if (length > rule_for(header.kind).longest) {
-            throw std::system_error(make_error_code(errc::message_too_large), "send");
-        }
-        header.length = static_cast<std::uint32_t>(length);
-        encode_header(
-            header, std::span<std::byte, frame_header_size>{out.data() + start, frame_header_size});
-    }
-
-    send_result queue() {
-        if ((queued() >= high_water_mark && !blocked_) || out_.encoded >= most_untold) {
-            flush();
-        }
-        if (queued() != 0) {
-            loop_.at_turn_end(flush_hook_);
-        }
-        if (!can_send()) {
-            return send_result::closed;
-        }
-        bool behind = queued() >= high_water_mark;
-        wants_drain_ = wants_drain_ || behind;
-        return behind ? send_result::queued : send_result::ok;
-    }
+    void encode_frame(frame_header& header, payload_encoder encode, std::size_t descriptors);
+    static void append_frame(frame_header& header, payload_encoder encode, byte_buffer& out);
+    send_result queue();
 
     // An hour at most: it fits everywhere, and who waits looks again.
     static std::chrono::milliseconds time_until(time_point deadline) noexcept {
@@ -14337,8 +14563,7 @@ private:
     void finish();
     void violated(errc fault);
 
-    template <typename Take>
-    void hand_to(Take& take, frame& arrived);
+    void hand_to(function_ref<void(frame&)> take, frame& arrived);
     void dispatch();
     enum class parsed { frame, need_more, violation };
     parsed next(frame& into, errc& fault);
@@ -14369,6 +14594,93 @@ private:
     turn_hook drain_hook_ = turn_hook::for_member<channel, &channel::drained>(*this);
     silence_hook silence_hook_ = silence_hook::for_member<channel, &channel::on_silence>(*this);
 };
+
+inline send_result channel::send(frame_header header,
+                                 payload_encoder encode,
+                                 descriptor_list descriptors,
+                                 send_completion completion,
+                                 bool urgent) {
+    if (!can_send()) {
+        return complete(std::move(completion), errc::channel_closed), send_result::closed;
+    }
+    if (!urgent && queued() >= hard_limit) {
+        wants_drain_ = true;
+        return complete(std::move(completion), errc::would_block), send_result::full;
+    }
+    std::size_t queued_before = queued();
+    std::uint64_t start = out_.end();
+    encode_frame(header, encode, descriptors.numbers.size());
+    if (header.kind >= frame_kind::message) {
+        ++counters_.sent;
+        counters_.bytes_sent += queued() - queued_before - frame_header_size;
+    }
+    if (!descriptors.numbers.empty()) {
+        out_.passed.push_back({start, std::move(descriptors)});
+    }
+    if (completion) {
+        completions_.push_back({out_.end(), std::move(completion)});
+    }
+    return queue();
+}
+
+// Encodes in the carrier's memory if it offers any and nothing waits, else behind what waits.
+inline void
+channel::encode_frame(frame_header& header, payload_encoder encode, std::size_t descriptors) {
+    header.descriptors = static_cast<std::uint8_t>(descriptors);
+    if (out_.bytes.empty() && descriptors == 0 && out_.window.size() > frame_header_size) {
+        auto made = byte_buffer::over(out_.window);
+        append_frame(header, encode, made);
+        if (made.is_foreign()) {
+            out_.window = out_.window.subspan(made.size());
+            out_.encoded += made.size();
+        } else if (out_.bytes.capacity() < made.size()) {
+            out_.bytes = std::move(made);
+        } else { // the storage that it has is worth more
+            out_.bytes.append(made.span());
+        }
+        return;
+    }
+    struct undo { // an encoder that throws must leave no half frame
+        byte_buffer& out;
+        std::size_t size;
+        bool armed = true;
+        ~undo() {
+            if (armed) {
+                out.truncate(size);
+            }
+        }
+    } guard{out_.bytes, out_.bytes.size()};
+    append_frame(header, encode, out_.bytes);
+    guard.armed = false;
+}
+
+inline void channel::append_frame(frame_header& header, payload_encoder encode, byte_buffer& out) {
+    std::size_t start = out.size();
+    static_cast<void>(out.extend(frame_header_size));
+    encode(out);
+    std::size_t length = out.size() - start - frame_header_size;
+    if (length > rule_for(header.kind).longest) {
+        throw std::system_error(make_error_code(errc::message_too_large), "send");
+    }
+    header.length = static_cast<std::uint32_t>(length);
+    encode_header(header,
+                  std::span<std::byte, frame_header_size>{out.data() + start, frame_header_size});
+}
+
+inline send_result channel::queue() {
+    if ((queued() >= high_water_mark && !blocked_) || out_.encoded >= most_untold) {
+        flush();
+    }
+    if (queued() != 0) {
+        loop_.at_turn_end(flush_hook_);
+    }
+    if (!can_send()) {
+        return send_result::closed;
+    }
+    bool behind = queued() >= high_water_mark;
+    wants_drain_ = wants_drain_ || behind;
+    return behind ? send_result::queued : send_result::ok;
+}
 
 inline void channel::on_ready(os::io what) {
     carrier_->clear(in_);
@@ -14523,8 +14835,7 @@ inline void channel::dispatch() {
 }
 
 // It may close the channel while the frame lies in the carrier's memory.
-template <typename Take>
-void channel::hand_to(Take& take, frame& arrived) {
+inline void channel::hand_to(function_ref<void(frame&)> take, frame& arrived) {
     struct delivery { // perhaps inside of another
         channel& self;
         bool inner = std::exchange(self.dispatching_, true);
@@ -14538,8 +14849,9 @@ void channel::hand_to(Take& take, frame& arrived) {
     take(arrived);
 }
 
-template <typename Wanted, typename Take>
-bool channel::wait(Wanted wanted, Take take, time_point deadline) {
+inline bool channel::wait(function_ref<bool(const frame_header&)> wanted,
+                          function_ref<void(frame&)> take,
+                          time_point deadline) {
     bool endless = deadline == time_point::max();
     flush_blocking(endless ? std::chrono::milliseconds::max() : time_until(deadline));
     while (is_open()) {
@@ -14755,7 +15067,8 @@ public:
     }
 
     void leave(const std::shared_ptr<topic>& from, const broadcast_member* who) noexcept {
-        std::erase_if(from->members, [who](const auto& each) { return each.lock().get() == who; });
+        detail::erase_if(from->members,
+                         [who](const auto& each) { return each.lock().get() == who; });
         if (primary_ != nullptr && from->members.empty()) {
             for (const auto& each : remotes_) {
                 if (each.about == from && primary_->can_send()) {
@@ -14866,8 +15179,8 @@ private:
         return topics_.emplace_back(std::make_shared<topic>(topic{std::string{name}, {}, 0}));
     }
     void drop_unused() noexcept {
-        std::erase_if(topics_,
-                      [](const auto& each) { return each->members.empty() && each->remotes == 0; });
+        detail::erase_if(
+            topics_, [](const auto& each) { return each->members.empty() && each->remotes == 0; });
     }
 
     void add_remote(remote one) {
@@ -14876,7 +15189,7 @@ private:
     }
     template <typename Condition>
     void remove_remotes(Condition condition) {
-        std::erase_if(remotes_, [&](const remote& each) {
+        detail::erase_if(remotes_, [&](const remote& each) {
             bool goes = condition(each);
             each.about->remotes -= goes ? 1U : 0U;
             return goes;
@@ -15097,6 +15410,20 @@ void encode_message(const Message& message, byte_buffer& out) {
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_ENCODE_MESSAGE_HPP
+// ---- cluster/detail/iterator.hpp
+#ifndef CLUSTER_DETAIL_ITERATOR_HPP
+#define CLUSTER_DETAIL_ITERATOR_HPP
+
+/// \file
+/// Iterators. libstdc++'s `<iterator>` adds those of streams; `<span>` has all that is used here.
+
+#if defined(__GLIBCXX__)
+#    include <span>
+#else
+#    include <iterator>
+#endif
+
+#endif // CLUSTER_DETAIL_ITERATOR_HPP
 // ---- cluster/detail/loop_functions.hpp
 #ifndef CLUSTER_DETAIL_LOOP_FUNCTIONS_HPP
 #define CLUSTER_DETAIL_LOOP_FUNCTIONS_HPP
@@ -19837,7 +20164,7 @@ public:
     void leave(worker_core& one) noexcept {
         if (member* leaving = find(one)) {
             withdraw(*leaving);
-            std::erase_if(members_, [&one](const auto& each) { return each.worker == &one; });
+            detail::erase_if(members_, [&one](const auto& each) { return each.worker == &one; });
         }
     }
     /// A worker has refused a connection, or can take some again.
@@ -19971,7 +20298,7 @@ inline void hand_out::update(worker_core& one) {
 inline void hand_out::withdraw(member& one) noexcept {
     if (std::exchange(one.offered, false)) {
         const candidate* gone = one.worker;
-        std::erase(ready_, gone);
+        detail::erase(ready_, gone);
         if (blocked_on_ == one.worker) {
             blocked_on_ = nullptr;
             held_.push_front({std::move(blocked_)});
@@ -20305,7 +20632,7 @@ public:
     /// A companion has died.
     void returned(std::uint32_t id, returning_worker one) {
         for (auto& each : groups_) {
-            if (std::erase(each->waiting, id) != 0) {
+            if (detail::erase(each->waiting, id) != 0) {
                 each->members.push_back(std::move(one));
                 start_if_complete(*each);
                 return;
@@ -20341,13 +20668,14 @@ public:
     /// The replacement that would come last does not come. \returns whether there was one; its
     /// place is `slot`.
     bool drop_last(std::uint32_t& slot) {
-        for (auto each = groups_.rbegin(); each != groups_.rend(); ++each) {
-            if (auto& members = (*each)->members; !members.empty()) {
+        for (auto i = groups_.size(); i-- != 0;) {
+            auto& each = *groups_[i];
+            if (auto& members = each.members; !members.empty()) {
                 slot = members.back().slot;
                 members.pop_back();
-                if (members.empty() && (*each)->waiting.empty()) {
-                    (*each)->when.cancel();
-                    groups_.erase(std::next(each).base());
+                if (members.empty() && each.waiting.empty()) {
+                    each.when.cancel();
+                    groups_.erase(groups_.begin() + static_cast<std::ptrdiff_t>(i));
                 }
                 return true;
             }
@@ -20390,7 +20718,8 @@ private:
 
     void start(group& complete) {
         std::vector<returning_worker> members = std::move(complete.members);
-        std::erase_if(groups_, [&complete](const auto& each) { return each.get() == &complete; });
+        detail::erase_if(groups_,
+                         [&complete](const auto& each) { return each.get() == &complete; });
         while (!members.empty()) {
             std::size_t next = 0;
             for (std::size_t i = 1; i != members.size(); ++i) {
@@ -21062,8 +21391,8 @@ private:
     void tell(std::string text) {
         for (std::string_view kind : {"STATUS=", "WATCHDOG="}) { // the last of them says it all
             if (text.starts_with(kind)) {
-                std::erase_if(waiting_,
-                              [kind](const auto& each) { return each.starts_with(kind); });
+                detail::erase_if(waiting_,
+                                 [kind](const auto& each) { return each.starts_with(kind); });
             }
         }
         if (waiting_.size() == most_waiting) {
@@ -21147,7 +21476,7 @@ public:
     inline descriptor_list join(worker_core& one, std::error_code& error);
     inline void leave(worker_core& one, bool kept) override;
     /// The replacement of this place will not come.
-    void give_up_place(std::uint32_t slot) noexcept { std::erase(kept_, slot); }
+    void give_up_place(std::uint32_t slot) noexcept { detail::erase(kept_, slot); }
     [[nodiscard]] datagram_stats stats() const {
         auto buffer = os::receive_buffer_of(fd_.get());
         return {at_.to_string(), members_.size(), buffer.used, buffer.limit, buffer.dropped};
@@ -21210,15 +21539,15 @@ inline descriptor_list shared_datagram::join(worker_core& one, std::error_code& 
         error = os::last_error();
         return {};
     }
-    std::erase(kept_, one.slot());
+    detail::erase(kept_, one.slot());
     members_.push_back(&one);
     one.memberships_.push_back(this);
     return descriptor_list{std::move(copy)};
 }
 
 inline void shared_datagram::leave(worker_core& one, bool kept) {
-    std::erase(one.memberships_, this);
-    std::erase(members_, &one);
+    detail::erase(one.memberships_, this);
+    detail::erase(members_, &one);
     bool served = any_of(members_, [&one](const auto* each) { return each->slot() == one.slot(); });
     if (kept && !served) {
         kept_.push_back(one.slot());
@@ -21276,7 +21605,7 @@ public:
         return result;
     }
     void close_unused() {
-        std::erase_if(sockets_, [](const auto& each) { return !each->in_use(); });
+        detail::erase_if(sockets_, [](const auto& each) { return !each->in_use(); });
     }
 
 private:
@@ -21346,7 +21675,7 @@ public:
     }
     /// Its socket stays: closing it would reset the clients in its queue.
     void leave(worker_core& one) {
-        if (std::erase(members_, &one) == 0) {
+        if (detail::erase(members_, &one) == 0) {
             return;
         }
         for (auto& each : sockets_) {
@@ -21362,7 +21691,7 @@ public:
         if (steering_ && steering_->load() != nullptr && found != nullptr) {
             steering_->turn_off(slot, true);
             abandon(*found);
-            std::erase_if(sockets_, [slot](const auto& each) { return each.slot == slot; });
+            detail::erase_if(sockets_, [slot](const auto& each) { return each.slot == slot; });
         }
     }
 
@@ -21528,7 +21857,7 @@ public:
     inline void leave(worker_core& one, bool kept) override;
     /// The replacement of this place will not come.
     void give_up_place(std::uint32_t slot) {
-        std::erase(kept_places_, slot);
+        detail::erase(kept_places_, slot);
         if (!has_member_at(slot)) {
             sockets_.give_up_place(slot);
         }
@@ -21677,7 +22006,7 @@ inline descriptor_list shared_listener::join(worker_core& one, std::error_code& 
         hand_out_.join(one);
     }
     if (!error) {
-        std::erase(kept_places_, one.slot());
+        detail::erase(kept_places_, one.slot());
         members_.push_back(&one);
         one.memberships_.push_back(this);
         update(one);
@@ -21686,9 +22015,9 @@ inline descriptor_list shared_listener::join(worker_core& one, std::error_code& 
 }
 
 inline void shared_listener::leave(worker_core& one, bool kept) {
-    std::erase(one.memberships_, this);
-    std::erase(members_, &one);
-    std::erase(kept_places_, one.slot());
+    detail::erase(one.memberships_, this);
+    detail::erase(members_, &one);
+    detail::erase(kept_places_, one.slot());
     if (kept && !has_member_at(one.slot())) {
         kept_places_.push_back(one.slot());
     }
@@ -21866,7 +22195,7 @@ private:
             return {};
         }
         void add(const os::file_identity& identity, const std::shared_ptr<shared_region>& region) {
-            std::erase_if(entries, [](const auto& each) { return each.second.expired(); });
+            detail::erase_if(entries, [](const auto& each) { return each.second.expired(); });
             entries.emplace_back(identity, region);
         }
     };
@@ -22890,7 +23219,7 @@ inline void primary_core::close_unused_listeners() {
     if (!holds_when_empty()) {
         shared_datagrams_.close_unused();
     }
-    std::erase_if(listeners_, [this](const auto& each) {
+    detail::erase_if(listeners_, [this](const auto& each) {
         if (each->in_use() || holds_when_empty()) {
             return false;
         }
@@ -23004,7 +23333,7 @@ inline void primary_core::on_worker_dead(worker_core& one) {
         free_place(one.slot());
     }
     for (auto& each : departures_) {
-        std::erase(each.waiting, one.id());
+        detail::erase(each.waiting, one.id());
     }
     ++unfollowed_;
     loop_.defer(alive_.guard([this, &one, decision] { follow(one, decision, one.report_); }));
@@ -25808,22 +26137,31 @@ protected:
     send_result send_frame(frame_kind kind,
                            std::uint32_t sequence,
                            const Message& message,
-                           handle descriptor,
-                           send_completion completion) {
+                           handle&& descriptor,
+                           send_completion&& completion) {
         using type = message_type_of<Message>;
         static_assert(
             encodes<Serializer, type>,
             "send: the serializer cannot encode this type; see "
             "cluster/serialization/concept.hpp for what it can, and move a descriptor into "
             "the second argument.");
-        return channel_of_messages_.send(
+        return send_payload(
             {0, kind, 0, message_id<type>(), sequence},
-            [&](byte_buffer& out) { encode_message<Serializer>(message, out); },
-            descriptor_list{descriptor.release()},
+            [&message](byte_buffer& out) { encode_message<Serializer>(message, out); },
+            std::move(descriptor),
             std::move(completion));
     }
 
 private:
+    // What is the same for every type of message.
+    send_result send_payload(frame_header header,
+                             payload_encoder encode,
+                             handle&& descriptor,
+                             send_completion&& completion) {
+        return channel_of_messages_.send(
+            header, encode, descriptor_list{descriptor.release()}, std::move(completion));
+    }
+
     template <typename Message>
     send_result send_object(Message&& message, handle descriptor, send_completion completion) {
         using type = message_type_of<std::remove_cvref_t<Message>>;
@@ -28131,132 +28469,8 @@ private:
     std::uint64_t key_1_ = os::random_seed();
 };
 
-/// A hash table from texts to values. The entries lie side by side, in the order in which they came
-/// until one is erased, whose place the last one takes. Pointers are good until one comes or goes.
 template <typename Value>
-class string_map {
-public:
-    struct entry {
-        std::string key;
-        Value value;
-    };
-
-    [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
-    [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
-    /// Entries, whose keys must stay what they are.
-    [[nodiscard]] auto begin() noexcept { return entries_.begin(); }
-    [[nodiscard]] auto end() noexcept { return entries_.end(); }
-    [[nodiscard]] auto begin() const noexcept { return entries_.begin(); }
-    [[nodiscard]] auto end() const noexcept { return entries_.end(); }
-
-    /// The value, null when there is none.
-    [[nodiscard]] Value* find(std::string_view key) noexcept {
-        return size() == 0 ? nullptr : value_at(slot_of(key, short_hash(key)));
-    }
-    [[nodiscard]] const Value* find(std::string_view key) const noexcept {
-        return const_cast<string_map*>(this)->find(key);
-    }
-    [[nodiscard]] bool contains(std::string_view key) const noexcept {
-        return find(key) != nullptr;
-    }
-
-    /// The value, made by its default constructor if there is none.
-    Value& operator[](std::string_view key) {
-        if ((size() + 1) * 4 > slots_.size() * 3) {
-            grow();
-        }
-        auto hash = short_hash(key);
-        auto at = slot_of(key, hash);
-        if (slots_[at].place == none) {
-            entries_.push_back({std::string{key}, Value{}});
-            slots_[at] = {hash, static_cast<std::uint32_t>(entries_.size())};
-        }
-        return entries_[slots_[at].place - 1].value;
-    }
-
-    /// \returns whether it was there.
-    bool erase(std::string_view key) noexcept {
-        auto at = size() == 0 ? 0 : slot_of(key, short_hash(key));
-        if (size() == 0 || slots_[at].place == none) {
-            return false;
-        }
-        auto place = slots_[at].place;
-        if (place != entries_.size()) {
-            auto& last = entries_.back();
-            slots_[slot_of(last.key, short_hash(last.key))].place = place;
-            std::swap(entries_[place - 1], last);
-        }
-        entries_.pop_back();
-        close_gap(at);
-        return true;
-    }
-
-    void clear() noexcept {
-        entries_.clear();
-        slots_.clear();
-    }
-
-private:
-    static constexpr std::uint32_t none = 0;
-    struct slot {
-        std::uint32_t hash = 0;
-        std::uint32_t place = none; // of its entry, counted from 1
-    };
-
-    [[nodiscard]] std::uint32_t short_hash(std::string_view key) const noexcept {
-        return static_cast<std::uint32_t>(hash_(key));
-    }
-    [[nodiscard]] std::size_t next(std::size_t at) const noexcept {
-        return (at + 1) & (slots_.size() - 1);
-    }
-    [[nodiscard]] std::size_t home_of(std::uint32_t hash) const noexcept {
-        return hash & (slots_.size() - 1);
-    }
-
-    // Where the key is, or the free slot where it belongs. Some are always free.
-    [[nodiscard]] std::size_t slot_of(std::string_view key, std::uint32_t hash) const noexcept {
-        auto at = home_of(hash);
-        while (slots_[at].place != none &&
-               (slots_[at].hash != hash || entries_[slots_[at].place - 1].key != key)) {
-            at = next(at);
-        }
-        return at;
-    }
-    [[nodiscard]] Value* value_at(std::size_t at) noexcept {
-        return slots_[at].place == none ? nullptr : &entries_[slots_[at].place - 1].value;
-    }
-
-    // What was put behind it because it was taken moves up.
-    void close_gap(std::size_t gap) noexcept {
-        const auto mask = slots_.size() - 1;
-        for (auto at = next(gap); slots_[at].place != none; at = next(at)) {
-            auto home = home_of(slots_[at].hash);
-            if (((at - home) & mask) >= ((at - gap) & mask)) {
-                slots_[gap] = slots_[at];
-                gap = at;
-            }
-        }
-        slots_[gap] = {};
-    }
-
-    void grow() {
-        std::vector<slot> old(slots_.empty() ? 8 : 2 * slots_.size());
-        old.swap(slots_);
-        for (const auto& each : old) {
-            if (each.place != none) {
-                auto at = home_of(each.hash);
-                while (slots_[at].place != none) {
-                    at = next(at);
-                }
-                slots_[at] = each;
-            }
-        }
-    }
-
-    keyed_hash hash_;
-    std::vector<entry> entries_;
-    std::vector<slot> slots_; // a power of two of them, or none
-};
+using string_map = hash_map<std::string, std::string_view, Value, keyed_hash>;
 
 } // namespace detail
 } // namespace v0
@@ -28340,7 +28554,7 @@ public:
     bus_requests(bus_requests&&) = delete;
     ~bus_requests() {
         for (auto& each : waiting_) {
-            each.second->deadline.cancel();
+            each.value->deadline.cancel();
         }
     }
 
@@ -28358,7 +28572,7 @@ public:
         entry->asked = std::move(asked);
         entry->only = only;
         entry->deadline = loop_.after(timeout, [this, id] { end(id, errc::request_timeout); });
-        waiting_.emplace(id, std::move(entry));
+        waiting_[id] = std::move(entry);
         return id;
     }
 
@@ -28426,11 +28640,11 @@ private:
 
     // A node answers once.
     waiting_base* find(std::uint64_t id, std::string_view node) {
-        auto found = waiting_.find(id);
-        if (found == waiting_.end()) {
+        auto* found = waiting_.find(id);
+        if (found == nullptr) {
             return nullptr; // late: nobody waits any more
         }
-        auto& entry = *found->second;
+        auto& entry = **found;
         if (contains(entry.answered, node) || (entry.only && !contains(entry.asked, node))) {
             return nullptr;
         }
@@ -28456,18 +28670,18 @@ private:
     }
 
     std::unique_ptr<waiting_base> take(std::uint64_t id) {
-        auto found = waiting_.find(id);
-        if (found == waiting_.end()) {
+        auto* found = waiting_.find(id);
+        if (found == nullptr) {
             return nullptr;
         }
-        auto entry = std::move(found->second);
-        waiting_.erase(found);
+        auto entry = std::move(*found);
+        waiting_.erase(id);
         entry->deadline.cancel();
         return entry;
     }
 
     event_loop& loop_;
-    std::map<std::uint64_t, std::unique_ptr<waiting_base>> waiting_;
+    number_map<std::unique_ptr<waiting_base>> waiting_;
     std::uint64_t next_ =
         os::random_seed(); // an answer to a predecessor of the same name fits none
 };
@@ -28932,16 +29146,16 @@ private:
     struct replies final : detail::reply_sink {
         struct asker {
             std::string node;
-            std::uint64_t id;
+            std::uint64_t id = 0;
         };
         explicit replies(bus_node& of) noexcept : self{of} {}
         void reply(const detail::frame_header& header, const void* value, encoder encode) override {
-            auto found = open.find(header.sequence);
-            if (found == open.end()) {
+            auto* found = open.find(header.sequence);
+            if (found == nullptr) {
                 return; // answered already
             }
-            auto to = std::move(found->second);
-            open.erase(found);
+            auto to = std::move(*found);
+            open.erase(header.sequence);
             bool failed = header.kind == detail::frame_kind::failure;
             self.answer(to.node,
                         failed ? detail::bus_kind::failure : detail::bus_kind::reply,
@@ -28951,7 +29165,7 @@ private:
                         encode);
         }
         bus_node& self;
-        std::map<std::uint32_t, asker> open;
+        detail::number_map<asker> open;
         std::uint32_t next = 1;
     };
 
@@ -29658,7 +29872,7 @@ public:
     }
     ~local_inbox() override {
         std::lock_guard lock{hub_->mutex};
-        std::erase(hub_->nodes, mailbox_);
+        detail::erase(hub_->nodes, mailbox_);
     }
 
     std::error_code
@@ -30278,7 +30492,7 @@ private:
         if (!std::exchange(sweeping_, true)) {
             loop_.defer(alive_.guard([this] {
                 sweeping_ = false;
-                std::erase_if(peers_, [](const auto& each) { return !each->link.is_open(); });
+                detail::erase_if(peers_, [](const auto& each) { return !each->link.is_open(); });
             }));
         }
     }
@@ -33091,18 +33305,8 @@ public:
         }
     }
 
-    /// `co_await pool.submit(...)` gives what get() gives.
-    auto operator co_await() && noexcept {
-        struct awaiter {
-            task_future future;
-            [[nodiscard]] bool await_ready() const noexcept { return future.ready(); }
-            bool await_suspend(std::coroutine_handle<> waiting) noexcept {
-                return future.state_->chain([waiting] { waiting.resume(); });
-            }
-            R await_resume() { return future.get(); }
-        };
-        return awaiter{std::move(*this)};
-    }
+    /// `co_await pool.submit(...)` gives what get() gives. A coroutine includes `<coroutine>`.
+    auto operator co_await() && noexcept { return awaiter{std::move(*this)}; }
 
     /// The same as the standard library's.
     operator std::future<R>() && {
@@ -33131,6 +33335,16 @@ public:
     }
 
 private:
+    struct awaiter {
+        task_future future;
+        [[nodiscard]] bool await_ready() const noexcept { return future.ready(); }
+        template <typename Handle>
+        bool await_suspend(Handle waiting) noexcept {
+            return future.state_->chain([waiting] { waiting.resume(); });
+        }
+        R await_resume() { return future.get(); }
+    };
+
     detail::counted<detail::task_state<R>> state_;
 };
 
@@ -33808,6 +34022,106 @@ private:
 #ifndef CLUSTER_POOL_DETAIL_PENDING_TASKS_HPP
 #define CLUSTER_POOL_DETAIL_PENDING_TASKS_HPP
 
+// ---- cluster/detail/stable_heap.hpp
+#ifndef CLUSTER_DETAIL_STABLE_HEAP_HPP
+#define CLUSTER_DETAIL_STABLE_HEAP_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// A queue with priorities: the highest first, those of one priority in the order in which they
+/// came. O(log n) to push and to pop. What a burst of more than 16 KiB took is given back when the
+/// queue is empty.
+template <typename T>
+class stable_heap {
+public:
+    [[nodiscard]] bool empty() const noexcept { return entries_.empty(); }
+    [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+
+    /// Without effect when it throws std::bad_alloc, as push_front().
+    void push(T&& value, int priority) {
+        keep_room();
+        add({std::move(value), ++last_, priority});
+    }
+    /// Before the others of its priority.
+    void push_front(T&& value, int priority) {
+        keep_room();
+        add({std::move(value), --first_, priority});
+    }
+
+    /// The next one. \pre not empty, as for all that follow
+    [[nodiscard]] T& top() noexcept { return entries_.front().value; }
+    [[nodiscard]] int top_priority() const noexcept { return entries_.front().priority; }
+    void pop() noexcept {
+        entry last = std::move(entries_.back());
+        entries_.pop_back();
+        if (!entries_.empty()) {
+            sift_down(std::move(last));
+        } else if (entries_.capacity() * sizeof(entry) > kept_bytes) {
+            entries_ = std::vector<entry>{};
+        }
+    }
+
+private:
+    static constexpr std::size_t kept_bytes = 16 * 1024;
+
+    struct entry {
+        T value;
+        std::int64_t order;
+        int priority;
+
+        [[nodiscard]] bool before(const entry& other) const noexcept {
+            return priority != other.priority ? priority > other.priority : order < other.order;
+        }
+    };
+
+    void keep_room() {
+        static_assert(std::is_nothrow_move_constructible_v<T> &&
+                      std::is_nothrow_move_assignable_v<T>);
+        if (entries_.size() == entries_.capacity()) {
+            entries_.reserve(entries_.empty() ? 8 : 2 * entries_.size());
+        }
+    }
+
+    void add(entry&& added) noexcept {
+        entries_.push_back(std::move(added));
+        entry moved = std::move(entries_.back());
+        auto hole = entries_.size() - 1;
+        for (; hole != 0 && moved.before(entries_[(hole - 1) / 2]); hole = (hole - 1) / 2) {
+            entries_[hole] = std::move(entries_[(hole - 1) / 2]);
+        }
+        entries_[hole] = std::move(moved);
+    }
+
+    // Puts it in the place of the first one, or where it belongs below.
+    void sift_down(entry moved) noexcept {
+        std::size_t hole = 0;
+        for (;;) {
+            auto child = 2 * hole + 1;
+            if (child + 1 < entries_.size() && entries_[child + 1].before(entries_[child])) {
+                ++child;
+            }
+            if (child >= entries_.size() || !entries_[child].before(moved)) {
+                break;
+            }
+            entries_[hole] = std::move(entries_[child]);
+            hole = child;
+        }
+        entries_[hole] = std::move(moved);
+    }
+
+    std::vector<entry> entries_;
+    std::int64_t first_ = 0;
+    std::int64_t last_ = 0;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_STABLE_HEAP_HPP
+
 namespace cluster {
 inline namespace v0 {
 namespace detail {
@@ -33817,35 +34131,36 @@ class pending_tasks {
 public:
     using task_pointer = counted<process_task>;
 
-    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
-    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] bool empty() const noexcept { return common_.empty() && others_.empty(); }
+    [[nodiscard]] std::size_t size() const noexcept { return common_.size() + others_.size(); }
 
     void push(task_pointer task) {
-        of(*task).push_back(std::move(task));
-        ++size_;
+        const int priority = task->priority;
+        priority == 0 ? common_.push_back(std::move(task))
+                      : others_.push(std::move(task), priority);
     }
     /// Before the others of its priority.
     void push_front(task_pointer task) {
-        of(*task).push_front(std::move(task));
-        ++size_;
+        const int priority = task->priority;
+        priority == 0 ? common_.push_front(std::move(task))
+                      : others_.push_front(std::move(task), priority);
     }
     /// \pre not empty
     task_pointer pop() noexcept {
-        const auto most = queues_.begin();
-        auto result = std::move(most->second.front());
-        most->second.pop_front();
-        --size_;
-        if (most->second.empty()) {
-            queues_.erase(most);
+        task_pointer result;
+        if (!others_.empty() && (common_.empty() || others_.top_priority() > 0)) {
+            result = std::move(others_.top());
+            others_.pop();
+        } else {
+            result = std::move(common_.front());
+            common_.pop_front();
         }
         return result;
     }
 
 private:
-    ring_queue<task_pointer>& of(const process_task& task) { return queues_[-task.priority]; }
-
-    std::map<int, ring_queue<task_pointer>> queues_; // by the negated priority
-    std::size_t size_ = 0;
+    ring_queue<task_pointer> common_; // priority 0
+    stable_heap<task_pointer> others_;
 };
 
 } // namespace detail
@@ -35640,7 +35955,8 @@ public:
     void put(task_slot&& task, int priority) {
         {
             const std::lock_guard lock{mutex_};
-            queue_of(priority).push_back(std::move(task));
+            priority == 0 ? common_.push_back(std::move(task))
+                          : others_.push(std::move(task), priority);
             add(counter_of(priority), 1);
             add(put_, 1);
         }
@@ -35660,23 +35976,19 @@ public:
     /// Takes the most urgent task.
     bool take(task_slot& into) noexcept {
         const std::lock_guard lock{mutex_};
-        const auto most = others_.begin();
-        const bool urgent = most != others_.end() && most->first < 0;
+        const bool urgent = !others_.empty() && others_.top_priority() > 0;
         if (!urgent && !common_.empty()) {
             into = std::move(common_.front());
             common_.pop_front();
             add(ordinary_, ~std::size_t{0});
             return true;
         }
-        if (most == others_.end()) {
+        if (others_.empty()) {
             return false;
         }
-        into = std::move(most->second.front());
-        add(counter_of(-most->first), ~std::size_t{0});
-        most->second.pop_front();
-        if (most->second.empty()) {
-            others_.erase(most);
-        }
+        into = std::move(others_.top());
+        add(counter_of(others_.top_priority()), ~std::size_t{0});
+        others_.pop();
         return true;
     }
 
@@ -35703,7 +36015,6 @@ private:
         counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_release);
     }
 
-    task_queue& queue_of(int priority) { return priority == 0 ? common_ : others_[-priority]; }
     std::atomic<std::size_t>& counter_of(int priority) noexcept {
         return priority > 0 ? urgent_ : priority == 0 ? ordinary_ : low_;
     }
@@ -35713,8 +36024,8 @@ private:
     std::atomic<std::size_t> low_{0}; // below 0
     std::atomic<std::size_t> put_{0};
     std::mutex mutex_;
-    task_queue common_;                // priority 0
-    std::map<int, task_queue> others_; // by the negated priority
+    task_queue common_; // priority 0
+    stable_heap<task_slot> others_;
 };
 
 } // namespace detail
@@ -36451,8 +36762,7 @@ public:
 
     private:
         friend class deadline_watch;
-        std::multimap<time_point, counted<entry>>::iterator place_;
-        bool watched_ = false; // with the mutex
+        timer_heap::key place_; // with the mutex
     };
 
     deadline_watch() = default;
@@ -36471,52 +36781,45 @@ public:
 
     void add(counted<entry> task, time_point deadline) {
         const std::lock_guard lock{mutex_};
+        const bool first = deadline < entries_.next();
         entry& added = *task;
-        added.place_ = entries_.emplace(deadline, std::move(task));
-        added.watched_ = true;
+        added.place_ = entries_.add(
+            deadline, {}, [this, task = std::move(task)]() mutable { due_ = std::move(task); });
         if (!thread_.joinable()) {
             thread_ = std::thread{[this] { run(); }};
-        } else if (added.place_ == entries_.begin()) {
+        } else if (first) {
             changed_.notify_one();
         }
     }
 
+    /// \pre the caller holds a reference
     void remove(entry& task) noexcept {
-        counted<entry> gone;
         const std::lock_guard lock{mutex_};
-        if (task.watched_) {
-            task.watched_ = false;
-            gone = std::move(task.place_->second);
-            entries_.erase(task.place_);
-        }
+        entries_.cancel(task.place_);
     }
 
 private:
     void run() noexcept {
         std::unique_lock lock{mutex_};
         while (!ends_) {
-            if (entries_.empty()) {
+            entries_.run_due(std::chrono::steady_clock::now(), [this] { return bool{due_}; });
+            if (auto task = std::move(due_)) {
+                lock.unlock();
+                task->expire();
+                task.reset();
+                lock.lock();
+            } else if (const auto next = entries_.next(); next != time_point::max()) {
+                changed_.wait_until(lock, next);
+            } else {
                 changed_.wait(lock);
-                continue;
             }
-            const auto first = entries_.begin();
-            if (const auto due = first->first; due > std::chrono::steady_clock::now()) {
-                changed_.wait_until(lock, due);
-                continue;
-            }
-            auto task = std::move(first->second);
-            task->watched_ = false;
-            entries_.erase(first);
-            lock.unlock();
-            task->expire();
-            task.reset();
-            lock.lock();
         }
     }
 
     std::mutex mutex_;
     std::condition_variable changed_;
-    std::multimap<time_point, counted<entry>> entries_;
+    timer_heap entries_;
+    counted<entry> due_; // what entries_ has given out, for run()
     bool ends_ = false;
     std::thread thread_;
 };

@@ -22,6 +22,7 @@
 ///
 /// Models shipped: `process`, `fork`, `thread`, `serializing_thread`.
 
+#include "../detail/memory.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/running_worker.hpp"
 #include "../fork_options.hpp"
@@ -32,7 +33,6 @@
 #include "../unique_fd.hpp"
 
 #include <concepts>
-#include <memory>
 #include <string>
 #include <system_error>
 #include <type_traits>

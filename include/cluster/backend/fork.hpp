@@ -2,6 +2,7 @@
 #ifndef CLUSTER_BACKEND_FORK_HPP
 #define CLUSTER_BACKEND_FORK_HPP
 
+#include "../detail/memory.hpp"
 #include "../detail/os.hpp"
 #include "../detail/zygote.hpp"
 #include "../error.hpp"
@@ -14,7 +15,6 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <system_error>
 #include <utility>

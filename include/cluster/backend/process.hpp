@@ -4,13 +4,13 @@
 
 #include "../detail/descriptor_table.hpp"
 #include "../detail/environment_block.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/os.hpp"
 #include "../error.hpp"
 #include "../fork_options.hpp"
 #include "concept.hpp"
 
 #include <cstddef>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>

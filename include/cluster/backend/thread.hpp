@@ -2,13 +2,13 @@
 #ifndef CLUSTER_BACKEND_THREAD_HPP
 #define CLUSTER_BACKEND_THREAD_HPP
 
+#include "../detail/memory.hpp"
 #include "../detail/os.hpp"
 #include "../detail/worker_thread.hpp"
 #include "../error.hpp"
 #include "../fork_options.hpp"
 #include "concept.hpp"
 
-#include <memory>
 #include <system_error>
 #include <utility>
 

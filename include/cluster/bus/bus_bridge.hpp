@@ -2,6 +2,7 @@
 #ifndef CLUSTER_BUS_BUS_BRIDGE_HPP
 #define CLUSTER_BUS_BUS_BRIDGE_HPP
 
+#include "../detail/memory.hpp"
 #include "../event_loop.hpp"
 #include "../fwd.hpp"
 #include "../primary.hpp"
@@ -10,7 +11,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string_view>
 #include <system_error>

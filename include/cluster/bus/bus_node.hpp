@@ -6,7 +6,9 @@
 #include "../detail/callable.hpp"
 #include "../detail/chrono.hpp"
 #include "../detail/encode_message.hpp"
+#include "../detail/hash_map.hpp"
 #include "../detail/lifetime.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/message_table.hpp"
 #include "../detail/reply_path.hpp"
 #include "../detail/type_name.hpp"
@@ -26,8 +28,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -224,16 +224,16 @@ private:
     struct replies final : detail::reply_sink {
         struct asker {
             std::string node;
-            std::uint64_t id;
+            std::uint64_t id = 0;
         };
         explicit replies(bus_node& of) noexcept : self{of} {}
         void reply(const detail::frame_header& header, const void* value, encoder encode) override {
-            auto found = open.find(header.sequence);
-            if (found == open.end()) {
+            auto* found = open.find(header.sequence);
+            if (found == nullptr) {
                 return; // answered already
             }
-            auto to = std::move(found->second);
-            open.erase(found);
+            auto to = std::move(*found);
+            open.erase(header.sequence);
             bool failed = header.kind == detail::frame_kind::failure;
             self.answer(to.node,
                         failed ? detail::bus_kind::failure : detail::bus_kind::reply,
@@ -243,7 +243,7 @@ private:
                         encode);
         }
         bus_node& self;
-        std::map<std::uint32_t, asker> open;
+        detail::number_map<asker> open;
         std::uint32_t next = 1;
     };
 

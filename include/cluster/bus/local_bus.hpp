@@ -2,6 +2,8 @@
 #ifndef CLUSTER_BUS_LOCAL_BUS_HPP
 #define CLUSTER_BUS_LOCAL_BUS_HPP
 
+#include "../detail/algorithm.hpp"
+#include "../detail/memory.hpp"
 #include "../error.hpp"
 #include "concept.hpp"
 #include "detail/bus_handle.hpp"
@@ -9,7 +11,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <span>
 #include <string>
@@ -100,7 +101,7 @@ public:
     }
     ~local_inbox() override {
         std::lock_guard lock{hub_->mutex};
-        std::erase(hub_->nodes, mailbox_);
+        detail::erase(hub_->nodes, mailbox_);
     }
 
     std::error_code

@@ -2,12 +2,12 @@
 #ifndef CLUSTER_BUS_UNIX_BUS_HPP
 #define CLUSTER_BUS_UNIX_BUS_HPP
 
+#include "../detail/memory.hpp"
 #include "concept.hpp"
 #include "detail/bus_handle.hpp"
 #include "detail/unix_core.hpp"
 #include "unix_bus_options.hpp"
 
-#include <memory>
 #include <utility>
 
 namespace cluster {

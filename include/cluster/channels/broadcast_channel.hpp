@@ -4,6 +4,7 @@
 
 #include "../byte_buffer.hpp"
 #include "../detail/broadcast_hub.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/type_name.hpp"
 #include "../send_result.hpp"
 #include "../serialization/binary.hpp"
@@ -12,7 +13,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>

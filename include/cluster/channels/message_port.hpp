@@ -3,6 +3,7 @@
 #define CLUSTER_CHANNELS_MESSAGE_PORT_HPP
 
 #include "../detail/chrono.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/os.hpp"
 #include "../detail/ring_queue.hpp"
 #include "../detail/type_name.hpp"
@@ -16,7 +17,6 @@
 #include "../subscription.hpp"
 #include "message_channel.hpp"
 
-#include <memory>
 #include <optional>
 #include <span>
 #include <system_error>

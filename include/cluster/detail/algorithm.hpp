@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <type_traits>
+#include <utility>
 
 namespace cluster {
 inline namespace v0 {
@@ -48,6 +49,28 @@ template <typename Range, typename Predicate>
         count += predicate(each) ? 1U : 0U;
     }
     return count;
+}
+/// Of a vector. Unlike std::erase_if it is small when it is instantiated. \returns how many have gone
+template <typename Vector, typename Predicate>
+std::size_t erase_if(Vector& from, Predicate predicate) {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i != from.size(); ++i) {
+        if (!predicate(from[i])) {
+            if (kept != i) {
+                from[kept] = std::move(from[i]);
+            }
+            ++kept;
+        }
+    }
+    const std::size_t gone = from.size() - kept;
+    while (from.size() != kept) {
+        from.pop_back();
+    }
+    return gone;
+}
+template <typename Vector, typename T>
+std::size_t erase(Vector& from, const T& value) {
+    return detail::erase_if(from, [&value](const auto& each) { return each == value; });
 }
 template <typename Range, typename T>
 [[nodiscard]] constexpr bool contains(const Range& range, const T& value) {

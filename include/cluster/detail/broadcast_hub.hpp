@@ -7,11 +7,12 @@
 #include "../event_loop.hpp"
 #include "../ipc/channel.hpp"
 #include "../send_result.hpp"
+#include "algorithm.hpp"
+#include "memory.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -73,7 +74,8 @@ public:
     }
 
     void leave(const std::shared_ptr<topic>& from, const broadcast_member* who) noexcept {
-        std::erase_if(from->members, [who](const auto& each) { return each.lock().get() == who; });
+        detail::erase_if(from->members,
+                         [who](const auto& each) { return each.lock().get() == who; });
         if (primary_ != nullptr && from->members.empty()) {
             for (const auto& each : remotes_) {
                 if (each.about == from && primary_->can_send()) {
@@ -184,8 +186,8 @@ private:
         return topics_.emplace_back(std::make_shared<topic>(topic{std::string{name}, {}, 0}));
     }
     void drop_unused() noexcept {
-        std::erase_if(topics_,
-                      [](const auto& each) { return each->members.empty() && each->remotes == 0; });
+        detail::erase_if(
+            topics_, [](const auto& each) { return each->members.empty() && each->remotes == 0; });
     }
 
     void add_remote(remote one) {
@@ -194,7 +196,7 @@ private:
     }
     template <typename Condition>
     void remove_remotes(Condition condition) {
-        std::erase_if(remotes_, [&](const remote& each) {
+        detail::erase_if(remotes_, [&](const remote& each) {
             bool goes = condition(each);
             each.about->remotes -= goes ? 1U : 0U;
             return goes;

@@ -4,13 +4,13 @@
 
 #include "../event_loop.hpp"
 #include "control_page.hpp"
+#include "memory.hpp"
 #include "move_only_function.hpp"
 #include "turn_hook.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>

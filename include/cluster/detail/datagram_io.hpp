@@ -4,11 +4,11 @@
 
 #include "../net/datagram_socket.hpp"
 #include "algorithm.hpp"
+#include "memory.hpp"
 
 #include <array>
 #include <cerrno>
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <string>
 #include <system_error>

@@ -6,10 +6,10 @@
 #include "../event_loop.hpp"
 #include "../net/datagram_socket.hpp"
 #include "../net/listener.hpp"
+#include "memory.hpp"
 #include "remembered.hpp"
 
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <system_error>
 #include <utility>

@@ -4,11 +4,11 @@
 
 #include "../net/address.hpp"
 #include "connection_account.hpp"
+#include "memory.hpp"
 #include "os.hpp"
 
 #include <atomic>
 #include <cstdint>
-#include <memory>
 #include <new>
 #include <string>
 #include <system_error>

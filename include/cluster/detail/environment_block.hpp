@@ -3,6 +3,7 @@
 #define CLUSTER_DETAIL_ENVIRONMENT_BLOCK_HPP
 
 #include "../fork_options.hpp"
+#include "algorithm.hpp"
 #include "os.hpp"
 
 #include <array>
@@ -99,7 +100,7 @@ private:
         return entry.size() > name.size() && entry[name.size()] == '=' && entry.starts_with(name);
     }
     void remove(std::string_view name) {
-        std::erase_if(entries_, [name](const auto& each) { return names(each, name); });
+        detail::erase_if(entries_, [name](const auto& each) { return names(each, name); });
     }
     void put(std::string_view name, std::string entry) {
         for (auto& each : entries_) {

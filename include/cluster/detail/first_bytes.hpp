@@ -6,10 +6,10 @@
 #include "../unique_fd.hpp"
 #include "algorithm.hpp"
 #include "chrono.hpp"
+#include "memory.hpp"
 #include "os.hpp"
 
 #include <cstddef>
-#include <memory>
 #include <optional>
 #include <span>
 #include <utility>
@@ -132,7 +132,7 @@ private:
             watch_.stop();
             auto& all = all_;
             auto one = std::move(one_);
-            std::erase_if(all.waiting_, [this](const auto& each) { return each.get() == this; });
+            detail::erase_if(all.waiting_, [this](const auto& each) { return each.get() == this; });
             all.owner_.on_first_bytes(std::move(one));
         }
 

@@ -8,16 +8,17 @@
 #include "../scheduling/concept.hpp"
 #include "../scheduling/round_robin.hpp"
 #include "accept_pressure.hpp"
+#include "algorithm.hpp"
 #include "chrono.hpp"
 #include "first_bytes.hpp"
 #include "hand_over.hpp"
+#include "memory.hpp"
 #include "os.hpp"
 #include "ring_queue.hpp"
 #include "worker_core.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -101,7 +102,7 @@ public:
     void leave(worker_core& one) noexcept {
         if (member* leaving = find(one)) {
             withdraw(*leaving);
-            std::erase_if(members_, [&one](const auto& each) { return each.worker == &one; });
+            detail::erase_if(members_, [&one](const auto& each) { return each.worker == &one; });
         }
     }
     /// A worker has refused a connection, or can take some again.
@@ -235,7 +236,7 @@ inline void hand_out::update(worker_core& one) {
 inline void hand_out::withdraw(member& one) noexcept {
     if (std::exchange(one.offered, false)) {
         const candidate* gone = one.worker;
-        std::erase(ready_, gone);
+        detail::erase(ready_, gone);
         if (blocked_on_ == one.worker) {
             blocked_on_ = nullptr;
             held_.push_front({std::move(blocked_)});

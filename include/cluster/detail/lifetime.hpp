@@ -2,7 +2,8 @@
 #ifndef CLUSTER_DETAIL_LIFETIME_HPP
 #define CLUSTER_DETAIL_LIFETIME_HPP
 
-#include <memory>
+#include "memory.hpp"
+
 #include <utility>
 
 namespace cluster {

@@ -7,6 +7,7 @@
 #include "../serialization/concept.hpp"
 #include "../subscription.hpp"
 #include "callable.hpp"
+#include "memory.hpp"
 #include "move_only_function.hpp"
 #include "moved_value.hpp"
 #include "reply_path.hpp"
@@ -15,7 +16,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>

@@ -26,7 +26,7 @@ public:
 
     template <typename F>
         requires(!std::same_as<std::decay_t<F>, move_only_function> &&
-                 std::is_invocable_r_v<Result, std::decay_t<F>&, Args...>)
+                 callable_as<Result, std::decay_t<F>, Args...>)
     move_only_function(F&& f) {
         using target = std::decay_t<F>;
         inline_target::put<target>(storage_, static_cast<F&&>(f));

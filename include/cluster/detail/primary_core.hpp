@@ -16,6 +16,7 @@
 #include "chrono.hpp"
 #include "datagram_set.hpp"
 #include "hand_out.hpp"
+#include "memory.hpp"
 #include "replacements.hpp"
 #include "restart_queue.hpp"
 #include "rolling_reload.hpp"
@@ -30,7 +31,6 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -660,7 +660,7 @@ inline void primary_core::close_unused_listeners() {
     if (!holds_when_empty()) {
         shared_datagrams_.close_unused();
     }
-    std::erase_if(listeners_, [this](const auto& each) {
+    detail::erase_if(listeners_, [this](const auto& each) {
         if (each->in_use() || holds_when_empty()) {
             return false;
         }
@@ -774,7 +774,7 @@ inline void primary_core::on_worker_dead(worker_core& one) {
         free_place(one.slot());
     }
     for (auto& each : departures_) {
-        std::erase(each.waiting, one.id());
+        detail::erase(each.waiting, one.id());
     }
     ++unfollowed_;
     loop_.defer(alive_.guard([this, &one, decision] { follow(one, decision, one.report_); }));

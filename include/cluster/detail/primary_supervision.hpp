@@ -7,12 +7,12 @@
 
 #include "algorithm.hpp"
 #include "chrono.hpp"
+#include "memory.hpp"
 #include "primary_core.hpp"
 #include "random_source.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>

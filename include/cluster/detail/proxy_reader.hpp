@@ -6,13 +6,14 @@
 #include "../net/connection.hpp"
 #include "chrono.hpp"
 #include "first_bytes.hpp"
+#include "hash_map.hpp"
 #include "move_only_function.hpp"
 #include "os.hpp"
 #include "proxy_protocol.hpp"
 
 #include <array>
 #include <cstddef>
-#include <map>
+#include <cstdint>
 #include <utility>
 
 namespace cluster {
@@ -32,8 +33,7 @@ public:
     void read(connection client) {
         arrival one{connection_access::take_descriptor(client)};
         if (first_.has_room()) {
-            int number = one.fd.get();
-            waiting_.insert_or_assign(number, std::move(client));
+            waiting_[key_of(one)] = std::move(client);
             on_first_bytes(std::move(one));
         }
     }
@@ -47,6 +47,10 @@ private:
     static constexpr std::chrono::seconds patience{5};
     static constexpr std::size_t longest = 4096; // with all that version 2 may append
 
+    static std::uint64_t key_of(const arrival& one) noexcept {
+        return static_cast<std::uint64_t>(one.fd.get());
+    }
+
     void on_first_bytes(arrival one) override {
         auto there = first_.look(one.fd.get(), longest);
         auto header = there ? proxy_header::parse(*there) : proxy_header{};
@@ -56,21 +60,22 @@ private:
             first_.wait(std::move(one), there->size());
             return;
         }
-        auto found = waiting_.extract(one.fd.get());
+        auto client = std::move(*waiting_.find(key_of(one)));
+        waiting_.erase(key_of(one));
         if (!more && header.found != proxy_header::state::absent) {
             std::array<std::byte, longest> gone;
             os::receive(one.fd.get(), std::span{gone}.first(header.length));
-            connection_access::give_descriptor(found.mapped(), std::move(one.fd));
+            connection_access::give_descriptor(client, std::move(one.fd));
             if (header.found == proxy_header::state::present) {
-                connection_access::set_remote(found.mapped(), header.source);
+                connection_access::set_remote(client, header.source);
             }
-            done_(std::move(found.mapped()));
+            done_(std::move(client));
         }
     }
 
     first_bytes first_;
     handler done_;
-    std::map<int, connection> waiting_; // by their descriptors, which first_ has
+    number_map<connection> waiting_; // by their descriptors, which first_ has
 };
 
 } // namespace detail

@@ -3,10 +3,10 @@
 #define CLUSTER_DETAIL_REMEMBERED_HPP
 
 #include "../event_loop.hpp"
+#include "memory.hpp"
 #include "ring_queue.hpp"
 
 #include <cstddef>
-#include <memory>
 #include <utility>
 #include <vector>
 

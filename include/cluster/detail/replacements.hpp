@@ -4,12 +4,12 @@
 
 #include "../event_loop.hpp"
 #include "chrono.hpp"
+#include "memory.hpp"
 #include "move_only_function.hpp"
 #include "worker_core.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>

@@ -5,11 +5,11 @@
 #include "../byte_buffer.hpp"
 #include "../ipc/channel.hpp"
 #include "../ipc/frame.hpp"
+#include "memory.hpp"
 #include "type_name.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string_view>
 
 namespace cluster {

@@ -8,11 +8,11 @@
 #include "../result.hpp"
 #include "../serialization/concept.hpp"
 #include "chrono.hpp"
+#include "memory.hpp"
 #include "type_name.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <system_error>

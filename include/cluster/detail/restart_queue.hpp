@@ -5,14 +5,13 @@
 #include "../event_loop.hpp"
 #include "algorithm.hpp"
 #include "chrono.hpp"
+#include "memory.hpp"
 #include "move_only_function.hpp"
 #include "ring_queue.hpp"
 #include "worker_core.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
-#include <memory>
 #include <utility>
 #include <vector>
 
@@ -69,7 +68,7 @@ public:
     /// A companion has died.
     void returned(std::uint32_t id, returning_worker one) {
         for (auto& each : groups_) {
-            if (std::erase(each->waiting, id) != 0) {
+            if (detail::erase(each->waiting, id) != 0) {
                 each->members.push_back(std::move(one));
                 start_if_complete(*each);
                 return;
@@ -105,13 +104,14 @@ public:
     /// The replacement that would come last does not come. \returns whether there was one; its
     /// place is `slot`.
     bool drop_last(std::uint32_t& slot) {
-        for (auto each = groups_.rbegin(); each != groups_.rend(); ++each) {
-            if (auto& members = (*each)->members; !members.empty()) {
+        for (auto i = groups_.size(); i-- != 0;) {
+            auto& each = *groups_[i];
+            if (auto& members = each.members; !members.empty()) {
                 slot = members.back().slot;
                 members.pop_back();
-                if (members.empty() && (*each)->waiting.empty()) {
-                    (*each)->when.cancel();
-                    groups_.erase(std::next(each).base());
+                if (members.empty() && each.waiting.empty()) {
+                    each.when.cancel();
+                    groups_.erase(groups_.begin() + static_cast<std::ptrdiff_t>(i));
                 }
                 return true;
             }
@@ -154,7 +154,8 @@ private:
 
     void start(group& complete) {
         std::vector<returning_worker> members = std::move(complete.members);
-        std::erase_if(groups_, [&complete](const auto& each) { return each.get() == &complete; });
+        detail::erase_if(groups_,
+                         [&complete](const auto& each) { return each.get() == &complete; });
         while (!members.empty()) {
             std::size_t next = 0;
             for (std::size_t i = 1; i != members.size(); ++i) {

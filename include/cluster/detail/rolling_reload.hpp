@@ -5,13 +5,13 @@
 #include "../event_loop.hpp"
 #include "../reload.hpp"
 #include "algorithm.hpp"
+#include "memory.hpp"
 #include "move_only_function.hpp"
 #include "replacements.hpp"
 #include "worker_core.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <utility>

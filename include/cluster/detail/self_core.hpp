@@ -18,13 +18,13 @@
 #include "flush_at_exit.hpp"
 #include "lifetime.hpp"
 #include "listen_addresses.hpp"
+#include "memory.hpp"
 #include "server_set.hpp"
 #include "shared_region.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>

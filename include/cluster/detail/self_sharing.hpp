@@ -2,10 +2,10 @@
 #ifndef CLUSTER_DETAIL_SELF_SHARING_HPP
 #define CLUSTER_DETAIL_SELF_SHARING_HPP
 
+#include "memory.hpp"
 #include "self_core.hpp"
 
 #include <cstddef>
-#include <memory>
 #include <system_error>
 
 namespace cluster {

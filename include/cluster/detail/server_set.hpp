@@ -7,10 +7,10 @@
 #include "../net/listener.hpp"
 #include "../net/server.hpp"
 #include "listen_addresses.hpp"
+#include "memory.hpp"
 #include "remembered.hpp"
 
 #include <cstdint>
-#include <memory>
 #include <system_error>
 #include <utility>
 

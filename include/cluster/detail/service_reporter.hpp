@@ -130,8 +130,8 @@ private:
     void tell(std::string text) {
         for (std::string_view kind : {"STATUS=", "WATCHDOG="}) { // the last of them says it all
             if (text.starts_with(kind)) {
-                std::erase_if(waiting_,
-                              [kind](const auto& each) { return each.starts_with(kind); });
+                detail::erase_if(waiting_,
+                                 [kind](const auto& each) { return each.starts_with(kind); });
             }
         }
         if (waiting_.size() == most_waiting) {

@@ -7,11 +7,11 @@
 #include "../stats.hpp"
 #include "algorithm.hpp"
 #include "datagram_set.hpp"
+#include "memory.hpp"
 #include "os.hpp"
 #include "worker_core.hpp"
 
 #include <cstdint>
-#include <memory>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -52,7 +52,7 @@ public:
     inline descriptor_list join(worker_core& one, std::error_code& error);
     inline void leave(worker_core& one, bool kept) override;
     /// The replacement of this place will not come.
-    void give_up_place(std::uint32_t slot) noexcept { std::erase(kept_, slot); }
+    void give_up_place(std::uint32_t slot) noexcept { detail::erase(kept_, slot); }
     [[nodiscard]] datagram_stats stats() const {
         auto buffer = os::receive_buffer_of(fd_.get());
         return {at_.to_string(), members_.size(), buffer.used, buffer.limit, buffer.dropped};
@@ -115,15 +115,15 @@ inline descriptor_list shared_datagram::join(worker_core& one, std::error_code& 
         error = os::last_error();
         return {};
     }
-    std::erase(kept_, one.slot());
+    detail::erase(kept_, one.slot());
     members_.push_back(&one);
     one.memberships_.push_back(this);
     return descriptor_list{std::move(copy)};
 }
 
 inline void shared_datagram::leave(worker_core& one, bool kept) {
-    std::erase(one.memberships_, this);
-    std::erase(members_, &one);
+    detail::erase(one.memberships_, this);
+    detail::erase(members_, &one);
     bool served = any_of(members_, [&one](const auto* each) { return each->slot() == one.slot(); });
     if (kept && !served) {
         kept_.push_back(one.slot());
@@ -181,7 +181,7 @@ public:
         return result;
     }
     void close_unused() {
-        std::erase_if(sockets_, [](const auto& each) { return !each->in_use(); });
+        detail::erase_if(sockets_, [](const auto& each) { return !each->in_use(); });
     }
 
 private:

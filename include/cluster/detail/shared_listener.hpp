@@ -77,7 +77,7 @@ public:
     inline void leave(worker_core& one, bool kept) override;
     /// The replacement of this place will not come.
     void give_up_place(std::uint32_t slot) {
-        std::erase(kept_places_, slot);
+        detail::erase(kept_places_, slot);
         if (!has_member_at(slot)) {
             sockets_.give_up_place(slot);
         }
@@ -226,7 +226,7 @@ inline descriptor_list shared_listener::join(worker_core& one, std::error_code& 
         hand_out_.join(one);
     }
     if (!error) {
-        std::erase(kept_places_, one.slot());
+        detail::erase(kept_places_, one.slot());
         members_.push_back(&one);
         one.memberships_.push_back(this);
         update(one);
@@ -235,9 +235,9 @@ inline descriptor_list shared_listener::join(worker_core& one, std::error_code& 
 }
 
 inline void shared_listener::leave(worker_core& one, bool kept) {
-    std::erase(one.memberships_, this);
-    std::erase(members_, &one);
-    std::erase(kept_places_, one.slot());
+    detail::erase(one.memberships_, this);
+    detail::erase(members_, &one);
+    detail::erase(kept_places_, one.slot());
     if (kept && !has_member_at(one.slot())) {
         kept_places_.push_back(one.slot());
     }

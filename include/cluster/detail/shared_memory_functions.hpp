@@ -7,13 +7,13 @@
 #include "../shared_memory/shared_array.hpp"
 #include "../shared_memory/shared_counters.hpp"
 #include "../shared_memory/shared_map.hpp"
+#include "memory.hpp"
 #include "shared_region.hpp"
 #include "type_name.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>

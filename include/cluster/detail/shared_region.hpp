@@ -5,12 +5,13 @@
 #include "../error.hpp"
 #include "../ipc/wire.hpp"
 #include "../unique_fd.hpp"
+#include "algorithm.hpp"
+#include "memory.hpp"
 #include "os.hpp"
 
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <system_error>
@@ -92,7 +93,7 @@ private:
             return {};
         }
         void add(const os::file_identity& identity, const std::shared_ptr<shared_region>& region) {
-            std::erase_if(entries, [](const auto& each) { return each.second.expired(); });
+            detail::erase_if(entries, [](const auto& each) { return each.second.expired(); });
             entries.emplace_back(identity, region);
         }
     };

@@ -2,6 +2,7 @@
 #ifndef CLUSTER_DETAIL_SHARED_TABLE_HPP
 #define CLUSTER_DETAIL_SHARED_TABLE_HPP
 
+#include "memory.hpp"
 #include "os.hpp"
 #include "recoverable_lock.hpp"
 #include "shared_region.hpp"
@@ -11,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <memory>
 #include <new>
 #include <utility>
 

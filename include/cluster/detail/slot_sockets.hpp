@@ -5,12 +5,12 @@
 #include "../net/address.hpp"
 #include "../net/listener.hpp"
 #include "algorithm.hpp"
+#include "memory.hpp"
 #include "os.hpp"
 #include "worker_core.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -66,7 +66,7 @@ public:
     }
     /// Its socket stays: closing it would reset the clients in its queue.
     void leave(worker_core& one) {
-        if (std::erase(members_, &one) == 0) {
+        if (detail::erase(members_, &one) == 0) {
             return;
         }
         for (auto& each : sockets_) {
@@ -82,7 +82,7 @@ public:
         if (steering_ && steering_->load() != nullptr && found != nullptr) {
             steering_->turn_off(slot, true);
             abandon(*found);
-            std::erase_if(sockets_, [slot](const auto& each) { return each.slot == slot; });
+            detail::erase_if(sockets_, [slot](const auto& each) { return each.slot == slot; });
         }
     }
 

@@ -6,10 +6,11 @@
 /// `std::stop_token`, `std::stop_source` and `std::stop_callback` for standard libraries that lack
 /// them, as libc++ did before version 20: the same names with the same meaning.
 
+#include "memory.hpp"
+
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
-#include <memory>
 #include <mutex>
 #include <thread>
 #include <type_traits>

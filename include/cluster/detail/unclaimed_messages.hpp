@@ -5,11 +5,11 @@
 #include "../byte_buffer.hpp"
 #include "../ipc/frame.hpp"
 #include "../net/handle.hpp"
+#include "memory.hpp"
 #include "ring_queue.hpp"
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <utility>
 
 namespace cluster {

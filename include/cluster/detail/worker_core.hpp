@@ -18,13 +18,13 @@
 #include "chrono.hpp"
 #include "hand_over.hpp"
 #include "lifetime.hpp"
+#include "memory.hpp"
 #include "pulse.hpp"
 #include "worker_process.hpp"
 
 #include <csignal>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <optional>
 #include <string>
 #include <system_error>

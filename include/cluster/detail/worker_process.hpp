@@ -5,13 +5,13 @@
 #include "../event_loop.hpp"
 #include "../exit_status.hpp"
 #include "chrono.hpp"
+#include "memory.hpp"
 #include "move_only_function.hpp"
 #include "os.hpp"
 #include "running_worker.hpp"
 
 #include <csignal>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <string>
 #include <system_error>

@@ -3,13 +3,13 @@
 #define CLUSTER_DETAIL_WORKER_THREAD_HPP
 
 #include "../stop_token.hpp"
+#include "memory.hpp"
 #include "move_only_function.hpp"
 #include "os.hpp"
 #include "running_worker.hpp"
 
 #include <atomic>
 #include <exception>
-#include <memory>
 #include <optional>
 #include <string>
 #include <system_error>

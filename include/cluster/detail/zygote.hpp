@@ -10,6 +10,7 @@
 #include "../unique_fd.hpp"
 #include "chrono.hpp"
 #include "environment_block.hpp"
+#include "memory.hpp"
 #include "os.hpp"
 
 #include <array>
@@ -17,7 +18,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
-#include <memory>
 #include <optional>
 #include <span>
 #include <string>

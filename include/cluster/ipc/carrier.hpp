@@ -4,6 +4,7 @@
 
 #include "../byte_buffer.hpp"
 #include "../detail/chrono.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/moved_value.hpp"
 #include "../detail/os.hpp"
 #include "../detail/ring_queue.hpp"
@@ -11,7 +12,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <utility>
 #include <vector>

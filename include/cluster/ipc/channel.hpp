@@ -4,6 +4,8 @@
 
 #include "../byte_buffer.hpp"
 #include "../detail/chrono.hpp"
+#include "../detail/function_ref.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
 #include "../detail/ring_queue.hpp"
@@ -19,7 +21,6 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <system_error>
 #include <utility>
@@ -33,6 +34,9 @@ inline namespace v0 {
 using send_completion = detail::move_only_function<void(std::error_code)>;
 
 namespace detail {
+
+/// Appends the payload of a frame.
+using payload_encoder = function_ref<void(byte_buffer&)>;
 
 /// Who a channel reports to; every call comes from the loop or, for on_frame, from wait().
 class channel_owner {
@@ -129,34 +133,11 @@ public:
 
     /// Appends a frame whose payload `encode(byte_buffer&)` writes. What `encode` throws leaves
     /// from here and nothing is sent. The library's own frames (`urgent`) ignore the hard limit.
-    template <typename Encode>
     send_result send(frame_header header,
-                     Encode&& encode,
+                     payload_encoder encode,
                      descriptor_list descriptors = {},
                      send_completion completion = {},
-                     bool urgent = false) {
-        if (!can_send()) {
-            return complete(std::move(completion), errc::channel_closed), send_result::closed;
-        }
-        if (!urgent && queued() >= hard_limit) {
-            wants_drain_ = true;
-            return complete(std::move(completion), errc::would_block), send_result::full;
-        }
-        std::size_t queued_before = queued();
-        std::uint64_t start = out_.end();
-        encode_frame(header, encode, descriptors.numbers.size());
-        if (header.kind >= frame_kind::message) {
-            ++counters_.sent;
-            counters_.bytes_sent += queued() - queued_before - frame_header_size;
-        }
-        if (!descriptors.numbers.empty()) {
-            out_.passed.push_back({start, std::move(descriptors)});
-        }
-        if (completion) {
-            completions_.push_back({out_.end(), std::move(completion)});
-        }
-        return queue();
-    }
+                     bool urgent = false);
 
     /// Appends a message that is not encoded. \pre is_between_threads()
     send_result send_value(frame_header header,
@@ -199,8 +180,9 @@ public:
     /// Blocks until a frame arrives for which `wanted(header)` holds and hands it to `take`; other
     /// frames keep their order and are delivered later by the loop.
     /// \returns false when the channel ended first, or at the deadline.
-    template <typename Wanted, typename Take>
-    bool wait(Wanted wanted, Take take, time_point deadline = time_point::max());
+    bool wait(function_ref<bool(const frame_header&)> wanted,
+              function_ref<void(frame&)> take,
+              time_point deadline = time_point::max());
 
     /// Closes at once: what was not sent is dropped, what was not read is lost.
     void close() noexcept;
@@ -223,64 +205,9 @@ private:
         std::unique_ptr<moved_value> value;
     };
 
-    // Encodes in the carrier's memory if it offers any and nothing waits, else behind what waits.
-    template <typename Encode>
-    void encode_frame(frame_header& header, Encode& encode, std::size_t descriptors) {
-        header.descriptors = static_cast<std::uint8_t>(descriptors);
-        if (out_.bytes.empty() && descriptors == 0 && out_.window.size() > frame_header_size) {
-            auto made = byte_buffer::over(out_.window);
-            append_frame(header, encode, made);
-            if (made.is_foreign()) {
-                out_.window = out_.window.subspan(made.size());
-                out_.encoded += made.size();
-            } else if (out_.bytes.capacity() < made.size()) {
-                out_.bytes = std::move(made);
-            } else { // the storage that it has is worth more
-                out_.bytes.append(made.span());
-            }
-            return;
-        }
-        struct undo { // an encoder that throws must leave no half frame
-            byte_buffer& out;
-            std::size_t size;
-            bool armed = true;
-            ~undo() {
-                if (armed) {
-                    out.truncate(size);
-                }
-            }
-        } guard{out_.bytes, out_.bytes.size()};
-        append_frame(header, encode, out_.bytes);
-        guard.armed = false;
-    }
-    template <typename Encode>
-    static void append_frame(frame_header& header, Encode& encode, byte_buffer& out) {
-        std::size_t start = out.size();
-        static_cast<void>(out.extend(frame_header_size));
-        encode(out);
-        std::size_t length = out.size() - start - frame_header_size;
-        if (length > rule_for(header.kind).longest) {
-            throw std::system_error(make_error_code(errc::message_too_large), "send");
-        }
-        header.length = static_cast<std::uint32_t>(length);
-        encode_header(
-            header, std::span<std::byte, frame_header_size>{out.data() + start, frame_header_size});
-    }
-
-    send_result queue() {
-        if ((queued() >= high_water_mark && !blocked_) || out_.encoded >= most_untold) {
-            flush();
-        }
-        if (queued() != 0) {
-            loop_.at_turn_end(flush_hook_);
-        }
-        if (!can_send()) {
-            return send_result::closed;
-        }
-        bool behind = queued() >= high_water_mark;
-        wants_drain_ = wants_drain_ || behind;
-        return behind ? send_result::queued : send_result::ok;
-    }
+    void encode_frame(frame_header& header, payload_encoder encode, std::size_t descriptors);
+    static void append_frame(frame_header& header, payload_encoder encode, byte_buffer& out);
+    send_result queue();
 
     // An hour at most: it fits everywhere, and who waits looks again.
     static std::chrono::milliseconds time_until(time_point deadline) noexcept {
@@ -324,8 +251,7 @@ private:
     void finish();
     void violated(errc fault);
 
-    template <typename Take>
-    void hand_to(Take& take, frame& arrived);
+    void hand_to(function_ref<void(frame&)> take, frame& arrived);
     void dispatch();
     enum class parsed { frame, need_more, violation };
     parsed next(frame& into, errc& fault);
@@ -356,6 +282,93 @@ private:
     turn_hook drain_hook_ = turn_hook::for_member<channel, &channel::drained>(*this);
     silence_hook silence_hook_ = silence_hook::for_member<channel, &channel::on_silence>(*this);
 };
+
+inline send_result channel::send(frame_header header,
+                                 payload_encoder encode,
+                                 descriptor_list descriptors,
+                                 send_completion completion,
+                                 bool urgent) {
+    if (!can_send()) {
+        return complete(std::move(completion), errc::channel_closed), send_result::closed;
+    }
+    if (!urgent && queued() >= hard_limit) {
+        wants_drain_ = true;
+        return complete(std::move(completion), errc::would_block), send_result::full;
+    }
+    std::size_t queued_before = queued();
+    std::uint64_t start = out_.end();
+    encode_frame(header, encode, descriptors.numbers.size());
+    if (header.kind >= frame_kind::message) {
+        ++counters_.sent;
+        counters_.bytes_sent += queued() - queued_before - frame_header_size;
+    }
+    if (!descriptors.numbers.empty()) {
+        out_.passed.push_back({start, std::move(descriptors)});
+    }
+    if (completion) {
+        completions_.push_back({out_.end(), std::move(completion)});
+    }
+    return queue();
+}
+
+// Encodes in the carrier's memory if it offers any and nothing waits, else behind what waits.
+inline void
+channel::encode_frame(frame_header& header, payload_encoder encode, std::size_t descriptors) {
+    header.descriptors = static_cast<std::uint8_t>(descriptors);
+    if (out_.bytes.empty() && descriptors == 0 && out_.window.size() > frame_header_size) {
+        auto made = byte_buffer::over(out_.window);
+        append_frame(header, encode, made);
+        if (made.is_foreign()) {
+            out_.window = out_.window.subspan(made.size());
+            out_.encoded += made.size();
+        } else if (out_.bytes.capacity() < made.size()) {
+            out_.bytes = std::move(made);
+        } else { // the storage that it has is worth more
+            out_.bytes.append(made.span());
+        }
+        return;
+    }
+    struct undo { // an encoder that throws must leave no half frame
+        byte_buffer& out;
+        std::size_t size;
+        bool armed = true;
+        ~undo() {
+            if (armed) {
+                out.truncate(size);
+            }
+        }
+    } guard{out_.bytes, out_.bytes.size()};
+    append_frame(header, encode, out_.bytes);
+    guard.armed = false;
+}
+
+inline void channel::append_frame(frame_header& header, payload_encoder encode, byte_buffer& out) {
+    std::size_t start = out.size();
+    static_cast<void>(out.extend(frame_header_size));
+    encode(out);
+    std::size_t length = out.size() - start - frame_header_size;
+    if (length > rule_for(header.kind).longest) {
+        throw std::system_error(make_error_code(errc::message_too_large), "send");
+    }
+    header.length = static_cast<std::uint32_t>(length);
+    encode_header(header,
+                  std::span<std::byte, frame_header_size>{out.data() + start, frame_header_size});
+}
+
+inline send_result channel::queue() {
+    if ((queued() >= high_water_mark && !blocked_) || out_.encoded >= most_untold) {
+        flush();
+    }
+    if (queued() != 0) {
+        loop_.at_turn_end(flush_hook_);
+    }
+    if (!can_send()) {
+        return send_result::closed;
+    }
+    bool behind = queued() >= high_water_mark;
+    wants_drain_ = wants_drain_ || behind;
+    return behind ? send_result::queued : send_result::ok;
+}
 
 inline void channel::on_ready(os::io what) {
     carrier_->clear(in_);
@@ -510,8 +523,7 @@ inline void channel::dispatch() {
 }
 
 // It may close the channel while the frame lies in the carrier's memory.
-template <typename Take>
-void channel::hand_to(Take& take, frame& arrived) {
+inline void channel::hand_to(function_ref<void(frame&)> take, frame& arrived) {
     struct delivery { // perhaps inside of another
         channel& self;
         bool inner = std::exchange(self.dispatching_, true);
@@ -525,8 +537,9 @@ void channel::hand_to(Take& take, frame& arrived) {
     take(arrived);
 }
 
-template <typename Wanted, typename Take>
-bool channel::wait(Wanted wanted, Take take, time_point deadline) {
+inline bool channel::wait(function_ref<bool(const frame_header&)> wanted,
+                          function_ref<void(frame&)> take,
+                          time_point deadline) {
     bool endless = deadline == time_point::max();
     flush_blocking(endless ? std::chrono::milliseconds::max() : time_until(deadline));
     while (is_open()) {

@@ -2,6 +2,7 @@
 #ifndef CLUSTER_IPC_FRAME_HPP
 #define CLUSTER_IPC_FRAME_HPP
 
+#include "../detail/memory.hpp"
 #include "../detail/moved_value.hpp"
 #include "../error.hpp"
 #include "../unique_fd.hpp"
@@ -9,7 +10,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <vector>
 

@@ -4,6 +4,7 @@
 
 #include "../byte_buffer.hpp"
 #include "../detail/chrono.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/moved_value.hpp"
 #include "../detail/os.hpp"
 #include "../detail/ring_queue.hpp"
@@ -14,7 +15,6 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstddef>
-#include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>

@@ -3,11 +3,11 @@
 #define CLUSTER_NET_CONNECTION_HPP
 
 #include "../detail/connection_account.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/os.hpp"
 #include "../unique_fd.hpp"
 #include "address.hpp"
 
-#include <memory>
 #include <utility>
 
 namespace cluster {

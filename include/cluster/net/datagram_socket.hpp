@@ -7,6 +7,7 @@
 #include "../detail/control_page.hpp"
 #include "../detail/datagram_queue.hpp"
 #include "../detail/lifetime.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
 #include "../detail/turn_hook.hpp"
@@ -17,7 +18,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>

@@ -3,9 +3,11 @@
 #define CLUSTER_NET_SERVER_HPP
 
 #include "../detail/accept_pressure.hpp"
+#include "../detail/algorithm.hpp"
 #include "../detail/chrono.hpp"
 #include "../detail/connection_account.hpp"
 #include "../detail/endpoint.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
 #include "../detail/proxy_reader.hpp"
@@ -16,7 +18,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -198,7 +199,7 @@ private:
     }
 
     void remove_socket(const detail::endpoint& at, std::uint32_t slot) noexcept {
-        std::erase_if(sockets_, [&at, slot](const auto& each) {
+        detail::erase_if(sockets_, [&at, slot](const auto& each) {
             return &each->at == &at && each->slot == slot;
         });
     }

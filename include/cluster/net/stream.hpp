@@ -5,6 +5,7 @@
 #include "../byte_buffer.hpp"
 #include "../detail/chrono.hpp"
 #include "../detail/connection_account.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/memory_blocks.hpp"
 #include "../detail/move_only_function.hpp"
 #include "../detail/os.hpp"
@@ -13,7 +14,6 @@
 #include "connection.hpp"
 
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <string_view>
 #include <system_error>

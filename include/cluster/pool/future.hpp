@@ -7,7 +7,6 @@
 #include "../detail/counted.hpp"
 #include "detail/task_state.hpp"
 
-#include <coroutine>
 #include <exception>
 #include <future>
 #include <utility>
@@ -73,18 +72,8 @@ public:
         }
     }
 
-    /// `co_await pool.submit(...)` gives what get() gives.
-    auto operator co_await() && noexcept {
-        struct awaiter {
-            task_future future;
-            [[nodiscard]] bool await_ready() const noexcept { return future.ready(); }
-            bool await_suspend(std::coroutine_handle<> waiting) noexcept {
-                return future.state_->chain([waiting] { waiting.resume(); });
-            }
-            R await_resume() { return future.get(); }
-        };
-        return awaiter{std::move(*this)};
-    }
+    /// `co_await pool.submit(...)` gives what get() gives. A coroutine includes `<coroutine>`.
+    auto operator co_await() && noexcept { return awaiter{std::move(*this)}; }
 
     /// The same as the standard library's.
     operator std::future<R>() && {
@@ -113,6 +102,16 @@ public:
     }
 
 private:
+    struct awaiter {
+        task_future future;
+        [[nodiscard]] bool await_ready() const noexcept { return future.ready(); }
+        template <typename Handle>
+        bool await_suspend(Handle waiting) noexcept {
+            return future.state_->chain([waiting] { waiting.resume(); });
+        }
+        R await_resume() { return future.get(); }
+    };
+
     detail::counted<detail::task_state<R>> state_;
 };
 

@@ -3,6 +3,8 @@
 #define CLUSTER_POOL_PROCESS_POOL_HPP
 
 #include "../detail/algorithm.hpp"
+#include "../detail/iterator.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/role.hpp"
 #include "../serialization/binary.hpp"
 #include "../serialization/concept.hpp"
@@ -21,8 +23,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <iterator>
-#include <memory>
 #include <optional>
 #include <span>
 #include <system_error>

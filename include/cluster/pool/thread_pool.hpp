@@ -3,6 +3,7 @@
 #define CLUSTER_POOL_THREAD_POOL_HPP
 
 #include "../detail/chrono.hpp"
+#include "../detail/iterator.hpp"
 #include "../error.hpp"
 #include "../stop_token.hpp"
 #include "basic_pool.hpp"
@@ -17,7 +18,6 @@
 
 #include <concepts>
 #include <cstddef>
-#include <iterator>
 #include <mutex>
 #include <optional>
 #include <system_error>

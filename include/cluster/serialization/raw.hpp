@@ -3,13 +3,13 @@
 #define CLUSTER_SERIALIZATION_RAW_HPP
 
 #include "../byte_buffer.hpp"
+#include "../detail/memory.hpp"
 #include "../error.hpp"
 #include "concept.hpp"
 
 #include <concepts>
 #include <cstddef>
 #include <cstring>
-#include <memory>
 #include <span>
 #include <string_view>
 #include <system_error>

@@ -2,10 +2,10 @@
 #ifndef CLUSTER_SHARED_MEMORY_SHARED_ARRAY_HPP
 #define CLUSTER_SHARED_MEMORY_SHARED_ARRAY_HPP
 
+#include "../detail/memory.hpp"
 #include "../detail/shared_region.hpp"
 
 #include <cstddef>
-#include <memory>
 #include <new>
 #include <span>
 #include <utility>

@@ -2,6 +2,7 @@
 #ifndef CLUSTER_SHARED_MEMORY_SHARED_COUNTERS_HPP
 #define CLUSTER_SHARED_MEMORY_SHARED_COUNTERS_HPP
 
+#include "../detail/memory.hpp"
 #include "../detail/shared_table.hpp"
 #include "fixed_string.hpp"
 #include "shared_map.hpp"
@@ -9,7 +10,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>

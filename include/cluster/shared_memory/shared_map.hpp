@@ -2,6 +2,7 @@
 #ifndef CLUSTER_SHARED_MEMORY_SHARED_MAP_HPP
 #define CLUSTER_SHARED_MEMORY_SHARED_MAP_HPP
 
+#include "../detail/memory.hpp"
 #include "../detail/shared_table.hpp"
 #include "shareable.hpp"
 
@@ -10,7 +11,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>

@@ -18,13 +18,13 @@
 ///
 /// Models shipped: `socket`, `shared_memory`.
 
+#include "../detail/memory.hpp"
 #include "../ipc/carrier.hpp"
 #include "../unique_fd.hpp"
 
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <system_error>
 #include <utility>
 

@@ -3,6 +3,7 @@
 #define CLUSTER_TRANSPORT_SHARED_MEMORY_HPP
 
 #include "../detail/chrono.hpp"
+#include "../detail/memory.hpp"
 #include "../detail/ring_page.hpp"
 #include "../ipc/frame.hpp"
 #include "../ipc/ring_carrier.hpp"
@@ -12,7 +13,6 @@
 
 #include <bit>
 #include <cstddef>
-#include <memory>
 #include <system_error>
 #include <utility>
 

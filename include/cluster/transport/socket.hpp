@@ -2,11 +2,11 @@
 #ifndef CLUSTER_TRANSPORT_SOCKET_HPP
 #define CLUSTER_TRANSPORT_SOCKET_HPP
 
+#include "../detail/memory.hpp"
 #include "../ipc/socket_carrier.hpp"
 #include "../unique_fd.hpp"
 #include "concept.hpp"
 
-#include <memory>
 #include <system_error>
 #include <utility>
 

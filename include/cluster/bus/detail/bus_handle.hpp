@@ -2,12 +2,12 @@
 #ifndef CLUSTER_BUS_DETAIL_BUS_HANDLE_HPP
 #define CLUSTER_BUS_DETAIL_BUS_HANDLE_HPP
 
+#include "../../detail/memory.hpp"
 #include "../../error.hpp"
 #include "../bus_subscription.hpp"
 #include "../concept.hpp"
 
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <string_view>
 #include <system_error>

@@ -2,6 +2,7 @@
 #ifndef CLUSTER_BUS_DETAIL_BUS_INBOX_HPP
 #define CLUSTER_BUS_DETAIL_BUS_INBOX_HPP
 
+#include "../../detail/memory.hpp"
 #include "../../detail/os.hpp"
 #include "../../detail/ring_queue.hpp"
 #include "../../event_loop.hpp"
@@ -11,7 +12,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <system_error>

@@ -4,6 +4,8 @@
 
 #include "../../detail/algorithm.hpp"
 #include "../../detail/chrono.hpp"
+#include "../../detail/hash_map.hpp"
+#include "../../detail/memory.hpp"
 #include "../../detail/os.hpp"
 #include "../../detail/type_name.hpp"
 #include "../../error.hpp"
@@ -12,8 +14,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,7 +33,7 @@ public:
     bus_requests(bus_requests&&) = delete;
     ~bus_requests() {
         for (auto& each : waiting_) {
-            each.second->deadline.cancel();
+            each.value->deadline.cancel();
         }
     }
 
@@ -51,7 +51,7 @@ public:
         entry->asked = std::move(asked);
         entry->only = only;
         entry->deadline = loop_.after(timeout, [this, id] { end(id, errc::request_timeout); });
-        waiting_.emplace(id, std::move(entry));
+        waiting_[id] = std::move(entry);
         return id;
     }
 
@@ -119,11 +119,11 @@ private:
 
     // A node answers once.
     waiting_base* find(std::uint64_t id, std::string_view node) {
-        auto found = waiting_.find(id);
-        if (found == waiting_.end()) {
+        auto* found = waiting_.find(id);
+        if (found == nullptr) {
             return nullptr; // late: nobody waits any more
         }
-        auto& entry = *found->second;
+        auto& entry = **found;
         if (contains(entry.answered, node) || (entry.only && !contains(entry.asked, node))) {
             return nullptr;
         }
@@ -149,18 +149,18 @@ private:
     }
 
     std::unique_ptr<waiting_base> take(std::uint64_t id) {
-        auto found = waiting_.find(id);
-        if (found == waiting_.end()) {
+        auto* found = waiting_.find(id);
+        if (found == nullptr) {
             return nullptr;
         }
-        auto entry = std::move(found->second);
-        waiting_.erase(found);
+        auto entry = std::move(*found);
+        waiting_.erase(id);
         entry->deadline.cancel();
         return entry;
     }
 
     event_loop& loop_;
-    std::map<std::uint64_t, std::unique_ptr<waiting_base>> waiting_;
+    number_map<std::unique_ptr<waiting_base>> waiting_;
     std::uint64_t next_ =
         os::random_seed(); // an answer to a predecessor of the same name fits none
 };

@@ -5,6 +5,7 @@
 #include "../../byte_buffer.hpp"
 #include "../../detail/algorithm.hpp"
 #include "../../detail/chrono.hpp"
+#include "../../detail/memory.hpp"
 #include "../../detail/os.hpp"
 #include "../../error.hpp"
 #include "../../event_loop.hpp"
@@ -20,7 +21,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string_view>
 #include <system_error>

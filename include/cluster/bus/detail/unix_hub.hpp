@@ -6,6 +6,7 @@
 #include "../../detail/algorithm.hpp"
 #include "../../detail/chrono.hpp"
 #include "../../detail/lifetime.hpp"
+#include "../../detail/memory.hpp"
 #include "../../detail/os.hpp"
 #include "../../error.hpp"
 #include "../../event_loop.hpp"
@@ -18,7 +19,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -260,7 +260,7 @@ private:
         if (!std::exchange(sweeping_, true)) {
             loop_.defer(alive_.guard([this] {
                 sweeping_ = false;
-                std::erase_if(peers_, [](const auto& each) { return !each->link.is_open(); });
+                detail::erase_if(peers_, [](const auto& each) { return !each->link.is_open(); });
             }));
         }
     }

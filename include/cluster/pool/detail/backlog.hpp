@@ -2,12 +2,12 @@
 #ifndef CLUSTER_POOL_DETAIL_BACKLOG_HPP
 #define CLUSTER_POOL_DETAIL_BACKLOG_HPP
 
+#include "../../detail/stable_heap.hpp"
 #include "task_queue.hpp"
 #include "task_ring.hpp"
 
 #include <atomic>
 #include <cstddef>
-#include <map>
 #include <mutex>
 #include <utility>
 
@@ -22,7 +22,8 @@ public:
     void put(task_slot&& task, int priority) {
         {
             const std::lock_guard lock{mutex_};
-            queue_of(priority).push_back(std::move(task));
+            priority == 0 ? common_.push_back(std::move(task))
+                          : others_.push(std::move(task), priority);
             add(counter_of(priority), 1);
             add(put_, 1);
         }
@@ -42,23 +43,19 @@ public:
     /// Takes the most urgent task.
     bool take(task_slot& into) noexcept {
         const std::lock_guard lock{mutex_};
-        const auto most = others_.begin();
-        const bool urgent = most != others_.end() && most->first < 0;
+        const bool urgent = !others_.empty() && others_.top_priority() > 0;
         if (!urgent && !common_.empty()) {
             into = std::move(common_.front());
             common_.pop_front();
             add(ordinary_, ~std::size_t{0});
             return true;
         }
-        if (most == others_.end()) {
+        if (others_.empty()) {
             return false;
         }
-        into = std::move(most->second.front());
-        add(counter_of(-most->first), ~std::size_t{0});
-        most->second.pop_front();
-        if (most->second.empty()) {
-            others_.erase(most);
-        }
+        into = std::move(others_.top());
+        add(counter_of(others_.top_priority()), ~std::size_t{0});
+        others_.pop();
         return true;
     }
 
@@ -85,7 +82,6 @@ private:
         counter.store(counter.load(std::memory_order_relaxed) + count, std::memory_order_release);
     }
 
-    task_queue& queue_of(int priority) { return priority == 0 ? common_ : others_[-priority]; }
     std::atomic<std::size_t>& counter_of(int priority) noexcept {
         return priority > 0 ? urgent_ : priority == 0 ? ordinary_ : low_;
     }
@@ -95,8 +91,8 @@ private:
     std::atomic<std::size_t> low_{0}; // below 0
     std::atomic<std::size_t> put_{0};
     std::mutex mutex_;
-    task_queue common_;                // priority 0
-    std::map<int, task_queue> others_; // by the negated priority
+    task_queue common_; // priority 0
+    stable_heap<task_slot> others_;
 };
 
 } // namespace detail

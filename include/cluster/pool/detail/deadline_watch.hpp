@@ -4,9 +4,9 @@
 
 #include "../../detail/chrono.hpp"
 #include "../../detail/counted.hpp"
+#include "../../detail/timer_heap.hpp"
 
 #include <condition_variable>
-#include <map>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -31,8 +31,7 @@ public:
 
     private:
         friend class deadline_watch;
-        std::multimap<time_point, counted<entry>>::iterator place_;
-        bool watched_ = false; // with the mutex
+        timer_heap::key place_; // with the mutex
     };
 
     deadline_watch() = default;
@@ -51,52 +50,45 @@ public:
 
     void add(counted<entry> task, time_point deadline) {
         const std::lock_guard lock{mutex_};
+        const bool first = deadline < entries_.next();
         entry& added = *task;
-        added.place_ = entries_.emplace(deadline, std::move(task));
-        added.watched_ = true;
+        added.place_ = entries_.add(
+            deadline, {}, [this, task = std::move(task)]() mutable { due_ = std::move(task); });
         if (!thread_.joinable()) {
             thread_ = std::thread{[this] { run(); }};
-        } else if (added.place_ == entries_.begin()) {
+        } else if (first) {
             changed_.notify_one();
         }
     }
 
+    /// \pre the caller holds a reference
     void remove(entry& task) noexcept {
-        counted<entry> gone;
         const std::lock_guard lock{mutex_};
-        if (task.watched_) {
-            task.watched_ = false;
-            gone = std::move(task.place_->second);
-            entries_.erase(task.place_);
-        }
+        entries_.cancel(task.place_);
     }
 
 private:
     void run() noexcept {
         std::unique_lock lock{mutex_};
         while (!ends_) {
-            if (entries_.empty()) {
+            entries_.run_due(std::chrono::steady_clock::now(), [this] { return bool{due_}; });
+            if (auto task = std::move(due_)) {
+                lock.unlock();
+                task->expire();
+                task.reset();
+                lock.lock();
+            } else if (const auto next = entries_.next(); next != time_point::max()) {
+                changed_.wait_until(lock, next);
+            } else {
                 changed_.wait(lock);
-                continue;
             }
-            const auto first = entries_.begin();
-            if (const auto due = first->first; due > std::chrono::steady_clock::now()) {
-                changed_.wait_until(lock, due);
-                continue;
-            }
-            auto task = std::move(first->second);
-            task->watched_ = false;
-            entries_.erase(first);
-            lock.unlock();
-            task->expire();
-            task.reset();
-            lock.lock();
         }
     }
 
     std::mutex mutex_;
     std::condition_variable changed_;
-    std::multimap<time_point, counted<entry>> entries_;
+    timer_heap entries_;
+    counted<entry> due_; // what entries_ has given out, for run()
     bool ends_ = false;
     std::thread thread_;
 };

@@ -4,10 +4,10 @@
 
 #include "../../detail/counted.hpp"
 #include "../../detail/ring_queue.hpp"
+#include "../../detail/stable_heap.hpp"
 #include "process_task.hpp"
 
 #include <cstddef>
-#include <map>
 #include <utility>
 
 namespace cluster {
@@ -19,35 +19,36 @@ class pending_tasks {
 public:
     using task_pointer = counted<process_task>;
 
-    [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
-    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] bool empty() const noexcept { return common_.empty() && others_.empty(); }
+    [[nodiscard]] std::size_t size() const noexcept { return common_.size() + others_.size(); }
 
     void push(task_pointer task) {
-        of(*task).push_back(std::move(task));
-        ++size_;
+        const int priority = task->priority;
+        priority == 0 ? common_.push_back(std::move(task))
+                      : others_.push(std::move(task), priority);
     }
     /// Before the others of its priority.
     void push_front(task_pointer task) {
-        of(*task).push_front(std::move(task));
-        ++size_;
+        const int priority = task->priority;
+        priority == 0 ? common_.push_front(std::move(task))
+                      : others_.push_front(std::move(task), priority);
     }
     /// \pre not empty
     task_pointer pop() noexcept {
-        const auto most = queues_.begin();
-        auto result = std::move(most->second.front());
-        most->second.pop_front();
-        --size_;
-        if (most->second.empty()) {
-            queues_.erase(most);
+        task_pointer result;
+        if (!others_.empty() && (common_.empty() || others_.top_priority() > 0)) {
+            result = std::move(others_.top());
+            others_.pop();
+        } else {
+            result = std::move(common_.front());
+            common_.pop_front();
         }
         return result;
     }
 
 private:
-    ring_queue<task_pointer>& of(const process_task& task) { return queues_[-task.priority]; }
-
-    std::map<int, ring_queue<task_pointer>> queues_; // by the negated priority
-    std::size_t size_ = 0;
+    ring_queue<task_pointer> common_; // priority 0
+    stable_heap<task_pointer> others_;
 };
 
 } // namespace detail

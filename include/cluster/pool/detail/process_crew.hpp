@@ -5,6 +5,7 @@
 #include "../../available_parallelism.hpp"
 #include "../../detail/chrono.hpp"
 #include "../../detail/counted.hpp"
+#include "../../detail/memory.hpp"
 #include "../../detail/os.hpp"
 #include "../options.hpp"
 #include "../stats.hpp"
@@ -15,7 +16,6 @@
 
 #include <atomic>
 #include <condition_variable>
-#include <memory>
 #include <mutex>
 #include <utility>
 #include <vector>

@@ -3,6 +3,7 @@
 #define CLUSTER_POOL_DETAIL_PROCESS_LIFECYCLE_HPP
 
 #include "../../detail/chrono.hpp"
+#include "../../detail/memory.hpp"
 #include "../../detail/os.hpp"
 #include "../../detail/random_source.hpp"
 #include "../../exit_status.hpp"
@@ -13,7 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <mutex>
 #include <string>
 #include <system_error>

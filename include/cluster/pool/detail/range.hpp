@@ -6,8 +6,9 @@
 /// What map() and for_each() need of `<ranges>`, most of which is views: it would be a sixteenth of
 /// what the umbrella header costs.
 
+#include "../../detail/iterator.hpp"
+
 #include <cstddef>
-#include <iterator>
 #include <utility>
 
 namespace cluster {

@@ -2,10 +2,10 @@
 #ifndef CLUSTER_POOL_DETAIL_TASK_QUEUE_HPP
 #define CLUSTER_POOL_DETAIL_TASK_QUEUE_HPP
 
+#include "../../detail/memory.hpp"
 #include "task_slot.hpp"
 
 #include <cstddef>
-#include <memory>
 #include <utility>
 
 namespace cluster {

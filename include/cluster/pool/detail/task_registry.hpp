@@ -3,6 +3,7 @@
 #define CLUSTER_POOL_DETAIL_TASK_REGISTRY_HPP
 
 #include "../../byte_buffer.hpp"
+#include "../../detail/exception_name.hpp"
 #include "../../error.hpp"
 #include "../../serialization/concept.hpp"
 
@@ -16,11 +17,7 @@
 #include <system_error>
 #include <tuple>
 #include <type_traits>
-#include <typeinfo>
 #include <utility>
-
-#include <cstdlib>
-#include <cxxabi.h>
 
 namespace cluster {
 inline namespace v0 {
@@ -174,14 +171,8 @@ std::error_code decode_arguments(std::span<const std::byte> bytes, Tuple& argume
 
 /// The exception that is being handled, as two texts.
 inline void encode_exception(byte_buffer& out) {
-    std::string type = "unknown";
+    const std::string type = current_exception_name();
     std::string text;
-    if (const std::type_info* info = abi::__cxa_current_exception_type()) {
-        int status = 0;
-        char* name = abi::__cxa_demangle(info->name(), nullptr, nullptr, &status);
-        type = name != nullptr ? name : info->name();
-        std::free(name);
-    }
     try {
         throw;
     } catch (const std::exception& error) {

@@ -2,12 +2,12 @@
 #ifndef CLUSTER_POOL_DETAIL_TASK_RING_HPP
 #define CLUSTER_POOL_DETAIL_TASK_RING_HPP
 
+#include "../../detail/memory.hpp"
 #include "task_slot.hpp"
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <type_traits>
 #include <utility>
 

@@ -4,6 +4,7 @@
 
 #include "../../available_parallelism.hpp"
 #include "../../detail/chrono.hpp"
+#include "../../detail/memory.hpp"
 #include "../options.hpp"
 #include "../stats.hpp"
 #include "backlog.hpp"
@@ -14,7 +15,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>

@@ -4,6 +4,7 @@
 
 #include "../../detail/chrono.hpp"
 #include "../../detail/counted.hpp"
+#include "../../detail/memory.hpp"
 #include "../../stop_token.hpp"
 #include "../error.hpp"
 #include "../options.hpp"
@@ -14,7 +15,6 @@
 #include <atomic>
 #include <cstdint>
 #include <exception>
-#include <memory>
 #include <optional>
 #include <type_traits>
 #include <utility>

@@ -5,6 +5,7 @@
 #include "../../byte_buffer.hpp"
 #include "../../detail/chrono.hpp"
 #include "../../detail/environment_block.hpp"
+#include "../../detail/hash_map.hpp"
 #include "../../detail/os.hpp"
 #include "../../detail/os/linux/sandbox.hpp"
 #include "../../error.hpp"
@@ -17,7 +18,6 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <map>
 #include <new>
 #include <span>
 #include <stdexcept>
@@ -186,7 +186,7 @@ private:
     byte_buffer arguments_;
     byte_buffer result_;
     clock::time_point last_end_{};
-    std::map<std::uint64_t, task_function::call_type> known_;
+    number_map<task_function::call_type> known_;
 };
 
 /// In a process that was started as the worker of a pool: serves, and does not return.

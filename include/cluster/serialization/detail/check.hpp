@@ -5,11 +5,11 @@
 /// \file
 /// Whether a type can be encoded and decoded, and the sentence that names the cure when not.
 
+#include "../../detail/memory.hpp"
 #include "size.hpp"
 
 #include <concepts>
 #include <cstddef>
-#include <memory>
 #include <type_traits>
 #include <utility>
 
@@ -47,12 +47,27 @@ template <typename T>
 inline constexpr bool makes_parts =
     is_range<T> || is<T, kind::optional, kind::pointer, kind::variant>;
 
-using no_culprit = std::type_identity<void>;
-
-template <bool Reading, bool Making, typename Parts, typename... Seen>
-struct culprit_among {
-    using type = no_culprit;
+// A type that cannot be encoded or decoded, void for none. `one | other` is the first that is one.
+template <typename T>
+struct culprit {
+    using type = T;
+    template <typename Other>
+    consteval auto operator|(culprit<Other>) const noexcept {
+        if constexpr (std::is_void_v<T>) {
+            return culprit<Other>{};
+        } else {
+            return *this;
+        }
+    }
 };
+using no_culprit = culprit<void>;
+
+template <bool Reading, bool Making, typename... Seen, typename... Parts>
+consteval auto find_culprit_among(type_list<Parts...>);
+
+// No parts, and never in the way.
+template <typename T>
+inline constexpr bool is_plain = is<T, kind::boolean, kind::scalar, kind::enumeration>;
 
 // The first type in `T` that cannot be encoded, or decoded if Reading; void if all can.
 // `Seen` ends the search in types that contain themselves.
@@ -61,36 +76,38 @@ consteval auto find_culprit() {
     using plain = std::remove_cv_t<T>;
     using archive = std::conditional_t<Reading, reader, writer>;
     if constexpr ((Reading && std::is_const_v<T>) || is<T, kind::none>) {
-        return std::type_identity<T>{};
-    } else if constexpr ((std::is_same_v<plain, Seen> || ...)) {
+        return culprit<T>{};
+    } else if constexpr (is_plain<plain> || (std::is_same_v<plain, Seen> || ...)) {
         return no_culprit{};
     } else if constexpr (is<T, kind::custom> && !serializes_itself<plain, archive>) {
-        return std::type_identity<T>{};
+        return culprit<T>{};
     } else if constexpr (Reading && is_range<plain> && !is_fillable<plain>()) {
-        return std::type_identity<T>{};
+        return culprit<T>{};
     } else {
         constexpr bool making = Reading && makes_parts<plain>;
-        return typename culprit_among<Reading, making, parts_t<T>, Seen..., plain>::type{};
+        return find_culprit_among<Reading, making, Seen..., plain>(parts_t<T>{});
     }
 }
 
-template <bool Reading, bool Making, typename First, typename... Rest, typename... Seen>
-struct culprit_among<Reading, Making, type_list<First, Rest...>, Seen...> {
-    static consteval auto find() {
-        using found = decltype(find_culprit<Reading, First, Seen...>());
-        if constexpr (!std::is_same_v<found, no_culprit>) {
-            return found{};
-        } else if constexpr (Making && !std::default_initializable<First>) {
-            return std::type_identity<First>{};
-        } else {
-            return typename culprit_among<Reading, Making, type_list<Rest...>, Seen...>::type{};
-        }
+template <bool Reading, bool Making, typename Part, typename... Seen>
+consteval auto find_culprit_in_part() {
+    using found = decltype(find_culprit<Reading, Part, Seen...>());
+    if constexpr (std::is_same_v<found, no_culprit> && Making &&
+                  !std::default_initializable<Part>) {
+        return culprit<Part>{};
+    } else {
+        return found{};
     }
-    using type = decltype(find());
-};
+}
+
+template <bool Reading, bool Making, typename... Seen, typename... Parts>
+consteval auto find_culprit_among(type_list<Parts...>) {
+    return (no_culprit{} | ... | find_culprit_in_part<Reading, Making, Parts, Seen...>());
+}
 
 template <bool Reading, typename... Types>
-using culprit_t = typename culprit_among<Reading, false, type_list<Types...>>::type::type;
+using culprit_t =
+    typename decltype(find_culprit_among<Reading, false>(type_list<Types...>{}))::type;
 
 template <typename T>
 inline constexpr bool never = false;

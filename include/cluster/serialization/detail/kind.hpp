@@ -7,6 +7,7 @@
 
 #include "../../byte_buffer.hpp"
 #include "../../detail/fields.hpp"
+#include "../../detail/memory.hpp"
 #include "../../error.hpp"
 #include "../concept.hpp"
 
@@ -14,7 +15,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
-#include <memory>
 #include <tuple>
 #include <type_traits>
 #include <utility>

@@ -9,7 +9,6 @@
 #include "size.hpp"
 
 #include <cstddef>
-#include <iterator>
 #include <tuple>
 #include <type_traits>
 

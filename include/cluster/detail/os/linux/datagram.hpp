@@ -5,6 +5,7 @@
 #include "../../../net/address.hpp"
 #include "../../../unique_fd.hpp"
 #include "../../algorithm.hpp"
+#include "../../memory.hpp"
 #include "fd.hpp"
 #include "socket.hpp"
 
@@ -13,7 +14,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <memory>
 #include <span>
 #include <string>
 #include <vector>

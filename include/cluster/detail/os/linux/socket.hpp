@@ -340,8 +340,9 @@ public:
     /// \returns them in `result`, whose memory it takes
     [[nodiscard]] std::vector<unique_fd> take(std::vector<unique_fd> result = {}) {
         result.resize(count_);
-        for (auto each = result.rbegin(); each != result.rend(); ++each) {
-            each->reset(numbers_[--count_]);
+        while (count_ != 0) {
+            --count_;
+            result[count_].reset(numbers_[count_]);
         }
         return result;
     }
