@@ -8,6 +8,7 @@
 #include "../ipc/frame.hpp"
 #include "algorithm.hpp"
 #include "chrono.hpp"
+#include "memory.hpp"
 #include "move_only_function.hpp"
 #include "standby.hpp"
 #include "worker_core.hpp"
@@ -15,7 +16,6 @@
 #include <array>
 #include <csignal>
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <string>
 #include <system_error>
