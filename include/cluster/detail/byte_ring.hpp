@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 #include <span>
+#include <type_traits>
 
 namespace cluster {
 inline namespace v0 {
@@ -51,12 +52,19 @@ public:
         : ring_end{bytes, size}, positions_{&positions} {}
 
     [[nodiscard]] std::size_t room() noexcept {
-        const std::uint64_t waiting = at_ - positions_->read.load(std::memory_order_acquire);
+        const std::uint64_t read = positions_->read.load(std::memory_order_acquire);
+        const std::uint64_t waiting = at_ - read;
         if (waiting > size_) {
             broken_ = true;
             return 0;
         }
+        read_ = read;
         return size_ - static_cast<std::size_t>(waiting);
+    }
+    /// Whether there is room for `count` bytes. Looks at what the other side writes only when what
+    /// is known of it does not do.
+    [[nodiscard]] bool has_room(std::size_t count) noexcept {
+        return at_ - read_ + count <= size_ || room() >= count;
     }
     /// All the room there is. \pre the memory is mapped twice
     [[nodiscard]] std::span<std::byte> space() noexcept { return {bytes_ + offset(), room()}; }
@@ -74,10 +82,22 @@ public:
         }
         at_ += bytes.size();
     }
+    /// The same for an object of a size that is known, which is no call of a function then.
+    template <typename T>
+    void put_object(const T& object) noexcept {
+        static_assert(std::is_trivially_copyable_v<T>);
+        if (const std::size_t begin = offset(); sizeof(T) <= size_ - begin) {
+            std::memcpy(bytes_ + begin, &object, sizeof(T));
+            at_ += sizeof(T);
+        } else {
+            put({reinterpret_cast<const std::byte*>(&object), sizeof(T)});
+        }
+    }
     void publish() noexcept { positions_->written.store(at_, std::memory_order_release); }
 
 private:
     ring_positions* positions_ = nullptr;
+    std::uint64_t read_ = 0; // by the other side, when it was last looked at
 };
 
 class ring_reader : public ring_end {
@@ -87,12 +107,19 @@ public:
         : ring_end{bytes, size}, positions_{&positions} {}
 
     [[nodiscard]] std::size_t available() noexcept {
-        const std::uint64_t count = positions_->written.load(std::memory_order_acquire) - at_;
+        const std::uint64_t written = positions_->written.load(std::memory_order_acquire);
+        const std::uint64_t count = written - at_;
         if (count > size_) {
             broken_ = true;
             return 0;
         }
+        written_ = written;
         return static_cast<std::size_t>(count);
+    }
+    /// Whether there are `count` bytes. Looks at what the other side writes only when what is known
+    /// of it does not do.
+    [[nodiscard]] bool has(std::size_t count) noexcept {
+        return written_ - at_ >= count || available() >= count;
     }
     /// The next bytes where they are. \pre `count <= available()`; the memory is mapped twice
     [[nodiscard]] std::span<const std::byte> contents(std::size_t count) const noexcept {
@@ -112,11 +139,23 @@ public:
         }
         at_ += count;
     }
+    /// The same for an object of a size that is known, which is no call of a function then.
+    template <typename T>
+    void take_object(T& into) noexcept {
+        static_assert(std::is_trivially_copyable_v<T>);
+        if (const std::size_t begin = offset(); sizeof(T) <= size_ - begin) {
+            std::memcpy(&into, bytes_ + begin, sizeof(T));
+            at_ += sizeof(T);
+        } else {
+            take(reinterpret_cast<std::byte*>(&into), sizeof(T));
+        }
+    }
     /// What was taken may be written over.
     void release() noexcept { positions_->read.store(at_, std::memory_order_release); }
 
 private:
     ring_positions* positions_ = nullptr;
+    std::uint64_t written_ = 0; // by the other side, when it was last looked at
 };
 
 } // namespace detail

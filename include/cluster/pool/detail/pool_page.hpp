@@ -82,18 +82,21 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
                   std::atomic<std::uint32_t>::is_always_lock_free,
               "the page is shared between processes");
 
-/// Before the arguments of a call.
+/// Before the arguments of a call. Most tasks need no more, and each byte has to go to another CPU.
 struct request_header {
     std::uint64_t function = 0; // task_function::id
     std::uint64_t size = 0;     // of the arguments, in bytes
-    std::uint64_t memory = 0;   // task_limits
-    std::uint32_t cpu_seconds = 0;
     std::uint32_t sequence = 0;
-    std::uint32_t count = 0; // elements of a chunk
-    std::uint32_t unused = 0;
+    std::uint32_t has_options = 0; // a request_options follows
 };
 
-enum class result_kind : std::uint32_t {
+struct request_options {
+    std::uint64_t memory = 0; // task_limits
+    std::uint32_t cpu_seconds = 0;
+    std::uint32_t count = 0; // elements of a chunk
+};
+
+enum class result_kind : std::uint16_t {
     value,
     exception, // the name of its type and its text
 };
@@ -101,9 +104,10 @@ enum class result_kind : std::uint32_t {
 /// Before a result.
 struct result_header {
     std::uint64_t size = 0;
-    std::uint64_t run_nanoseconds = 0;
+    std::uint64_t run_nanoseconds = 0; // of as many tasks as `measured`
     std::uint32_t sequence = 0;
     result_kind kind = result_kind::value;
+    std::uint16_t measured = 0; // 0: the time comes with a later one
 };
 
 } // namespace detail

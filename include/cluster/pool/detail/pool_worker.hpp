@@ -7,15 +7,14 @@
 #include "../../detail/chrono.hpp"
 #include "../../detail/counted.hpp"
 #include "../../detail/os.hpp"
-#include "../../detail/ring_queue.hpp"
 #include "../../unique_fd.hpp"
 #include "pool_page.hpp"
 #include "process_task.hpp"
+#include "sent_tasks.hpp"
 
-#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <new>
 #include <span>
 #include <system_error>
@@ -29,8 +28,8 @@ namespace detail {
 /// A worker process as its pool sees it. Nothing that the process writes is believed: at worst it
 /// is `is_broken()`, and killed.
 ///
-/// What is sent and in flight is used with the engine's mutex, what is received and the child by the
-/// engine's thread only.
+/// What is sent is used with the engine's mutex, what is received and the child by the engine's
+/// thread only; what both use says so.
 class pool_worker {
 public:
     using clock = std::chrono::steady_clock;
@@ -38,10 +37,11 @@ public:
     enum class stage { booting, ready, retiring, quitting, killed };
     enum class reason { none, late, cancelled, broken, boot };
 
-    /// One result that has arrived, its bytes in received().
+    /// One result that has arrived, and whose it is.
     struct arrival {
         result_header header;
-        std::size_t offset = 0;
+        std::size_t offset = 0; // of its bytes in what has been received
+        counted<process_task> task{};
     };
 
     pool_worker(std::uint32_t sandbox, std::error_code& error) {
@@ -62,33 +62,39 @@ public:
     // --- Sending -------------------------------------------------------------------------------
 
     [[nodiscard]] bool can_take() const noexcept {
-        return state == stage::ready && in_flight.size() < window && unsent_.empty();
+        return state == stage::ready && in_flight.size() < window.load(std::memory_order_relaxed) &&
+               unsent_.empty();
     }
     /// Whether all of it fits now, so that any thread may send it.
     [[nodiscard]] bool fits(const process_task& task) noexcept {
-        return sizeof(request_header) + task.arguments.size() <= requests_.room();
+        return requests_.has_room(task.request_size());
     }
 
-    /// Sends what fits; send_rest() goes on. \pre can_take()
-    void send(counted<process_task> task, clock::time_point now) {
+    /// Writes the request, for flush() to show. \pre can_take()
+    void send(counted<process_task> task) {
         task->request.sequence = next_sequence_++;
         task->request.size = task->arguments.size();
-        std::array<std::byte, sizeof(request_header)> head;
-        std::memcpy(head.data(), &task->request, sizeof task->request);
-        const std::size_t all = head.size() + task->arguments.size();
-        if (all <= requests_.room()) {
-            requests_.put(head);
+        if (fits(*task)) {
+            requests_.put_object(task->request);
+            if (task->request.has_options != 0) {
+                requests_.put_object(task->request_more);
+            }
             requests_.put(task->arguments.span());
         } else {
-            unsent_.append(head);
+            unsent_.append(&task->request, sizeof task->request);
+            if (task->request.has_options != 0) {
+                unsent_.append(&task->request_more, sizeof task->request_more);
+            }
             unsent_.append(task->arguments.span());
         }
+        const std::uint32_t sequence = task->request.sequence;
+        in_flight.push_back(std::move(task), sequence);
+    }
+    /// Shows the worker what has been sent, once for any number of tasks.
+    void flush() noexcept {
         requests_.publish();
         send_rest();
-        if (in_flight.empty()) {
-            head_since = now;
-        }
-        in_flight.push_back(std::move(task));
+        page_->wake_worker();
     }
 
     /// Goes on with a request that did not fit. The worker rings when it has made room.
@@ -122,9 +128,9 @@ public:
     }
 
     /// Whether it has begun the oldest task that it has.
-    [[nodiscard]] bool has_begun() const noexcept {
+    [[nodiscard]] bool has_begun() noexcept {
         return !in_flight.empty() &&
-               pool_page::is_before(in_flight.front()->request.sequence,
+               pool_page::is_before(in_flight.front().sequence,
                                     pool_page::taken_of(page_->claims.load()));
     }
 
@@ -140,43 +146,10 @@ public:
             received_.consume_front(std::exchange(reading_at_, 0));
         }
         bool moved = false;
-        while (arrivals.size() != most && !broken_) {
-            std::size_t there = results_.available();
-            if (!reading_payload_) {
-                if (there < sizeof(result_header)) {
-                    break;
-                }
-                std::array<std::byte, sizeof(result_header)> head;
-                results_.take(head.data(), head.size());
-                std::memcpy(&reading_, head.data(), sizeof reading_);
-                if (reading_.size > most_bytes || reading_.kind > result_kind::exception) {
-                    broken_ = true;
-                    break;
-                }
-                reading_payload_ = true;
-                reading_at_ = received_.size();
-                there -= head.size();
-                moved = true;
-            }
-            const std::size_t missing =
-                static_cast<std::size_t>(reading_.size) - (received_.size() - reading_at_);
-            const std::size_t part = there < missing ? there : missing;
-            if (part != 0) {
-                results_.take(received_.extend(part), part);
-                moved = true;
-            }
-            if (part != missing) {
-                results_.release();
-                if (results_.available() == 0) {
-                    break;
-                }
-                continue;
-            }
-            reading_payload_ = false;
-            arrivals.push_back({reading_, reading_at_});
+        while (arrivals.size() != most && receive_one(most_bytes, moved)) {
         }
-        results_.release();
         if (moved) {
+            results_.release();
             page_->wake_worker(); // it may wait for room
         }
         return !arrivals.empty();
@@ -186,9 +159,11 @@ public:
     }
     /// Whether receive() would get on.
     [[nodiscard]] bool has_results() noexcept {
-        return !broken_ && results_.available() >= (reading_payload_ ? 1 : sizeof(result_header));
+        return !broken_ && results_.has(reading_payload_ ? 1 : sizeof(result_header));
     }
-    [[nodiscard]] bool is_broken() const noexcept {
+    /// Looks at all that it has written. With the mutex.
+    [[nodiscard]] bool is_broken() noexcept {
+        static_cast<void>(requests_.room());
         return broken_ || results_.is_broken() || requests_.is_broken();
     }
 
@@ -198,9 +173,10 @@ public:
     os::child_process child;
     stage state = stage::booting;
     reason why = reason::none; // of its being killed
-    ring_queue<counted<process_task>> in_flight;
-    std::size_t window = least_window; // tasks that it may have
-    clock::time_point head_since{};    // when it can have begun the oldest of them
+    sent_tasks in_flight;
+    std::atomic<std::size_t> window{least_window}; // tasks that it may have
+    /// When it can have begun the oldest of them; by who gives it the first, and who takes answers.
+    std::atomic<clock::time_point> head_since{clock::time_point{}};
     clock::time_point born{};
     clock::time_point idle_since{};
     clock::time_point quit_since{};
@@ -208,11 +184,12 @@ public:
     clock::time_point memory_looked_at{};
     std::uint64_t tasks_at_look = 0;
     double jitter = 0;
-    std::uint64_t cost = 0; // mean run time in nanoseconds, lately
+    std::uint64_t cost = 0;          // mean run time in nanoseconds, lately
+    std::uint32_t unmeasured = 0;    // answers whose run time is still to come
+    std::chrono::nanoseconds ran{0}; // one of those that came last
     std::vector<arrival> arrivals;
 
     static constexpr std::size_t least_window = 2;
-    static constexpr std::size_t most_window = 256;
 
     /// As much in advance as lasts about 100 us: a short wait must not let the worker sleep, a long
     /// one keeps tasks from others.
@@ -220,12 +197,45 @@ public:
         constexpr std::uint64_t ahead = 100'000;
         cost = cost == 0 ? run_nanoseconds : (7 * cost + run_nanoseconds) / 8;
         const std::uint64_t fit = ahead / (cost + 1);
-        window = fit < least_window  ? least_window
-                 : fit > most_window ? most_window
-                                     : static_cast<std::size_t>(fit);
+        window.store(fit < least_window       ? least_window
+                     : fit > sent_tasks::most ? sent_tasks::most
+                                              : static_cast<std::size_t>(fit),
+                     std::memory_order_relaxed);
     }
 
 private:
+    /// \returns whether to go on
+    bool receive_one(std::size_t most_bytes, bool& moved) {
+        if (!reading_payload_) {
+            if (broken_ || !results_.has(sizeof reading_)) {
+                return false;
+            }
+            results_.take_object(reading_);
+            if (reading_.size > most_bytes || reading_.kind > result_kind::exception) {
+                broken_ = true;
+                return false;
+            }
+            reading_payload_ = true;
+            reading_at_ = received_.size();
+            moved = true;
+        }
+        std::size_t missing =
+            static_cast<std::size_t>(reading_.size) - (received_.size() - reading_at_);
+        while (missing != 0) {
+            const std::size_t there = results_.has(missing) ? missing : results_.available();
+            if (there == 0) {
+                return false;
+            }
+            results_.take(received_.extend(there), there);
+            results_.release(); // the rest needs the room
+            moved = true;
+            missing -= there;
+        }
+        reading_payload_ = false;
+        arrivals.push_back({reading_, reading_at_});
+        return true;
+    }
+
     /// \returns whether something was put
     bool put_unsent() noexcept {
         const std::size_t room = requests_.room();
@@ -236,10 +246,8 @@ private:
     }
 
     void take_back(std::uint32_t taken, std::vector<counted<process_task>>& into) {
-        while (!in_flight.empty() &&
-               !pool_page::is_before(in_flight.back()->request.sequence, taken)) {
-            into.push_back(std::move(in_flight.back())); // the newest first
-            in_flight.pop_back();
+        while (!in_flight.empty() && !pool_page::is_before(in_flight.back().sequence, taken)) {
+            into.push_back(in_flight.pop_back()); // the newest first
         }
     }
 

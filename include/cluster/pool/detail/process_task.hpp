@@ -12,6 +12,7 @@
 #include "task_registry.hpp"
 #include "task_state.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -44,13 +45,21 @@ public:
     /// Runs the function here: the queue is full.
     virtual void run_here() noexcept = 0;
 
+    /// Bytes that the request takes in the worker's ring.
+    [[nodiscard]] std::size_t request_size() const noexcept {
+        return sizeof request + (request.has_options != 0 ? sizeof request_more : 0) +
+               arguments.size();
+    }
+
     request_header request;
-    byte_buffer arguments;
+    request_options request_more;
+    byte_buffer arguments = byte_buffer::over(small_);
     std::chrono::nanoseconds timeout{0};
     int priority = 0;
     unsigned retries = 0;
-    unsigned losses = 0; // workers that died when it was next
-    clock::time_point submitted{};
+    unsigned losses = 0;           // workers that died when it was next
+    clock::time_point submitted{}; // none: not looked at
+    unsigned speaks_for = 0;       // tasks whose wait this one's stands for
 
     /// Tells the engine that the stop token wants the task cancelled.
     struct canceller {
@@ -63,6 +72,9 @@ public:
 
 protected:
     ~process_task() = default;
+
+private:
+    std::array<std::byte, 64> small_; // for the arguments of most tasks
 };
 
 /// Reads what encode_exception() wrote. \returns null when it is not that
@@ -112,7 +124,9 @@ public:
             fail(std::move(error));
             return false;
         }
-        return this->claim() && this->settle_quietly(std::move(value));
+        // Only a stop token brings a second thread that may settle it.
+        const bool first = link ? this->claim() : this->claim_alone();
+        return first && this->settle_quietly(std::move(value));
     }
     void wake() noexcept override { task_state_base::wake(); }
 
@@ -121,7 +135,7 @@ public:
         std::exception_ptr error;
         byte_buffer result;
         try {
-            function->call()(arguments.span(), request.count, result);
+            function->call()(arguments.span(), request_more.count, result);
         } catch (...) {
             result.clear();
             try {

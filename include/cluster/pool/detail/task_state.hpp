@@ -5,6 +5,7 @@
 #include "../../detail/chrono.hpp"
 #include "../../detail/move_only_function.hpp"
 #include "../../detail/os/linux/futex.hpp"
+#include "task_memory.hpp"
 
 #include <atomic>
 #include <cstdint>
@@ -17,9 +18,10 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
-/// What a task and its task_future share, without the value: one allocation, two references, one
-/// word that tells whether it is settled. Cheaper than std::future's by a mutex and two allocations.
-class task_state_base {
+/// What a task and its task_future share, without the value: one piece of memory that is used again,
+/// two references from the beginning, the pool's and the future's, and one word that tells whether it
+/// is settled. Cheaper than std::future's by a mutex and two allocations.
+class task_state_base : public in_task_memory {
 public:
     task_state_base() = default;
     task_state_base(task_state_base&&) = delete;
@@ -27,7 +29,8 @@ public:
 
     void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
     void release() noexcept {
-        if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        if (references_.load(std::memory_order_acquire) == 1 || // nobody else can count one more
+            references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
             delete this;
         }
     }
@@ -36,6 +39,14 @@ public:
     [[nodiscard]] bool claim() noexcept {
         return !claimed_.load(std::memory_order_relaxed) &&
                !claimed_.exchange(true, std::memory_order_acq_rel);
+    }
+    /// The same where only one thread can settle the task.
+    [[nodiscard]] bool claim_alone() noexcept {
+        if (claimed_.load(std::memory_order_relaxed)) {
+            return false;
+        }
+        claimed_.store(true, std::memory_order_relaxed);
+        return true;
     }
 
     /// The value or the error is in place. Runs the continuation, if there is one.
@@ -48,7 +59,12 @@ public:
     /// The same for who settles several tasks in a row: the first one's waiter, woken at once, would
     /// find the second not ready and sleep again. \returns whether to call wake(), soon
     [[nodiscard]] bool publish_quietly() noexcept {
-        const std::uint32_t before = phase_.exchange(ready, std::memory_order_acq_rel);
+        std::uint32_t before = phase_.load(std::memory_order_acquire);
+        if (before == chained) { // the future has gone into the continuation: it stays so
+            phase_.store(ready, std::memory_order_release);
+        } else {
+            before = phase_.exchange(ready, std::memory_order_acq_rel);
+        }
         if (before == chained) {
             auto next = std::exchange(continuation_, {});
             next();
@@ -129,7 +145,7 @@ private:
     static constexpr std::uint32_t chained = 2; // there is a continuation
     static constexpr std::uint32_t ready = 3;
 
-    std::atomic<std::uint32_t> references_{1};
+    std::atomic<std::uint32_t> references_{2};
     os::futex_word phase_{pending};
     std::atomic<bool> claimed_{false};
     move_only_function<void()> continuation_;

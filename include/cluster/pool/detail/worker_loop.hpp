@@ -11,7 +11,6 @@
 #include "pool_page.hpp"
 #include "task_registry.hpp"
 
-#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -48,16 +47,9 @@ public:
         page_.ready.store(1);
         os::wakeup::notify(doorbell_descriptor);
         for (;;) {
-            request_header request;
-            std::array<std::byte, sizeof request> head;
-            read(head.data(), head.size());
-            std::memcpy(&request, head.data(), sizeof request);
-            arguments_.clear();
-            arguments_.shrink(most_kept);
-            const auto size = static_cast<std::size_t>(request.size);
-            read(arguments_.extend(size), size);
-            if (page_.claim(request.sequence)) {
-                serve(request);
+            read_request();
+            if (page_.claim(request_.sequence)) {
+                serve();
             }
         }
     }
@@ -66,39 +58,73 @@ private:
     using clock = std::chrono::steady_clock;
     static constexpr int yields = 16;
     static constexpr std::size_t most_kept = std::size_t{1} << 20U;
+    static constexpr unsigned most_measured = 16; // tasks with one look at the clock
 
-    void serve(const request_header& request) {
-        result_header answer;
-        answer.sequence = request.sequence;
+    void read_request() {
+        read_object(request_);
+        options_ = {};
+        if (request_.has_options != 0) {
+            read_object(options_);
+        }
+        arguments_.clear();
+        arguments_.shrink(most_kept);
+        const auto size = static_cast<std::size_t>(request_.size);
+        read(arguments_.extend(size), size);
+    }
+
+    /// The result is put together behind its header, and written as one.
+    void serve() {
         result_.clear();
         result_.shrink(most_kept);
-        const auto begin = last_end_ == clock::time_point{} ? clock::now() : last_end_;
+        static_cast<void>(result_.extend(sizeof(result_header)));
+        result_header answer;
+        answer.sequence = request_.sequence;
+        if (begin_ == clock::time_point{}) {
+            begin_ = clock::now();
+        }
         try {
-            call(request);
+            call();
         } catch (...) {
-            result_.clear();
+            result_.truncate(sizeof answer);
             encode_exception(result_);
             answer.kind = result_kind::exception;
         }
-        last_end_ = clock::now(); // where the next one begins, unless it has to be waited for
-        answer.run_nanoseconds = static_cast<std::uint64_t>((last_end_ - begin).count());
-        answer.size = result_.size();
-        std::array<std::byte, sizeof answer> head;
-        std::memcpy(head.data(), &answer, sizeof answer);
-        write(head);
+        measure(answer);
+        answer.size = result_.size() - sizeof answer;
+        std::memcpy(result_.data(), &answer, sizeof answer);
         write(result_.span());
         results_.publish();
         ring_parent();
     }
 
-    void call(const request_header& request) {
-        const auto function = find(request.function);
-        if (request.memory == 0 && request.cpu_seconds == 0) {
-            function(arguments_.span(), request.count, result_);
+    /// Short tasks share a look at the clock, which would cost more than they do; but none is
+    /// answered and not measured when there is nothing else to do.
+    void measure(result_header& answer) noexcept {
+        ++unmeasured_;
+        if (unmeasured_ < measured_together_ && requests_.has(sizeof(request_header))) {
             return;
         }
-        const os::temporary_limits limits{request.memory, request.cpu_seconds};
-        function(arguments_.span(), request.count, result_);
+        constexpr std::uint64_t together = 4'000; // nanoseconds
+        const auto now = clock::now(); // where the next one begins, unless it is waited for
+        answer.run_nanoseconds = static_cast<std::uint64_t>((now - begin_).count());
+        answer.measured = static_cast<std::uint16_t>(unmeasured_);
+        const std::uint64_t fit = together * unmeasured_ / (answer.run_nanoseconds + 1);
+        measured_together_ = fit < most_measured ? static_cast<unsigned>(fit) : most_measured;
+        begin_ = now;
+        unmeasured_ = 0;
+    }
+
+    void call() {
+        if (request_.function != last_id_ || last_function_ == nullptr) {
+            last_function_ = find(request_.function);
+            last_id_ = request_.function;
+        }
+        if (options_.memory == 0 && options_.cpu_seconds == 0) {
+            last_function_(arguments_.span(), options_.count, result_);
+            return;
+        }
+        const os::temporary_limits limits{options_.memory, options_.cpu_seconds};
+        last_function_(arguments_.span(), options_.count, result_);
     }
 
     task_function::call_type find(std::uint64_t id) {
@@ -116,52 +142,60 @@ private:
 
     // --- The rings -----------------------------------------------------------------------------
 
+    template <typename T>
+    void read_object(T& into) {
+        if (requests_.has(sizeof into)) {
+            requests_.take_object(into);
+            requests_.release();
+        } else {
+            read(reinterpret_cast<std::byte*>(&into), sizeof into);
+        }
+    }
+
     void read(std::byte* into, std::size_t count) {
         while (count != 0) {
-            const std::size_t there = requests_.available();
-            if (there == 0) {
+            const std::size_t part = requests_.has(count) ? count : requests_.available();
+            if (part == 0) {
                 wait([this] { return requests_.available() != 0; });
                 continue;
             }
-            const std::size_t part = there < count ? there : count;
             requests_.take(into, part);
             requests_.release();
             into += part;
             count -= part;
-            std::atomic_thread_fence(std::memory_order_seq_cst);
-            if (page_.parent_wants_room.load(std::memory_order_relaxed) != 0 &&
-                page_.parent_wants_room.exchange(0) != 0) {
-                os::wakeup::notify(doorbell_descriptor);
-            }
         }
     }
 
     void write(std::span<const std::byte> bytes) {
         while (!bytes.empty()) {
-            const std::size_t room = results_.room();
-            if (room == 0) {
+            const std::size_t part =
+                results_.has_room(bytes.size()) ? bytes.size() : results_.room();
+            if (part == 0) {
                 results_.publish();
-                ring_parent();
                 wait([this] { return results_.room() != 0; });
                 continue;
             }
-            const std::size_t part = room < bytes.size() ? room : bytes.size();
             results_.put(bytes.first(part));
             bytes = bytes.subspan(part);
         }
     }
 
+    /// Behind all that the parent may wait for, and before this side waits.
     void ring_parent() noexcept {
         std::atomic_thread_fence(std::memory_order_seq_cst);
-        if (page_.parent_waits.load(std::memory_order_relaxed) != 0 &&
-            page_.parent_waits.exchange(0) != 0) {
+        const bool results = page_.parent_waits.load(std::memory_order_relaxed) != 0 &&
+                             page_.parent_waits.exchange(0) != 0;
+        const bool room = page_.parent_wants_room.load(std::memory_order_relaxed) != 0 &&
+                          page_.parent_wants_room.exchange(0) != 0;
+        if (results || room) {
             os::wakeup::notify(doorbell_descriptor);
         }
     }
 
     template <typename Condition>
     void wait(Condition condition) {
-        last_end_ = {};
+        ring_parent();
+        begin_ = {};
         for (int i = 0; i != yields && !condition(); ++i) {
             os::yield_cpu(); // the parent may be in the middle of sending more
         }
@@ -185,7 +219,13 @@ private:
     ring_writer results_;
     byte_buffer arguments_;
     byte_buffer result_;
-    clock::time_point last_end_{};
+    request_header request_;
+    request_options options_;
+    clock::time_point begin_{};      // of what is not measured yet
+    unsigned unmeasured_ = 0;        // tasks since then
+    unsigned measured_together_ = 1; // tasks, by how long they take
+    std::uint64_t last_id_ = 0;
+    task_function::call_type last_function_ = nullptr;
     std::map<std::uint64_t, task_function::call_type> known_;
 };
 
