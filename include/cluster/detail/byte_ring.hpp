@@ -63,8 +63,14 @@ public:
     }
     /// Whether there is room for `count` bytes. Looks at what the other side writes only when what
     /// is known of it does not do.
-    [[nodiscard]] bool has_room(std::size_t count) noexcept {
-        return at_ - read_ + count <= size_ || room() >= count;
+    [[nodiscard]] bool has_room(std::size_t count) noexcept { return room_of(count) == count; }
+    /// As much of `count` as there is room for.
+    [[nodiscard]] std::size_t room_of(std::size_t count) noexcept {
+        if (at_ - read_ + count <= size_) {
+            return count;
+        }
+        const std::size_t there = room();
+        return there < count ? there : count;
     }
     /// All the room there is. \pre the memory is mapped twice
     [[nodiscard]] std::span<std::byte> space() noexcept { return {bytes_ + offset(), room()}; }
@@ -118,8 +124,14 @@ public:
     }
     /// Whether there are `count` bytes. Looks at what the other side writes only when what is known
     /// of it does not do.
-    [[nodiscard]] bool has(std::size_t count) noexcept {
-        return written_ - at_ >= count || available() >= count;
+    [[nodiscard]] bool has(std::size_t count) noexcept { return available_of(count) == count; }
+    /// As much of `count` as there is.
+    [[nodiscard]] std::size_t available_of(std::size_t count) noexcept {
+        if (written_ - at_ >= count) {
+            return count;
+        }
+        const std::size_t there = available();
+        return there < count ? there : count;
     }
     /// The next bytes where they are. \pre `count <= available()`; the memory is mapped twice
     [[nodiscard]] std::span<const std::byte> contents(std::size_t count) const noexcept {

@@ -222,7 +222,7 @@ private:
         std::size_t missing =
             static_cast<std::size_t>(reading_.size) - (received_.size() - reading_at_);
         while (missing != 0) {
-            const std::size_t there = results_.has(missing) ? missing : results_.available();
+            const std::size_t there = results_.available_of(missing);
             if (there == 0) {
                 return false;
             }
@@ -238,8 +238,7 @@ private:
 
     /// \returns whether something was put
     bool put_unsent() noexcept {
-        const std::size_t room = requests_.room();
-        const std::size_t part = room < unsent_.size() ? room : unsent_.size();
+        const std::size_t part = requests_.room_of(unsent_.size());
         requests_.put(unsent_.span().first(part));
         unsent_.consume_front(part);
         return part != 0;

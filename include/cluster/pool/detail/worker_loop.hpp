@@ -154,7 +154,7 @@ private:
 
     void read(std::byte* into, std::size_t count) {
         while (count != 0) {
-            const std::size_t part = requests_.has(count) ? count : requests_.available();
+            const std::size_t part = requests_.available_of(count);
             if (part == 0) {
                 wait([this] { return requests_.available() != 0; });
                 continue;
@@ -168,8 +168,7 @@ private:
 
     void write(std::span<const std::byte> bytes) {
         while (!bytes.empty()) {
-            const std::size_t part =
-                results_.has_room(bytes.size()) ? bytes.size() : results_.room();
+            const std::size_t part = results_.room_of(bytes.size());
             if (part == 0) {
                 results_.publish();
                 wait([this] { return results_.room() != 0; });
