@@ -74,6 +74,11 @@ public:
     }
     /// All the room there is. \pre the memory is mapped twice
     [[nodiscard]] std::span<std::byte> space() noexcept { return {bytes_ + offset(), room()}; }
+    /// `count` bytes to write to that lie in one piece; null when there are none now.
+    [[nodiscard]] std::byte* piece(std::size_t count) noexcept {
+        const std::size_t begin = offset();
+        return size_ - begin >= count && has_room(count) ? bytes_ + begin : nullptr;
+    }
     /// What has been written there is a part of the stream. \pre `count <= room()`
     void advance(std::size_t count) noexcept { at_ += count; }
     /// \pre `bytes.size() <= room()`
@@ -87,17 +92,6 @@ public:
             std::memcpy(bytes_, bytes.data() + first, bytes.size() - first);
         }
         at_ += bytes.size();
-    }
-    /// The same for an object of a size that is known, which is no call of a function then.
-    template <typename T>
-    void put_object(const T& object) noexcept {
-        static_assert(std::is_trivially_copyable_v<T>);
-        if (const std::size_t begin = offset(); sizeof(T) <= size_ - begin) {
-            std::memcpy(bytes_ + begin, &object, sizeof(T));
-            at_ += sizeof(T);
-        } else {
-            put({reinterpret_cast<const std::byte*>(&object), sizeof(T)});
-        }
     }
     void publish() noexcept { positions_->written.store(at_, std::memory_order_release); }
 
@@ -113,25 +107,12 @@ public:
         : ring_end{bytes, size}, positions_{&positions} {}
 
     [[nodiscard]] std::size_t available() noexcept {
-        const std::uint64_t written = positions_->written.load(std::memory_order_acquire);
-        const std::uint64_t count = written - at_;
+        const std::uint64_t count = positions_->written.load(std::memory_order_acquire) - at_;
         if (count > size_) {
             broken_ = true;
             return 0;
         }
-        written_ = written;
         return static_cast<std::size_t>(count);
-    }
-    /// Whether there are `count` bytes. Looks at what the other side writes only when what is known
-    /// of it does not do.
-    [[nodiscard]] bool has(std::size_t count) noexcept { return available_of(count) == count; }
-    /// As much of `count` as there is.
-    [[nodiscard]] std::size_t available_of(std::size_t count) noexcept {
-        if (written_ - at_ >= count) {
-            return count;
-        }
-        const std::size_t there = available();
-        return there < count ? there : count;
     }
     /// The next bytes where they are. \pre `count <= available()`; the memory is mapped twice
     [[nodiscard]] std::span<const std::byte> contents(std::size_t count) const noexcept {
@@ -151,23 +132,11 @@ public:
         }
         at_ += count;
     }
-    /// The same for an object of a size that is known, which is no call of a function then.
-    template <typename T>
-    void take_object(T& into) noexcept {
-        static_assert(std::is_trivially_copyable_v<T>);
-        if (const std::size_t begin = offset(); sizeof(T) <= size_ - begin) {
-            std::memcpy(&into, bytes_ + begin, sizeof(T));
-            at_ += sizeof(T);
-        } else {
-            take(reinterpret_cast<std::byte*>(&into), sizeof(T));
-        }
-    }
     /// What was taken may be written over.
     void release() noexcept { positions_->read.store(at_, std::memory_order_release); }
 
 private:
     ring_positions* positions_ = nullptr;
-    std::uint64_t written_ = 0; // by the other side, when it was last looked at
 };
 
 } // namespace detail

@@ -172,11 +172,11 @@ private:
     static auto make(const task_options& options, Decode decode) {
         using task_type = detail::remote_task<State, Decode>;
         auto task = detail::counted<task_type>::adopt(new task_type{std::move(decode)});
-        task->request.function = detail::registered_function<Function, serializer_type>::entry.id();
+        task->function = detail::registered_function<Function, serializer_type>::entry.id();
         if (options.limits.memory != 0 || options.limits.cpu_seconds != 0) {
-            task->request.has_options = 1;
-            task->request_more.memory = options.limits.memory;
-            task->request_more.cpu_seconds = static_cast<std::uint32_t>(options.limits.cpu_seconds);
+            task->has_options = true;
+            task->options.memory = options.limits.memory;
+            task->options.cpu_seconds = static_cast<std::uint32_t>(options.limits.cpu_seconds);
         }
         task->timeout = options.timeout;
         task->priority = options.priority;
@@ -209,8 +209,8 @@ private:
                         return detail::decode_chunk<result, serializer_type>(bytes, value);
                     });
                 auto future = future_of<chunk>(*task);
-                task->request.has_options = 1;
-                task->request_more.count = static_cast<std::uint32_t>(count);
+                task->has_options = true;
+                task->options.count = static_cast<std::uint32_t>(count);
                 for (std::size_t n = 0; n != count; ++n, ++element) {
                     const arguments_of<Function> argument{*element};
                     detail::encode_sized<serializer_type>(std::get<0>(argument), task->arguments);

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <system_error>
 
@@ -54,16 +55,23 @@ struct pool_page {
         return static_cast<std::int32_t>(a - b) < 0;
     }
 
-    /// For the worker. \returns false when request `sequence` has been given to somebody else
+    /// For the worker. A sequentially consistent fence. \returns false when request `sequence` has
+    /// been given to somebody else
     bool claim(std::uint32_t sequence) noexcept {
         std::uint64_t now = claims.load(std::memory_order_relaxed);
+        bool mine = false;
         do {
-            if (is_before(sequence, static_cast<std::uint32_t>(now >> 32U))) {
-                return false;
-            }
-        } while (!claims.compare_exchange_weak(
-            now, (now & 0xffffffff00000000U) | (sequence + 1U), std::memory_order_acq_rel));
-        return true;
+            mine = !is_before(sequence, static_cast<std::uint32_t>(now >> 32U));
+        } while (mine &&
+                 !claims.compare_exchange_weak(now, (now & 0xffffffff00000000U) | (sequence + 1U)));
+#if defined(__x86_64__) || defined(__i386__)
+        if (mine) { // the exchange was one
+            std::atomic_signal_fence(std::memory_order_seq_cst);
+            return true;
+        }
+#endif
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        return mine;
     }
     /// For the parent: nothing before `end` can be claimed any more. \returns what was until then
     std::uint32_t revoke(std::uint32_t end) noexcept {
@@ -88,6 +96,14 @@ struct request_header {
     std::uint64_t size = 0;     // of the arguments, in bytes
     std::uint32_t sequence = 0;
     std::uint32_t has_options = 0; // a request_options follows
+
+    /// Field by field: a copy of the whole would wait for the stores that have just been made.
+    void write(std::byte* to) const noexcept {
+        std::memcpy(to, &function, sizeof function);
+        std::memcpy(to + offsetof(request_header, size), &size, sizeof size);
+        std::memcpy(to + offsetof(request_header, sequence), &sequence, sizeof sequence);
+        std::memcpy(to + offsetof(request_header, has_options), &has_options, sizeof has_options);
+    }
 };
 
 struct request_options {
@@ -108,6 +124,17 @@ struct result_header {
     std::uint32_t sequence = 0;
     result_kind kind = result_kind::value;
     std::uint16_t measured = 0; // 0: the time comes with a later one
+
+    /// As request_header::write().
+    void write(std::byte* to) const noexcept {
+        std::memcpy(to, &size, sizeof size);
+        std::memcpy(to + offsetof(result_header, run_nanoseconds),
+                    &run_nanoseconds,
+                    sizeof run_nanoseconds);
+        std::memcpy(to + offsetof(result_header, sequence), &sequence, sizeof sequence);
+        std::memcpy(to + offsetof(result_header, kind), &kind, sizeof kind);
+        std::memcpy(to + offsetof(result_header, measured), &measured, sizeof measured);
+    }
 };
 
 } // namespace detail

@@ -15,6 +15,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <new>
 #include <span>
 #include <system_error>
@@ -72,22 +73,24 @@ public:
 
     /// Writes the request, for flush() to show. \pre can_take()
     void send(counted<process_task> task) {
-        task->request.sequence = next_sequence_++;
-        task->request.size = task->arguments.size();
-        if (fits(*task)) {
-            requests_.put_object(task->request);
-            if (task->request.has_options != 0) {
-                requests_.put_object(task->request_more);
+        const std::uint32_t sequence = next_sequence_++;
+        const auto arguments = task->arguments.span();
+        const request_header head{
+            task->function, arguments.size(), sequence, task->has_options ? 1U : 0U};
+        if (std::byte* to = task->has_options ? nullptr : requests_.piece(task->request_size())) {
+            head.write(to);
+            if (!arguments.empty()) {
+                std::memcpy(to + sizeof head, arguments.data(), arguments.size());
             }
-            requests_.put(task->arguments.span());
+            requests_.advance(task->request_size());
         } else {
-            unsent_.append(&task->request, sizeof task->request);
-            if (task->request.has_options != 0) {
-                unsent_.append(&task->request_more, sizeof task->request_more);
+            unsent_.append(&head, sizeof head);
+            if (task->has_options) {
+                unsent_.append(&task->options, sizeof task->options);
             }
-            unsent_.append(task->arguments.span());
+            unsent_.append(arguments);
+            put_unsent();
         }
-        const std::uint32_t sequence = task->request.sequence;
         in_flight.push_back(std::move(task), sequence);
     }
     /// Shows the worker what has been sent, once for any number of tasks.
@@ -136,20 +139,17 @@ public:
 
     // --- Receiving -----------------------------------------------------------------------------
 
-    /// Collects at most `most` results in arrivals. \returns whether there were any
-    bool receive(std::size_t most, std::size_t most_bytes) {
+    /// Collects in arrivals what has come. \returns whether there is a whole result
+    bool receive(std::size_t most_bytes) {
         arrivals.clear();
-        if (!reading_payload_) {
-            received_.clear();
-            received_.shrink(std::size_t{1} << 20U);
-        } else {
-            received_.consume_front(std::exchange(reading_at_, 0));
-        }
+        received_.consume_front(std::exchange(used_, 0));
+        received_.shrink(std::size_t{1} << 20U);
         bool moved = false;
-        while (arrivals.size() != most && receive_one(most_bytes, moved)) {
+        while (arrivals.empty() && take_in()) {
+            moved = true;
+            read_frames(most_bytes);
         }
         if (moved) {
-            results_.release();
             page_->wake_worker(); // it may wait for room
         }
         return !arrivals.empty();
@@ -158,9 +158,7 @@ public:
         return received_.span().subspan(of.offset, static_cast<std::size_t>(of.header.size));
     }
     /// Whether receive() would get on.
-    [[nodiscard]] bool has_results() noexcept {
-        return !broken_ && results_.has(reading_payload_ ? 1 : sizeof(result_header));
-    }
+    [[nodiscard]] bool has_results() noexcept { return !broken_ && results_.available() != 0; }
     /// Looks at all that it has written. With the mutex.
     [[nodiscard]] bool is_broken() noexcept {
         static_cast<void>(requests_.room());
@@ -204,36 +202,36 @@ public:
     }
 
 private:
-    /// \returns whether to go on
-    bool receive_one(std::size_t most_bytes, bool& moved) {
-        if (!reading_payload_) {
-            if (broken_ || !results_.has(sizeof reading_)) {
-                return false;
-            }
-            results_.take_object(reading_);
-            if (reading_.size > most_bytes || reading_.kind > result_kind::exception) {
-                broken_ = true;
-                return false;
-            }
-            reading_payload_ = true;
-            reading_at_ = received_.size();
-            moved = true;
+    /// All that is in the ring, in one piece: what is in this side's memory cannot change while it is
+    /// looked at. \returns whether there was something
+    bool take_in() {
+        const std::size_t there = broken_ ? 0 : results_.available();
+        if (there == 0) {
+            return false;
         }
-        std::size_t missing =
-            static_cast<std::size_t>(reading_.size) - (received_.size() - reading_at_);
-        while (missing != 0) {
-            const std::size_t there = results_.available_of(missing);
-            if (there == 0) {
-                return false;
-            }
-            results_.take(received_.extend(there), there);
-            results_.release(); // the rest needs the room
-            moved = true;
-            missing -= there;
-        }
-        reading_payload_ = false;
-        arrivals.push_back({reading_, reading_at_});
+        results_.take(received_.extend(there), there);
+        results_.release();
         return true;
+    }
+
+    void read_frames(std::size_t most_bytes) {
+        result_header header;
+        for (;;) {
+            const auto rest = received_.span().subspan(used_);
+            if (rest.size() < sizeof header) {
+                return;
+            }
+            std::memcpy(&header, rest.data(), sizeof header);
+            if (header.size > most_bytes || header.kind > result_kind::exception) {
+                broken_ = true;
+                return;
+            }
+            if (rest.size() - sizeof header < header.size) {
+                return;
+            }
+            arrivals.push_back({header, used_ + sizeof header});
+            used_ += sizeof header + static_cast<std::size_t>(header.size);
+        }
     }
 
     /// \returns whether something was put
@@ -259,9 +257,7 @@ private:
     byte_buffer unsent_;
     std::uint32_t next_sequence_ = 0;
     byte_buffer received_;
-    result_header reading_;
-    std::size_t reading_at_ = 0;
-    bool reading_payload_ = false;
+    std::size_t used_ = 0; // of that, by the arrivals
     bool broken_ = false;
 };
 

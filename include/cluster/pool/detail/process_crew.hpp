@@ -100,7 +100,7 @@ public:
             return false;
         }
         if (worker.in_flight.empty()) {
-            worker.head_since.store(clock::now(), std::memory_order_relaxed);
+            worker.head_since.store(looked_at, std::memory_order_relaxed);
         }
         bool any = false;
         while (worker.can_take()) {

@@ -202,8 +202,10 @@ private:
     /// What a callback submits goes out with what its batch of results makes room for: one lock, one
     /// look at the clock, one wake.
     void submit_here(task_pointer task) {
-        task->submitted = crew_.looked_at;
-        task->speaks_for = 1;
+        if (++unnoted_ == 8) {
+            task->submitted = crew_.looked_at;
+            task->speaks_for = std::exchange(unnoted_, 0U);
+        }
         crew_.submitted_here.store(crew_.submitted_here.load(std::memory_order_relaxed) + 1,
                                    std::memory_order_relaxed);
         crew_.called_back.push_back(std::move(task));
@@ -225,7 +227,7 @@ private:
             }
             // While results come, the lock is better left to those who submit.
             moved = moved || results_come();
-            if (moved && clock::now() < house_kept + busy) {
+            if (moved && crew_.looked_at < house_kept + busy) {
                 continue;
             }
             lifecycle_.reap([this](pool_worker& each) { results_.collect(each); });
@@ -338,6 +340,7 @@ private:
     process_timekeeper timekeeper_{crew_};
     process_lifecycle lifecycle_;
     result_collector results_{crew_, lifecycle_};
+    unsigned unnoted_ = 0; // tasks of callbacks in a row
     std::mutex end_mutex_;
     std::thread thread_;
 };

@@ -33,26 +33,31 @@ class process_task {
 public:
     using clock = std::chrono::steady_clock;
 
-    virtual void add_reference() noexcept = 0;
-    virtual void release() noexcept = 0;
+    /// \param state of the same object
+    explicit process_task(task_state_base& state) noexcept : state_{state} {}
+    process_task(process_task&&) = delete;
+    process_task& operator=(process_task&&) = delete;
+
+    void add_reference() noexcept { state_.add_reference(); }
+    void release() noexcept { state_.release(); }
     /// The bytes of the result have arrived. \returns whether to call wake() after a while
     [[nodiscard]] virtual bool finish(std::span<const std::byte> result) noexcept = 0;
     /// Wakes who waits for the result.
-    virtual void wake() noexcept = 0;
+    void wake() noexcept { state_.wake(); }
     /// \returns whether this was what settled it
-    virtual bool fail(std::exception_ptr error) noexcept = 0;
-    [[nodiscard]] virtual bool is_settled() const noexcept = 0;
+    bool fail(std::exception_ptr error) noexcept { return state_.fail(std::move(error)); }
+    [[nodiscard]] bool is_settled() const noexcept { return state_.is_settled(); }
     /// Runs the function here: the queue is full.
     virtual void run_here() noexcept = 0;
 
     /// Bytes that the request takes in the worker's ring.
     [[nodiscard]] std::size_t request_size() const noexcept {
-        return sizeof request + (request.has_options != 0 ? sizeof request_more : 0) +
-               arguments.size();
+        return sizeof(request_header) + (has_options ? sizeof options : 0) + arguments.size();
     }
 
-    request_header request;
-    request_options request_more;
+    std::uint64_t function = 0; // task_function::id
+    bool has_options = false;
+    request_options options;
     byte_buffer arguments = byte_buffer::over(small_);
     std::chrono::nanoseconds timeout{0};
     int priority = 0;
@@ -74,6 +79,7 @@ protected:
     ~process_task() = default;
 
 private:
+    task_state_base& state_;
     std::array<std::byte, 64> small_; // for the arguments of most tasks
 };
 
@@ -99,16 +105,14 @@ inline std::exception_ptr bad_result(std::error_code error) {
 template <typename R, typename Decode>
 class remote_task final : public task_state<R>, public process_task {
 public:
-    explicit remote_task(Decode decode) : decode_{std::move(decode)} {}
+    using process_task::add_reference;
+    using process_task::fail;
+    using process_task::is_settled;
+    using process_task::release;
+    using process_task::wake;
 
-    void add_reference() noexcept override { task_state_base::add_reference(); }
-    void release() noexcept override { task_state_base::release(); }
-    bool fail(std::exception_ptr error) noexcept override {
-        return task_state_base::fail(std::move(error));
-    }
-    [[nodiscard]] bool is_settled() const noexcept override {
-        return task_state_base::is_settled();
-    }
+    explicit remote_task(Decode decode)
+        : process_task{static_cast<task_state_base&>(*this)}, decode_{std::move(decode)} {}
 
     bool finish(std::span<const std::byte> result) noexcept override {
         stored_value<R> value{};
@@ -128,14 +132,12 @@ public:
         const bool first = link ? this->claim() : this->claim_alone();
         return first && this->settle_quietly(std::move(value));
     }
-    void wake() noexcept override { task_state_base::wake(); }
-
     void run_here() noexcept override {
-        const auto* function = task_function::find(request.function);
+        const auto* called = task_function::find(function);
         std::exception_ptr error;
         byte_buffer result;
         try {
-            function->call()(arguments.span(), request_more.count, result);
+            called->call()(arguments.span(), options.count, result);
         } catch (...) {
             result.clear();
             try {

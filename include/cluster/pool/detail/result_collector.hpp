@@ -39,7 +39,7 @@ public:
     /// were any
     bool collect(pool_worker& worker) noexcept {
         bool any = false;
-        while (worker.receive(batch, crew_.options.max_result)) {
+        while (worker.receive(crew_.options.max_result)) {
             any = true;
             take_answers(worker);
             if (!crew_.pending.empty()) {
@@ -71,8 +71,6 @@ public:
     }
 
 private:
-    static constexpr std::size_t batch = 64;
-
     /// Matches the results with the tasks, and counts them.
     void take_answers(pool_worker& worker) noexcept {
         const auto now = clock::now();
@@ -111,7 +109,7 @@ private:
             const std::uint64_t ran = detail::min(one.header.run_nanoseconds, alive) / tasks;
             counts.run.add(std::chrono::nanoseconds{ran}, tasks);
             worker.ran = std::chrono::nanoseconds{ran};
-            const auto elements = one.task->request_more.count;
+            const auto elements = one.task->options.count;
             worker.learn(elements == 0 ? ran : ran / elements);
         }
         if (one.task->speaks_for != 0) {

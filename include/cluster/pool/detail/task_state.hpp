@@ -66,8 +66,8 @@ public:
             before = phase_.exchange(ready, std::memory_order_acq_rel);
         }
         if (before == chained) {
-            auto next = std::exchange(continuation_, {});
-            next();
+            continuation_(); // where it is: the caller keeps it alive
+            continuation_ = nullptr;
         }
         return before == waited;
     }
@@ -119,8 +119,9 @@ public:
     }
 
     /// Has `continuation` run when the task is settled. \returns false when it is already
-    bool chain(move_only_function<void()> continuation) noexcept {
-        continuation_ = std::move(continuation);
+    template <typename F>
+    bool chain(F&& continuation) {
+        continuation_.emplace(std::forward<F>(continuation));
         std::uint32_t now = phase_.load(std::memory_order_acquire);
         while (now != ready) {
             if (phase_.compare_exchange_weak(now, chained, std::memory_order_acq_rel)) {

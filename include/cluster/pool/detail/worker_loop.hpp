@@ -48,7 +48,9 @@ public:
         os::wakeup::notify(doorbell_descriptor);
         for (;;) {
             read_request();
-            if (page_.claim(request_.sequence)) {
+            const bool mine = page_.claim(request_.sequence);
+            ring_parent(); // for the one before, behind a fence that there is already
+            if (mine) {
                 serve();
             }
         }
@@ -58,50 +60,64 @@ private:
     using clock = std::chrono::steady_clock;
     static constexpr int yields = 16;
     static constexpr std::size_t most_kept = std::size_t{1} << 20U;
-    static constexpr unsigned most_measured = 16; // tasks with one look at the clock
+    static constexpr std::size_t most_direct = 2048; // bytes of an answer
+    static constexpr unsigned most_measured = 16;    // tasks with one look at the clock
 
+    /// What it leaves in `arguments_` is good until the next one is read.
     void read_request() {
         read_object(request_);
         options_ = {};
         if (request_.has_options != 0) {
             read_object(options_);
         }
-        arguments_.clear();
-        arguments_.shrink(most_kept);
-        const auto size = static_cast<std::size_t>(request_.size);
-        read(arguments_.extend(size), size);
+        arguments_ = read(static_cast<std::size_t>(request_.size));
     }
 
-    /// The result is put together behind its header, and written as one.
+    /// Most results are encoded where the parent reads them.
     void serve() {
-        result_.clear();
-        result_.shrink(most_kept);
-        static_cast<void>(result_.extend(sizeof(result_header)));
+        std::byte* const place = results_.piece(most_direct);
+        if (place == nullptr) {
+            result_.clear();
+            result_.shrink(most_kept);
+            const auto answer = run(result_);
+            write(answer, result_.span());
+            return;
+        }
+        auto direct =
+            byte_buffer::over({place + sizeof(result_header), most_direct - sizeof(result_header)});
+        const auto answer = run(direct);
+        if (!direct.is_foreign()) {
+            write(answer, direct.span());
+            return;
+        }
+        answer.write(place);
+        results_.advance(sizeof answer + direct.size());
+        results_.publish();
+    }
+
+    result_header run(byte_buffer& result) {
         result_header answer;
         answer.sequence = request_.sequence;
         if (begin_ == clock::time_point{}) {
             begin_ = clock::now();
         }
         try {
-            call();
+            call(result);
         } catch (...) {
-            result_.truncate(sizeof answer);
-            encode_exception(result_);
+            result.truncate(0);
+            encode_exception(result);
             answer.kind = result_kind::exception;
         }
         measure(answer);
-        answer.size = result_.size() - sizeof answer;
-        std::memcpy(result_.data(), &answer, sizeof answer);
-        write(result_.span());
-        results_.publish();
-        ring_parent();
+        answer.size = result.size();
+        return answer;
     }
 
     /// Short tasks share a look at the clock, which would cost more than they do; but none is
     /// answered and not measured when there is nothing else to do.
     void measure(result_header& answer) noexcept {
         ++unmeasured_;
-        if (unmeasured_ < measured_together_ && requests_.has(sizeof(request_header))) {
+        if (unmeasured_ < measured_together_ && has_more()) {
             return;
         }
         constexpr std::uint64_t together = 4'000; // nanoseconds
@@ -114,17 +130,17 @@ private:
         unmeasured_ = 0;
     }
 
-    void call() {
+    void call(byte_buffer& result) {
         if (request_.function != last_id_ || last_function_ == nullptr) {
             last_function_ = find(request_.function);
             last_id_ = request_.function;
         }
         if (options_.memory == 0 && options_.cpu_seconds == 0) {
-            last_function_(arguments_.span(), options_.count, result_);
+            last_function_(arguments_, options_.count, result);
             return;
         }
         const os::temporary_limits limits{options_.memory, options_.cpu_seconds};
-        last_function_(arguments_.span(), options_.count, result_);
+        last_function_(arguments_, options_.count, result);
     }
 
     task_function::call_type find(std::uint64_t id) {
@@ -144,29 +160,44 @@ private:
 
     template <typename T>
     void read_object(T& into) {
-        if (requests_.has(sizeof into)) {
-            requests_.take_object(into);
-            requests_.release();
-        } else {
-            read(reinterpret_cast<std::byte*>(&into), sizeof into);
-        }
+        std::memcpy(&into, read(sizeof into).data(), sizeof into);
     }
 
-    void read(std::byte* into, std::size_t count) {
-        while (count != 0) {
-            const std::size_t part = requests_.available_of(count);
-            if (part == 0) {
+    /// The next bytes of the stream, which is taken out of the ring as it comes, many requests at a
+    /// time: what has not been claimed is still the parent's to give to others.
+    std::span<const std::byte> read(std::size_t count) {
+        while (received_.size() - used_ < count) {
+            received_.consume_front(std::exchange(used_, 0));
+            received_.shrink(most_kept);
+            if (!take_in()) {
                 wait([this] { return requests_.available() != 0; });
-                continue;
             }
-            requests_.take(into, part);
-            requests_.release();
-            into += part;
-            count -= part;
         }
+        return received_.span().subspan(std::exchange(used_, used_ + count), count);
     }
 
-    void write(std::span<const std::byte> bytes) {
+    bool take_in() {
+        const std::size_t there = requests_.available();
+        if (there == 0) {
+            return false;
+        }
+        requests_.take(received_.extend(there), there);
+        requests_.release();
+        return true;
+    }
+
+    /// Whether there is another request, or a part of one.
+    [[nodiscard]] bool has_more() noexcept {
+        return received_.size() != used_ || requests_.available() != 0;
+    }
+
+    void write(const result_header& answer, std::span<const std::byte> result) {
+        put(std::as_bytes(std::span{&answer, 1}));
+        put(result);
+        results_.publish();
+    }
+
+    void put(std::span<const std::byte> bytes) {
         while (!bytes.empty()) {
             const std::size_t part = results_.room_of(bytes.size());
             if (part == 0) {
@@ -179,9 +210,8 @@ private:
         }
     }
 
-    /// Behind all that the parent may wait for, and before this side waits.
+    /// After what the parent may wait for and a fence, and before this side waits.
     void ring_parent() noexcept {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
         const bool results = page_.parent_waits.load(std::memory_order_relaxed) != 0 &&
                              page_.parent_waits.exchange(0) != 0;
         const bool room = page_.parent_wants_room.load(std::memory_order_relaxed) != 0 &&
@@ -193,6 +223,7 @@ private:
 
     template <typename Condition>
     void wait(Condition condition) {
+        std::atomic_thread_fence(std::memory_order_seq_cst);
         ring_parent();
         begin_ = {};
         for (int i = 0; i != yields && !condition(); ++i) {
@@ -216,7 +247,9 @@ private:
     pool_page& page_;
     ring_reader requests_;
     ring_writer results_;
-    byte_buffer arguments_;
+    byte_buffer received_;
+    std::size_t used_ = 0; // of that
+    std::span<const std::byte> arguments_;
     byte_buffer result_;
     request_header request_;
     request_options options_;
