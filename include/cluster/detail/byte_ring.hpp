@@ -3,15 +3,23 @@
 #define CLUSTER_DETAIL_BYTE_RING_HPP
 
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
-#include <type_traits>
 
 namespace cluster {
 inline namespace v0 {
 namespace detail {
+
+/// Words behind each other, as a struct of them is in memory, of which a copy would wait for the
+/// stores that have made it.
+template <std::unsigned_integral... Words>
+void write_words(std::byte* to, Words... words) noexcept {
+    std::size_t at = 0;
+    ((std::memcpy(to + at, &words, sizeof words), at += sizeof words), ...);
+}
 
 /// The two positions of a stream of bytes through shared memory, one writer and one reader. They
 /// count bytes since the beginning and never go back.

@@ -10,7 +10,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <new>
 #include <system_error>
 
@@ -96,14 +95,6 @@ struct request_header {
     std::uint64_t size = 0;     // of the arguments, in bytes
     std::uint32_t sequence = 0;
     std::uint32_t has_options = 0; // a request_options follows
-
-    /// Field by field: a copy of the whole would wait for the stores that have just been made.
-    void write(std::byte* to) const noexcept {
-        std::memcpy(to, &function, sizeof function);
-        std::memcpy(to + offsetof(request_header, size), &size, sizeof size);
-        std::memcpy(to + offsetof(request_header, sequence), &sequence, sizeof sequence);
-        std::memcpy(to + offsetof(request_header, has_options), &has_options, sizeof has_options);
-    }
 };
 
 struct request_options {
@@ -124,17 +115,6 @@ struct result_header {
     std::uint32_t sequence = 0;
     result_kind kind = result_kind::value;
     std::uint16_t measured = 0; // 0: the time comes with a later one
-
-    /// As request_header::write().
-    void write(std::byte* to) const noexcept {
-        std::memcpy(to, &size, sizeof size);
-        std::memcpy(to + offsetof(result_header, run_nanoseconds),
-                    &run_nanoseconds,
-                    sizeof run_nanoseconds);
-        std::memcpy(to + offsetof(result_header, sequence), &sequence, sizeof sequence);
-        std::memcpy(to + offsetof(result_header, kind), &kind, sizeof kind);
-        std::memcpy(to + offsetof(result_header, measured), &measured, sizeof measured);
-    }
 };
 
 } // namespace detail

@@ -74,22 +74,17 @@ public:
     /// Writes the request, for flush() to show. \pre can_take()
     void send(counted<process_task> task) {
         const std::uint32_t sequence = next_sequence_++;
-        const auto arguments = task->arguments.span();
-        const request_header head{
-            task->function, arguments.size(), sequence, task->has_options ? 1U : 0U};
-        if (std::byte* to = task->has_options ? nullptr : requests_.piece(task->request_size())) {
-            head.write(to);
-            if (!arguments.empty()) {
-                std::memcpy(to + sizeof head, arguments.data(), arguments.size());
+        const std::size_t size = task->arguments.size();
+        std::byte* const to =
+            task->has_options ? nullptr : requests_.piece(sizeof(request_header) + size);
+        if (to != nullptr) {
+            write_words(to, task->function, std::uint64_t{size}, sequence, std::uint32_t{0});
+            if (size != 0) {
+                std::memcpy(to + sizeof(request_header), task->arguments.data(), size);
             }
-            requests_.advance(task->request_size());
+            requests_.advance(sizeof(request_header) + size);
         } else {
-            unsent_.append(&head, sizeof head);
-            if (task->has_options) {
-                unsent_.append(&task->options, sizeof task->options);
-            }
-            unsent_.append(arguments);
-            put_unsent();
+            send_in_pieces(*task, sequence);
         }
         in_flight.push_back(std::move(task), sequence);
     }
@@ -202,6 +197,17 @@ public:
     }
 
 private:
+    void send_in_pieces(const process_task& task, std::uint32_t sequence) {
+        const request_header head{
+            task.function, task.arguments.size(), sequence, task.has_options ? 1U : 0U};
+        unsent_.append(&head, sizeof head);
+        if (task.has_options) {
+            unsent_.append(&task.options, sizeof task.options);
+        }
+        unsent_.append(task.arguments.span());
+        put_unsent();
+    }
+
     /// All that is in the ring, in one piece: what is in this side's memory cannot change while it is
     /// looked at. \returns whether there was something
     bool take_in() {

@@ -64,7 +64,7 @@ public:
     unsigned retries = 0;
     unsigned losses = 0;           // workers that died when it was next
     clock::time_point submitted{}; // none: not looked at
-    unsigned speaks_for = 0;       // tasks whose wait this one's stands for
+    std::uint32_t speaks_for = 0;  // tasks whose wait this one's stands for
 
     /// Tells the engine that the stop token wants the task cancelled.
     struct canceller {

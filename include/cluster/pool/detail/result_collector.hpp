@@ -86,8 +86,9 @@ private:
                 if (!asked) {
                     break;
                 }
+                const auto speaks_for = worker.in_flight.front().speaks_for;
                 each.task = worker.in_flight.pop_front();
-                count(worker, each, now);
+                count(worker, each, speaks_for, now);
             }
         }
         if (!asked) {
@@ -97,8 +98,10 @@ private:
     }
 
     /// The worker's figures are taken as far as they can be true.
-    void
-    count(pool_worker& worker, const pool_worker::arrival& one, clock::time_point now) noexcept {
+    void count(pool_worker& worker,
+               const pool_worker::arrival& one,
+               std::uint32_t speaks_for,
+               clock::time_point now) noexcept {
         auto& counts = crew_.answers;
         ++worker.tasks;
         ++worker.unmeasured;
@@ -112,8 +115,8 @@ private:
             const auto elements = one.task->options.count;
             worker.learn(elements == 0 ? ran : ran / elements);
         }
-        if (one.task->speaks_for != 0) {
-            counts.wait.add(now - one.task->submitted - worker.ran, one.task->speaks_for);
+        if (speaks_for != 0) {
+            counts.wait.add(now - one.task->submitted - worker.ran, speaks_for);
         }
     }
 

@@ -25,6 +25,7 @@ public:
     struct entry {
         counted<process_task> task;
         std::uint32_t sequence = 0;
+        std::uint32_t speaks_for = 0; // as the task's
     };
 
     [[nodiscard]] bool empty() const noexcept { return size() == 0; }
@@ -35,7 +36,10 @@ public:
     /// \pre not full
     void push_back(counted<process_task> task, std::uint32_t sequence) noexcept {
         const std::size_t end = end_.load(std::memory_order_relaxed);
-        entries_[end % most] = {std::move(task), sequence};
+        entry& added = entries_[end % most];
+        added.sequence = sequence;
+        added.speaks_for = task->speaks_for;
+        added.task = std::move(task);
         end_.store(end + 1, std::memory_order_release);
     }
 
@@ -47,7 +51,7 @@ public:
     }
     [[nodiscard]] entry& front() noexcept { return (*this)[0]; }
     counted<process_task> pop_front() noexcept {
-        auto task = std::move(front().task);
+        counted<process_task> task{std::move(front().task)};
         begin_.store(begin_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
         return task;
     }

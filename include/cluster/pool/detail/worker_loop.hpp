@@ -90,7 +90,12 @@ private:
             write(answer, direct.span());
             return;
         }
-        answer.write(place);
+        write_words(place,
+                    answer.size,
+                    answer.run_nanoseconds,
+                    answer.sequence,
+                    static_cast<std::uint16_t>(answer.kind),
+                    answer.measured);
         results_.advance(sizeof answer + direct.size());
         results_.publish();
     }
