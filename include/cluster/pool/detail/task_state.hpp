@@ -102,11 +102,12 @@ public:
 
     /// \returns false when `deadline` comes first
     bool wait(std::chrono::steady_clock::time_point deadline) noexcept {
-        for (int i = 0; i != 64; ++i) {
+        // Who sleeps at once is woken for one task, and finds the next one not ready either.
+        for (int i = 0; i != pauses + yields; ++i) {
             if (is_ready()) {
                 return true;
             }
-            os::pause_cpu();
+            i < pauses ? os::pause_cpu() : os::yield_cpu();
         }
         std::uint32_t now = pending;
         phase_.compare_exchange_strong(now, waited, std::memory_order_acquire);
@@ -141,6 +142,8 @@ protected:
     std::exception_ptr error_;
 
 private:
+    static constexpr int pauses = 64;
+    static constexpr int yields = 8;
     static constexpr std::uint32_t pending = 0;
     static constexpr std::uint32_t waited = 1;  // somebody sleeps on the word
     static constexpr std::uint32_t chained = 2; // there is a continuation
