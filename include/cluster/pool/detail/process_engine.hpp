@@ -58,8 +58,10 @@ public:
                 task->link.reset();
                 return;
             }
+        } else {
+            task->settle_only_for(this);
         }
-        const bool in_callback = current() == this;
+        const bool in_callback = is_own_thread();
         if (in_callback && task->priority == 0 && crew_.options.max_queue == 0 &&
             !crew_.closing.load(std::memory_order_relaxed)) {
             submit_here(std::move(task));
@@ -117,7 +119,7 @@ public:
     [[nodiscard]] pool_stats stats() const {
         const std::lock_guard lock{crew_.mutex};
         auto result = crew_.count();
-        if (current() == this) {
+        if (is_own_thread()) {
             result.queued += crew_.called_back.size();
         }
         return result;
@@ -127,6 +129,10 @@ private:
     static constexpr std::uint64_t wakeup_key = 0; // else a worker's number, doubled
     static constexpr int yields = 16;
     static constexpr std::chrono::microseconds busy{100}; // between looks at all but the results
+
+    [[nodiscard]] bool is_own_thread() const noexcept {
+        return task_state_base::settles_for() == this;
+    }
 
     // --- Any thread ----------------------------------------------------------------------------
 
@@ -150,7 +156,7 @@ private:
 
     /// \returns false when the task has been dealt with
     bool make_room(std::unique_lock<std::mutex>& lock, task_pointer& task) {
-        const bool own_thread = current() == this;
+        const bool own_thread = is_own_thread();
         if (crew_.options.when_full == when_full::wait) {
             if (!own_thread) { // which would wait for itself
                 crew_.room.wait(lock, [&] {
@@ -188,7 +194,7 @@ private:
     void end_thread() noexcept {
         wakeup_.notify();
         crew_.room.notify_all();
-        if (current() == this) {
+        if (is_own_thread()) {
             return;
         }
         const std::lock_guard one_at_a_time{end_mutex_};
@@ -211,14 +217,8 @@ private:
         crew_.called_back.push_back(std::move(task));
     }
 
-    /// The engine whose thread this is.
-    static const process_engine*& current() noexcept {
-        static constinit thread_local const process_engine* instance = nullptr;
-        return instance;
-    }
-
     void run() noexcept {
-        current() = this;
+        task_state_base::settles_for() = this;
         auto house_kept = clock::time_point{};
         for (;;) {
             bool moved = false;

@@ -40,10 +40,14 @@ public:
 
     void add_reference() noexcept { state_.add_reference(); }
     void release() noexcept { state_.release(); }
-    /// The bytes of the result have arrived. \returns whether to call wake() after a while
-    [[nodiscard]] virtual bool finish(std::span<const std::byte> result) noexcept = 0;
+    using outcome = task_state_base::outcome;
+
+    /// The bytes of the result have arrived.
+    [[nodiscard]] virtual outcome finish(std::span<const std::byte> result) noexcept = 0;
     /// Wakes who waits for the result.
     void wake() noexcept { state_.wake(); }
+    /// \pre it has no link
+    void settle_only_for(const void* engine) noexcept { state_.settle_only_for(engine); }
     /// \returns whether this was what settled it
     bool fail(std::exception_ptr error) noexcept { return state_.fail(std::move(error)); }
     [[nodiscard]] bool is_settled() const noexcept { return state_.is_settled(); }
@@ -105,16 +109,18 @@ inline std::exception_ptr bad_result(std::error_code error) {
 template <typename R, typename Decode>
 class remote_task final : public task_state<R>, public process_task {
 public:
+    using outcome = task_state_base::outcome;
     using process_task::add_reference;
     using process_task::fail;
     using process_task::is_settled;
     using process_task::release;
+    using process_task::settle_only_for;
     using process_task::wake;
 
     explicit remote_task(Decode decode)
         : process_task{static_cast<task_state_base&>(*this)}, decode_{std::move(decode)} {}
 
-    bool finish(std::span<const std::byte> result) noexcept override {
+    [[nodiscard]] outcome finish(std::span<const std::byte> result) noexcept override {
         stored_value<R> value{};
         std::exception_ptr error;
         try {
@@ -126,12 +132,15 @@ public:
         }
         if (error) {
             fail(std::move(error));
-            return false;
+            return outcome::done;
         }
-        // Only a stop token brings a second thread that may settle it.
-        const bool first = link ? this->claim() : this->claim_alone();
-        return first && this->settle_quietly(std::move(value));
+        if (!link) {
+            return this->claim_alone() ? this->settle_alone(std::move(value)) : outcome::done;
+        }
+        const bool waited = this->claim() && this->settle_quietly(std::move(value));
+        return waited ? outcome::waited : outcome::done;
     }
+
     void run_here() noexcept override {
         const auto* called = task_function::find(function);
         std::exception_ptr error;
@@ -149,7 +158,7 @@ public:
         }
         if (error) {
             fail(std::move(error));
-        } else if (finish(result.span())) {
+        } else if (finish(result.span()) == outcome::waited) {
             wake();
         }
     }

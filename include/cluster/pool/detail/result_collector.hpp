@@ -31,6 +31,7 @@ public:
     using task_pointer = process_crew::task_pointer;
     using stage = process_crew::stage;
     using reason = process_crew::reason;
+    using outcome = process_task::outcome;
 
     result_collector(process_crew& crew, process_lifecycle& lifecycle) noexcept
         : crew_{crew}, lifecycle_{lifecycle} {}
@@ -126,8 +127,11 @@ private:
             if (!each.task) {
                 break; // nobody asked for it
             }
-            if (settle(*each.task, each.header.kind, worker.payload(each))) {
+            const auto how = settle(*each.task, each.header.kind, worker.payload(each));
+            if (how == outcome::waited) {
                 waited = true; // wakes the others first, who would find the next one not ready
+            } else if (how == outcome::gone) {
+                static_cast<void>(each.task.leak());
             } else {
                 each.task.reset();
             }
@@ -143,18 +147,22 @@ private:
         }
     }
 
-    /// \returns whether to wake its waiter
-    static bool
+    static outcome
     settle(process_task& task, result_kind kind, std::span<const std::byte> payload) noexcept {
-        bool waited = false;
         if (kind == result_kind::value) {
-            waited = task.finish(payload);
-        } else if (!task.is_settled()) {
+            if (!task.link) {
+                return task.finish(payload);
+            }
+            const auto how = task.finish(payload);
+            task.link.reset();
+            return how;
+        }
+        if (!task.is_settled()) {
             auto error = decode_exception(payload);
             task.fail(error ? std::move(error) : bad_result(make_error_code(errc::bad_payload)));
         }
         task.link.reset();
-        return waited;
+        return outcome::done;
     }
 
     process_crew& crew_;

@@ -73,6 +73,32 @@ public:
     }
     void wake() noexcept { os::futex_wake_all(phase_); }
 
+    /// What the thread that settles all tasks of an engine is known by: the engine.
+    [[nodiscard]] static const void*& settles_for() noexcept {
+        static constinit thread_local const void* engine = nullptr;
+        return engine;
+    }
+    /// Only the thread that settles for `engine` will settle this, and callbacks are added there too,
+    /// most of them: what one thread does needs no atomic exchange. \pre nobody has the future yet
+    void settle_only_for(const void* engine) noexcept { engine_ = engine; }
+
+    enum class outcome : unsigned char {
+        done,
+        waited, ///< wake() is to be called, soon
+        gone    ///< with the reference of the caller
+    };
+    /// publish_quietly() by the only thread that settles this.
+    [[nodiscard]] outcome publish_alone() noexcept {
+        if (phase_.load(std::memory_order_acquire) != chained) {
+            return publish_quietly() ? outcome::waited : outcome::done;
+        }
+        phase_.store(ready, std::memory_order_relaxed);
+        references_.store(1, std::memory_order_relaxed); // the future's, which comes with the call
+        auto next = std::move(continuation_);
+        next();
+        return outcome::gone;
+    }
+
     /// \returns whether this was what settled the task.
     bool fail(std::exception_ptr error) noexcept {
         if (!claim()) {
@@ -124,6 +150,12 @@ public:
     bool chain(F&& continuation) {
         continuation_.emplace(std::forward<F>(continuation));
         std::uint32_t now = phase_.load(std::memory_order_acquire);
+        if (engine_ != nullptr && engine_ == settles_for()) {
+            if (now != ready) {
+                phase_.store(chained, std::memory_order_relaxed);
+            }
+            return now != ready;
+        }
         while (now != ready) {
             if (phase_.compare_exchange_weak(now, chained, std::memory_order_acq_rel)) {
                 return true;
@@ -152,6 +184,7 @@ private:
     std::atomic<std::uint32_t> references_{2};
     os::futex_word phase_{pending};
     std::atomic<bool> claimed_{false};
+    const void* engine_ = nullptr; // see settle_only_for()
     move_only_function<void()> continuation_;
 };
 
@@ -168,6 +201,11 @@ public:
     [[nodiscard]] bool settle_quietly(stored_value<R>&& value) noexcept {
         value_.emplace(std::move(value));
         return this->publish_quietly();
+    }
+    /// \pre claim_alone() was granted. \returns as publish_alone()
+    [[nodiscard]] outcome settle_alone(stored_value<R>&& value) noexcept {
+        value_.emplace(std::move(value));
+        return this->publish_alone();
     }
     /// \pre claim() was granted, or nobody else can settle this task
     template <typename... Value>
