@@ -74,17 +74,13 @@ public:
     /// Writes the request, for flush() to show. \pre can_take()
     void send(counted<process_task> task) {
         const std::uint32_t sequence = next_sequence_++;
-        const std::size_t size = task->arguments.size();
-        std::byte* const to =
-            task->has_options ? nullptr : requests_.piece(sizeof(request_header) + size);
-        if (to != nullptr) {
-            write_words(to, task->function, std::uint64_t{size}, sequence, std::uint32_t{0});
-            if (size != 0) {
-                std::memcpy(to + sizeof(request_header), task->arguments.data(), size);
-            }
-            requests_.advance(sizeof(request_header) + size);
+        const std::size_t whole = task->request_size();
+        if (std::byte* const to = requests_.piece(whole)) {
+            write(*task, sequence, to);
+            requests_.advance(whole);
         } else {
-            send_in_pieces(*task, sequence);
+            write(*task, sequence, unsent_.extend(whole));
+            put_unsent();
         }
         in_flight.push_back(std::move(task), sequence);
     }
@@ -197,15 +193,21 @@ public:
     }
 
 private:
-    void send_in_pieces(const process_task& task, std::uint32_t sequence) {
-        const request_header head{
-            task.function, task.arguments.size(), sequence, task.has_options ? 1U : 0U};
-        unsent_.append(&head, sizeof head);
+    static void write(const process_task& task, std::uint32_t sequence, std::byte* to) noexcept {
+        const auto arguments = task.arguments.span();
+        write_words(to,
+                    task.function,
+                    std::uint64_t{arguments.size()},
+                    sequence,
+                    task.has_options ? 1U : 0U);
+        to += sizeof(request_header);
         if (task.has_options) {
-            unsent_.append(&task.options, sizeof task.options);
+            std::memcpy(to, &task.options, sizeof task.options);
+            to += sizeof task.options;
         }
-        unsent_.append(task.arguments.span());
-        put_unsent();
+        if (!arguments.empty()) {
+            std::memcpy(to, arguments.data(), arguments.size());
+        }
     }
 
     /// All that is in the ring, in one piece: what is in this side's memory cannot change while it is

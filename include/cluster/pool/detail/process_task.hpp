@@ -137,8 +137,8 @@ public:
         if (!link) {
             return this->claim_alone() ? this->settle_alone(std::move(value)) : outcome::done;
         }
-        const bool waited = this->claim() && this->settle_quietly(std::move(value));
-        return waited ? outcome::waited : outcome::done;
+        const bool sleeps = this->claim() && this->settle_quietly(std::move(value));
+        return sleeps ? outcome::waited : outcome::done;
     }
 
     void run_here() noexcept override {
