@@ -11,6 +11,7 @@
 #include "pool_page.hpp"
 #include "task_registry.hpp"
 
+#include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -75,34 +76,30 @@ private:
 
     /// Most results are encoded where the parent reads them.
     void serve() {
-        std::byte* const place = results_.piece(most_direct);
-        if (place == nullptr) {
+        if (std::byte* const place = results_.piece(most_direct)) {
+            auto direct = byte_buffer::over(
+                {place + sizeof(result_header), most_direct - sizeof(result_header)});
+            run(direct, place);
+            results_.advance(sizeof(result_header));
+            if (direct.is_foreign()) {
+                results_.advance(direct.size());
+            } else {
+                put(direct.span());
+            }
+        } else {
+            std::array<std::byte, sizeof(result_header)> head;
             result_.clear();
             result_.shrink(most_kept);
-            const auto answer = run(result_);
-            write(answer, result_.span());
-            return;
+            run(result_, head.data());
+            put(head);
+            put(result_.span());
         }
-        auto direct =
-            byte_buffer::over({place + sizeof(result_header), most_direct - sizeof(result_header)});
-        const auto answer = run(direct);
-        if (!direct.is_foreign()) {
-            write(answer, direct.span());
-            return;
-        }
-        write_words(place,
-                    answer.size,
-                    answer.run_nanoseconds,
-                    answer.sequence,
-                    static_cast<std::uint16_t>(answer.kind),
-                    answer.measured);
-        results_.advance(sizeof answer + direct.size());
         results_.publish();
     }
 
-    result_header run(byte_buffer& result) {
-        result_header answer;
-        answer.sequence = request_.sequence;
+    /// Calls the function, and writes the result's header.
+    void run(byte_buffer& result, std::byte* head) {
+        auto kind = result_kind::value;
         if (begin_ == clock::time_point{}) {
             begin_ = clock::now();
         }
@@ -111,28 +108,37 @@ private:
         } catch (...) {
             result.truncate(0);
             encode_exception(result);
-            answer.kind = result_kind::exception;
+            kind = result_kind::exception;
         }
-        measure(answer);
-        answer.size = result.size();
-        return answer;
+        const auto [nanoseconds, measured] = measure();
+        write_words(head,
+                    std::uint64_t{result.size()},
+                    nanoseconds,
+                    request_.sequence,
+                    static_cast<std::uint16_t>(kind),
+                    static_cast<std::uint16_t>(measured));
     }
+
+    struct measurement {
+        std::uint64_t nanoseconds = 0;
+        unsigned tasks = 0;
+    };
 
     /// Short tasks share a look at the clock, which would cost more than they do; but none is
     /// answered and not measured when there is nothing else to do.
-    void measure(result_header& answer) noexcept {
+    measurement measure() noexcept {
         ++unmeasured_;
         if (unmeasured_ < measured_together_ && has_more()) {
-            return;
+            return {};
         }
         constexpr std::uint64_t together = 4'000; // nanoseconds
         const auto now = clock::now(); // where the next one begins, unless it is waited for
-        answer.run_nanoseconds = static_cast<std::uint64_t>((now - begin_).count());
-        answer.measured = static_cast<std::uint16_t>(unmeasured_);
-        const std::uint64_t fit = together * unmeasured_ / (answer.run_nanoseconds + 1);
+        const measurement result{static_cast<std::uint64_t>((now - begin_).count()), unmeasured_};
+        const std::uint64_t fit = together * unmeasured_ / (result.nanoseconds + 1);
         measured_together_ = fit < most_measured ? static_cast<unsigned>(fit) : most_measured;
         begin_ = now;
         unmeasured_ = 0;
+        return result;
     }
 
     void call(byte_buffer& result) {
@@ -194,12 +200,6 @@ private:
     /// Whether there is another request, or a part of one.
     [[nodiscard]] bool has_more() noexcept {
         return received_.size() != used_ || requests_.available() != 0;
-    }
-
-    void write(const result_header& answer, std::span<const std::byte> result) {
-        put(std::as_bytes(std::span{&answer, 1}));
-        put(result);
-        results_.publish();
     }
 
     void put(std::span<const std::byte> bytes) {
