@@ -5,13 +5,12 @@
 
 #include <cluster/pool/process_pool.hpp>
 
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <future>
 #include <numeric>
-#include <thread>
 #include <vector>
 
 #include <sys/resource.h>
@@ -72,28 +71,31 @@ int main(int argc, char** argv) {
         }
     });
     measure("callbacks, 64 in flight", argc, argv, total, [total](auto& pool) {
-        std::atomic<long> started{0};
-        std::atomic<long> ended{0};
-        struct chain {
-            static void next(cluster::process_pool& in,
-                             std::atomic<long>& begun,
-                             std::atomic<long>& done,
-                             long count) {
-                if (begun.fetch_add(1) < count) {
-                    in.submit<twice>(1).then(
-                        [&in, &begun, &done, count](cluster::task_future<int>) {
-                            done.fetch_add(1);
-                            next(in, begun, done, count);
-                        });
+        struct chain { // all of it in the thread of the pool, once the first task has ended
+            cluster::process_pool& pool;
+            long left;
+            long running = 0;
+            std::promise<void> ended{};
+
+            void next() {
+                if (left != 0) {
+                    --left;
+                    ++running;
+                    pool.submit<twice>(1).then([this](cluster::task_future<int>) {
+                        --running;
+                        next();
+                    });
+                } else if (running == 0) {
+                    ended.set_value();
                 }
             }
-        };
-        for (int i = 0; i != 64; ++i) {
-            chain::next(pool, started, ended, total);
-        }
-        while (ended.load() != total) {
-            std::this_thread::sleep_for(std::chrono::microseconds{100});
-        }
+        } all{pool, total};
+        pool.template submit<twice>(1).then([&all](cluster::task_future<int>) {
+            for (int i = 0; i != 64; ++i) {
+                all.next();
+            }
+        });
+        all.ended.get_future().wait();
     });
     measure("map", argc, argv, total, [total](auto& pool) {
         std::vector<int> numbers(static_cast<std::size_t>(total), 1);

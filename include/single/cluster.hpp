@@ -31,7 +31,6 @@
 #include <linux/futex.h>
 #include <linux/seccomp.h>
 #include <linux/sock_diag.h>
-#include <memory>
 #include <mutex>
 #include <net/if.h>
 #include <netdb.h>
@@ -5204,6 +5203,12 @@ public:
         requires(!std::same_as<std::decay_t<F>, move_only_function> &&
                  callable_as<Result, std::decay_t<F>, Args...>)
     move_only_function(F&& f) {
+        emplace(static_cast<F&&>(f));
+    }
+
+    /// Makes it in its place, where an assignment would move it there. \pre empty
+    template <typename F>
+    void emplace(F&& f) {
         using target = std::decay_t<F>;
         inline_target::put<target>(storage_, static_cast<F&&>(f));
         operations_ = &operations_for<target>;
@@ -13257,6 +13262,14 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
+/// Words behind each other, as a struct of them is in memory, of which a copy would wait for the
+/// stores that have made it.
+template <std::unsigned_integral... Words>
+void write_words(std::byte* to, Words... words) noexcept {
+    std::size_t at = 0;
+    ((std::memcpy(to + at, &words, sizeof words), at += sizeof words), ...);
+}
+
 /// The two positions of a stream of bytes through shared memory, one writer and one reader. They
 /// count bytes since the beginning and never go back.
 struct ring_positions {
@@ -13296,15 +13309,33 @@ public:
         : ring_end{bytes, size}, positions_{&positions} {}
 
     [[nodiscard]] std::size_t room() noexcept {
-        const std::uint64_t waiting = at_ - positions_->read.load(std::memory_order_acquire);
+        const std::uint64_t read = positions_->read.load(std::memory_order_acquire);
+        const std::uint64_t waiting = at_ - read;
         if (waiting > size_) {
             broken_ = true;
             return 0;
         }
+        read_ = read;
         return size_ - static_cast<std::size_t>(waiting);
+    }
+    /// Whether there is room for `count` bytes. Looks at what the other side writes only when what
+    /// is known of it does not do.
+    [[nodiscard]] bool has_room(std::size_t count) noexcept { return room_of(count) == count; }
+    /// As much of `count` as there is room for.
+    [[nodiscard]] std::size_t room_of(std::size_t count) noexcept {
+        if (at_ - read_ + count <= size_) {
+            return count;
+        }
+        const std::size_t there = room();
+        return there < count ? there : count;
     }
     /// All the room there is. \pre the memory is mapped twice
     [[nodiscard]] std::span<std::byte> space() noexcept { return {bytes_ + offset(), room()}; }
+    /// `count` bytes to write to that lie in one piece; null when there are none now.
+    [[nodiscard]] std::byte* piece(std::size_t count) noexcept {
+        const std::size_t begin = offset();
+        return size_ - begin >= count && has_room(count) ? bytes_ + begin : nullptr;
+    }
     /// What has been written there is a part of the stream. \pre `count <= room()`
     void advance(std::size_t count) noexcept { at_ += count; }
     /// \pre `bytes.size() <= room()`
@@ -13323,6 +13354,7 @@ public:
 
 private:
     ring_positions* positions_ = nullptr;
+    std::uint64_t read_ = 0; // by the other side, when it was last looked at
 };
 
 class ring_reader : public ring_end {
@@ -13421,16 +13453,23 @@ struct pool_page {
         return static_cast<std::int32_t>(a - b) < 0;
     }
 
-    /// For the worker. \returns false when request `sequence` has been given to somebody else
+    /// For the worker. A sequentially consistent fence. \returns false when request `sequence` has
+    /// been given to somebody else
     bool claim(std::uint32_t sequence) noexcept {
         std::uint64_t now = claims.load(std::memory_order_relaxed);
+        bool mine = false;
         do {
-            if (is_before(sequence, static_cast<std::uint32_t>(now >> 32U))) {
-                return false;
-            }
-        } while (!claims.compare_exchange_weak(
-            now, (now & 0xffffffff00000000U) | (sequence + 1U), std::memory_order_acq_rel));
-        return true;
+            mine = !is_before(sequence, static_cast<std::uint32_t>(now >> 32U));
+        } while (mine &&
+                 !claims.compare_exchange_weak(now, (now & 0xffffffff00000000U) | (sequence + 1U)));
+#if defined(__x86_64__) || defined(__i386__)
+        if (mine) { // the exchange was one
+            std::atomic_signal_fence(std::memory_order_seq_cst);
+            return true;
+        }
+#endif
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        return mine;
     }
     /// For the parent: nothing before `end` can be claimed any more. \returns what was until then
     std::uint32_t revoke(std::uint32_t end) noexcept {
@@ -13449,18 +13488,21 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
                   std::atomic<std::uint32_t>::is_always_lock_free,
               "the page is shared between processes");
 
-/// Before the arguments of a call.
+/// Before the arguments of a call. Most tasks need no more, and each byte has to go to another CPU.
 struct request_header {
     std::uint64_t function = 0; // task_function::id
     std::uint64_t size = 0;     // of the arguments, in bytes
-    std::uint64_t memory = 0;   // task_limits
-    std::uint32_t cpu_seconds = 0;
     std::uint32_t sequence = 0;
-    std::uint32_t count = 0; // elements of a chunk
-    std::uint32_t unused = 0;
+    std::uint32_t has_options = 0; // a request_options follows
 };
 
-enum class result_kind : std::uint32_t {
+struct request_options {
+    std::uint64_t memory = 0; // task_limits
+    std::uint32_t cpu_seconds = 0;
+    std::uint32_t count = 0; // elements of a chunk
+};
+
+enum class result_kind : std::uint16_t {
     value,
     exception, // the name of its type and its text
 };
@@ -13468,9 +13510,10 @@ enum class result_kind : std::uint32_t {
 /// Before a result.
 struct result_header {
     std::uint64_t size = 0;
-    std::uint64_t run_nanoseconds = 0;
+    std::uint64_t run_nanoseconds = 0; // of as many tasks as `measured`
     std::uint32_t sequence = 0;
     result_kind kind = result_kind::value;
+    std::uint16_t measured = 0; // 0: the time comes with a later one
 };
 
 } // namespace detail
@@ -13785,16 +13828,11 @@ public:
         page_.ready.store(1);
         os::wakeup::notify(doorbell_descriptor);
         for (;;) {
-            request_header request;
-            std::array<std::byte, sizeof request> head;
-            read(head.data(), head.size());
-            std::memcpy(&request, head.data(), sizeof request);
-            arguments_.clear();
-            arguments_.shrink(most_kept);
-            const auto size = static_cast<std::size_t>(request.size);
-            read(arguments_.extend(size), size);
-            if (page_.claim(request.sequence)) {
-                serve(request);
+            read_request();
+            const bool mine = page_.claim(request_.sequence);
+            ring_parent(); // for the one before, behind a fence that there is already
+            if (mine) {
+                serve();
             }
         }
     }
@@ -13803,39 +13841,97 @@ private:
     using clock = std::chrono::steady_clock;
     static constexpr int yields = 16;
     static constexpr std::size_t most_kept = std::size_t{1} << 20U;
+    static constexpr std::size_t most_direct = 2048; // bytes of an answer
+    static constexpr unsigned most_measured = 16;    // tasks with one look at the clock
 
-    void serve(const request_header& request) {
-        result_header answer;
-        answer.sequence = request.sequence;
-        result_.clear();
-        result_.shrink(most_kept);
-        const auto begin = last_end_ == clock::time_point{} ? clock::now() : last_end_;
-        try {
-            call(request);
-        } catch (...) {
-            result_.clear();
-            encode_exception(result_);
-            answer.kind = result_kind::exception;
+    /// What it leaves in `arguments_` is good until the next one is read.
+    void read_request() {
+        read_object(request_);
+        options_ = {};
+        if (request_.has_options != 0) {
+            read_object(options_);
         }
-        last_end_ = clock::now(); // where the next one begins, unless it has to be waited for
-        answer.run_nanoseconds = static_cast<std::uint64_t>((last_end_ - begin).count());
-        answer.size = result_.size();
-        std::array<std::byte, sizeof answer> head;
-        std::memcpy(head.data(), &answer, sizeof answer);
-        write(head);
-        write(result_.span());
-        results_.publish();
-        ring_parent();
+        arguments_ = read(static_cast<std::size_t>(request_.size));
     }
 
-    void call(const request_header& request) {
-        const auto function = find(request.function);
-        if (request.memory == 0 && request.cpu_seconds == 0) {
-            function(arguments_.span(), request.count, result_);
+    /// Most results are encoded where the parent reads them.
+    void serve() {
+        if (std::byte* const place = results_.piece(most_direct)) {
+            auto direct = byte_buffer::over(
+                {place + sizeof(result_header), most_direct - sizeof(result_header)});
+            run(direct, place);
+            results_.advance(sizeof(result_header));
+            if (direct.is_foreign()) {
+                results_.advance(direct.size());
+            } else {
+                put(direct.span());
+            }
+        } else {
+            std::array<std::byte, sizeof(result_header)> head;
+            result_.clear();
+            result_.shrink(most_kept);
+            run(result_, head.data());
+            put(head);
+            put(result_.span());
+        }
+        results_.publish();
+    }
+
+    /// Calls the function, and writes the result's header.
+    void run(byte_buffer& result, std::byte* head) {
+        auto kind = result_kind::value;
+        if (begin_ == clock::time_point{}) {
+            begin_ = clock::now();
+        }
+        try {
+            call(result);
+        } catch (...) {
+            result.truncate(0);
+            encode_exception(result);
+            kind = result_kind::exception;
+        }
+        const auto [duration, tasks] = measure();
+        write_words(head,
+                    std::uint64_t{result.size()},
+                    duration,
+                    request_.sequence,
+                    static_cast<std::uint16_t>(kind),
+                    static_cast<std::uint16_t>(tasks));
+    }
+
+    struct measurement {
+        std::uint64_t nanoseconds = 0;
+        unsigned tasks = 0;
+    };
+
+    /// Short tasks share a look at the clock, which would cost more than they do; but none is
+    /// answered and not measured when there is nothing else to do.
+    measurement measure() noexcept {
+        ++unmeasured_;
+        if (unmeasured_ < measured_together_ && has_more()) {
+            return {};
+        }
+        constexpr std::uint64_t together = 4'000; // nanoseconds
+        const auto now = clock::now(); // where the next one begins, unless it is waited for
+        const measurement result{static_cast<std::uint64_t>((now - begin_).count()), unmeasured_};
+        const std::uint64_t fit = together * unmeasured_ / (result.nanoseconds + 1);
+        measured_together_ = fit < most_measured ? static_cast<unsigned>(fit) : most_measured;
+        begin_ = now;
+        unmeasured_ = 0;
+        return result;
+    }
+
+    void call(byte_buffer& result) {
+        if (request_.function != last_id_ || last_function_ == nullptr) {
+            last_function_ = find(request_.function);
+            last_id_ = request_.function;
+        }
+        if (options_.memory == 0 && options_.cpu_seconds == 0) {
+            last_function_(arguments_, options_.count, result);
             return;
         }
-        const os::temporary_limits limits{request.memory, request.cpu_seconds};
-        function(arguments_.span(), request.count, result_);
+        const os::temporary_limits limits{options_.memory, options_.cpu_seconds};
+        last_function_(arguments_, options_.count, result);
     }
 
     task_function::call_type find(std::uint64_t id) {
@@ -13853,52 +13949,68 @@ private:
 
     // --- The rings -----------------------------------------------------------------------------
 
-    void read(std::byte* into, std::size_t count) {
-        while (count != 0) {
-            const std::size_t there = requests_.available();
-            if (there == 0) {
-                wait([this] { return requests_.available() != 0; });
-                continue;
-            }
-            const std::size_t part = there < count ? there : count;
-            requests_.take(into, part);
-            requests_.release();
-            into += part;
-            count -= part;
-            std::atomic_thread_fence(std::memory_order_seq_cst);
-            if (page_.parent_wants_room.load(std::memory_order_relaxed) != 0 &&
-                page_.parent_wants_room.exchange(0) != 0) {
-                os::wakeup::notify(doorbell_descriptor);
-            }
-        }
+    template <typename T>
+    void read_object(T& into) {
+        std::memcpy(&into, read(sizeof into).data(), sizeof into);
     }
 
-    void write(std::span<const std::byte> bytes) {
+    /// The next bytes of the stream, which is taken out of the ring as it comes, many requests at a
+    /// time: what has not been claimed is still the parent's to give to others.
+    std::span<const std::byte> read(std::size_t count) {
+        while (received_.size() - used_ < count) {
+            received_.consume_front(std::exchange(used_, 0));
+            received_.shrink(most_kept);
+            if (!take_in()) {
+                wait([this] { return requests_.available() != 0; });
+            }
+        }
+        return received_.span().subspan(std::exchange(used_, used_ + count), count);
+    }
+
+    bool take_in() {
+        const std::size_t there = requests_.available();
+        if (there == 0) {
+            return false;
+        }
+        requests_.take(received_.extend(there), there);
+        requests_.release();
+        return true;
+    }
+
+    /// Whether there is another request, or a part of one.
+    [[nodiscard]] bool has_more() noexcept {
+        return received_.size() != used_ || requests_.available() != 0;
+    }
+
+    void put(std::span<const std::byte> bytes) {
         while (!bytes.empty()) {
-            const std::size_t room = results_.room();
-            if (room == 0) {
+            const std::size_t part = results_.room_of(bytes.size());
+            if (part == 0) {
                 results_.publish();
-                ring_parent();
                 wait([this] { return results_.room() != 0; });
                 continue;
             }
-            const std::size_t part = room < bytes.size() ? room : bytes.size();
             results_.put(bytes.first(part));
             bytes = bytes.subspan(part);
         }
     }
 
+    /// After what the parent may wait for and a fence, and before this side waits.
     void ring_parent() noexcept {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        if (page_.parent_waits.load(std::memory_order_relaxed) != 0 &&
-            page_.parent_waits.exchange(0) != 0) {
+        const bool results = page_.parent_waits.load(std::memory_order_relaxed) != 0 &&
+                             page_.parent_waits.exchange(0) != 0;
+        const bool room = page_.parent_wants_room.load(std::memory_order_relaxed) != 0 &&
+                          page_.parent_wants_room.exchange(0) != 0;
+        if (results || room) {
             os::wakeup::notify(doorbell_descriptor);
         }
     }
 
     template <typename Condition>
     void wait(Condition condition) {
-        last_end_ = {};
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        ring_parent();
+        begin_ = {};
         for (int i = 0; i != yields && !condition(); ++i) {
             os::yield_cpu(); // the parent may be in the middle of sending more
         }
@@ -13920,9 +14032,17 @@ private:
     pool_page& page_;
     ring_reader requests_;
     ring_writer results_;
-    byte_buffer arguments_;
+    byte_buffer received_;
+    std::size_t used_ = 0; // of that
+    std::span<const std::byte> arguments_;
     byte_buffer result_;
-    clock::time_point last_end_{};
+    request_header request_;
+    request_options options_;
+    clock::time_point begin_{};      // of what is not measured yet
+    unsigned unmeasured_ = 0;        // tasks since then
+    unsigned measured_together_ = 1; // tasks, by how long they take
+    std::uint64_t last_id_ = 0;
+    task_function::call_type last_function_ = nullptr;
     number_map<task_function::call_type> known_;
 };
 
@@ -15473,21 +15593,18 @@ private:
 #ifndef CLUSTER_DETAIL_MEMORY_BLOCKS_HPP
 #define CLUSTER_DETAIL_MEMORY_BLOCKS_HPP
 
-// A use of an object after its end is to be found.
-#if defined(__has_feature)
-#    if __has_feature(address_sanitizer)
-#        define CLUSTER_MEMORY_IS_WATCHED true
-#    endif
-#endif
-#if !defined(CLUSTER_MEMORY_IS_WATCHED) && defined(__SANITIZE_ADDRESS__)
-#    define CLUSTER_MEMORY_IS_WATCHED true
-#elif !defined(CLUSTER_MEMORY_IS_WATCHED)
-#    define CLUSTER_MEMORY_IS_WATCHED false
-#endif
-
 namespace cluster {
 inline namespace v0 {
 namespace detail {
+
+/// Under AddressSanitizer memory is not used again: a use of an object after its end is to be found.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool memory_is_watched = true;
+#elif defined(__has_feature)
+inline constexpr bool memory_is_watched = __has_feature(address_sanitizer);
+#else
+inline constexpr bool memory_is_watched = false;
+#endif
 
 /// Memory for objects of one type that come and go in batches, as connections do: what a batch has
 /// left serves the next one. (The allocator's own cache holds seven of a size; a batch is larger.)
@@ -15526,7 +15643,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t most_kept = CLUSTER_MEMORY_IS_WATCHED ? 0 : 128;
+    static constexpr std::size_t most_kept = memory_is_watched ? 0 : 128;
 
     struct block {
         block* next;
@@ -15539,8 +15656,6 @@ private:
 } // namespace detail
 } // namespace v0
 } // namespace cluster
-
-#undef CLUSTER_MEMORY_IS_WATCHED
 
 #endif // CLUSTER_DETAIL_MEMORY_BLOCKS_HPP
 
@@ -33076,13 +33191,194 @@ public:
 #ifndef CLUSTER_POOL_DETAIL_TASK_STATE_HPP
 #define CLUSTER_POOL_DETAIL_TASK_STATE_HPP
 
+// ---- cluster/pool/detail/task_memory.hpp
+#ifndef CLUSTER_POOL_DETAIL_TASK_MEMORY_HPP
+#define CLUSTER_POOL_DETAIL_TASK_MEMORY_HPP
+
 namespace cluster {
 inline namespace v0 {
 namespace detail {
 
-/// What a task and its task_future share, without the value: one allocation, two references, one
-/// word that tells whether it is settled. Cheaper than std::future's by a mutex and two allocations.
-class task_state_base {
+/// Memory for tasks, used again: no lock and no allocation for a task once as many have been alive.
+///
+/// Each thread keeps what it frees. One thread often makes what another one frees; so what a thread
+/// has too much of goes, a chain of `chain` blocks at a time, to where threads that have none look.
+/// (The allocator's own cache holds seven of a size; hundreds of tasks are alive at a time.)
+/// Any thread, also one that is about to end.
+class task_memory {
+public:
+    /// \throws std::bad_alloc
+    [[nodiscard]] static void* take(std::size_t size) {
+        const std::size_t index = class_of(size);
+        if (index < classes) {
+            kept& here = local().of[index];
+            if (here.first != nullptr || fetch(here, index)) {
+                --here.count;
+                return std::exchange(here.first, here.first->next);
+            }
+        }
+        return ::operator new(index < classes ? (index + 1) * granule : size);
+    }
+
+    /// \param size as for take()
+    static void give(void* room, std::size_t size) noexcept {
+        const std::size_t index = class_of(size);
+        cache& mine = local();
+        if (index >= classes || mine.closed) {
+            ::operator delete(room);
+            return;
+        }
+        if (!mine.watched) {
+            watch(mine);
+        }
+        kept& here = mine.of[index];
+        here.first = ::new (room) block{here.first, nullptr};
+        if (++here.count == most_kept) {
+            shed(here, index);
+        }
+    }
+
+private:
+    static constexpr std::size_t granule = 64;
+    static constexpr std::size_t classes = memory_is_watched ? 0 : 8;
+    static constexpr unsigned chain = 64;
+    static constexpr unsigned most_kept = 4 * chain;
+    static constexpr unsigned most_chains = 64; // in the depot, of one class
+
+    struct block {
+        block* next;
+        block* next_chain; // of the first one
+    };
+    struct kept {
+        block* first = nullptr;
+        unsigned count = 0;
+        block* chains = nullptr; // whole ones, from the depot
+    };
+    struct cache {
+        kept of[classes + 1];
+        bool watched = false; // its thread's end is
+        bool closed = false;
+    };
+    /// Chains that any thread may have. All of them are taken at once: so none can come back while
+    /// somebody looks at it.
+    struct alignas(64) depot {
+        std::atomic<block*> first{nullptr};
+        std::atomic<unsigned> count{0};
+    };
+
+    static std::size_t class_of(std::size_t size) noexcept { return (size - 1) / granule; }
+
+    static cache& local() noexcept {
+        static constinit thread_local cache instance;
+        return instance;
+    }
+    static depot& shared(std::size_t index) noexcept {
+        static constinit depot instances[classes + 1];
+        return instances[index];
+    }
+
+    /// Gives what the thread has kept to the depot when it ends.
+    struct thread_end {
+        ~thread_end() {
+            cache& mine = local();
+            mine.closed = true;
+            for (std::size_t i = 0; i != classes; ++i) {
+                kept& here = mine.of[i];
+                while (here.first != nullptr) {
+                    ::operator delete(std::exchange(here.first, here.first->next));
+                }
+                while (here.chains != nullptr) {
+                    store(std::exchange(here.chains, here.chains->next_chain), i);
+                }
+            }
+        }
+    };
+
+    /// \returns whether there is something now
+    [[gnu::noinline]] static bool fetch(kept& here, std::size_t index) noexcept {
+        if (here.chains == nullptr) {
+            cache& mine = local();
+            depot& all = shared(index);
+            if (mine.closed || all.first.load(std::memory_order_relaxed) == nullptr) {
+                return false;
+            }
+            here.chains = all.first.exchange(nullptr, std::memory_order_acquire);
+            all.count.store(0, std::memory_order_relaxed);
+            if (here.chains == nullptr) {
+                return false;
+            }
+            if (!mine.watched) {
+                watch(mine);
+            }
+        }
+        here.first = std::exchange(here.chains, here.chains->next_chain);
+        here.count = chain;
+        return true;
+    }
+
+    /// Half of what there is goes.
+    [[gnu::noinline]] static void shed(kept& here, std::size_t index) noexcept {
+        while (here.count > most_kept / 2) {
+            block* const first = here.first;
+            block* last = first;
+            for (unsigned i = 1; i != chain; ++i) {
+                last = last->next;
+            }
+            here.first = std::exchange(last->next, nullptr);
+            here.count -= chain;
+            store(first, index);
+        }
+    }
+
+    static void store(block* first, std::size_t index) noexcept {
+        depot& all = shared(index);
+        if (all.count.fetch_add(1, std::memory_order_relaxed) >= most_chains) {
+            while (first != nullptr) {
+                ::operator delete(std::exchange(first, first->next));
+            }
+            return;
+        }
+        first->next_chain = all.first.load(std::memory_order_relaxed);
+        while (!all.first.compare_exchange_weak(
+            first->next_chain, first, std::memory_order_release, std::memory_order_relaxed)) {
+        }
+    }
+
+    [[gnu::noinline]] static void watch(cache& mine) noexcept {
+        mine.watched = true;
+        static thread_local thread_end instance;
+        static_cast<void>(instance);
+    }
+};
+
+/// Base of what lives in task_memory.
+struct in_task_memory {
+    static void* operator new(std::size_t size) { return task_memory::take(size); }
+    static void operator delete(void* room, std::size_t size) noexcept {
+        task_memory::give(room, size);
+    }
+    static void* operator new(std::size_t size, std::align_val_t alignment) {
+        return ::operator new(size, alignment);
+    }
+    static void operator delete(void* room, std::size_t, std::align_val_t alignment) noexcept {
+        ::operator delete(room, alignment);
+    }
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_POOL_DETAIL_TASK_MEMORY_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// What a task and its task_future share, without the value: one piece of memory that is used again,
+/// two references from the beginning, the pool's and the future's, and one word that tells whether it
+/// is settled. Cheaper than std::future's by a mutex and two allocations.
+class task_state_base : public in_task_memory {
 public:
     task_state_base() = default;
     task_state_base(task_state_base&&) = delete;
@@ -33090,7 +33386,8 @@ public:
 
     void add_reference() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
     void release() noexcept {
-        if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        if (references_.load(std::memory_order_acquire) == 1 || // nobody else can count one more
+            references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
             delete this;
         }
     }
@@ -33099,6 +33396,14 @@ public:
     [[nodiscard]] bool claim() noexcept {
         return !claimed_.load(std::memory_order_relaxed) &&
                !claimed_.exchange(true, std::memory_order_acq_rel);
+    }
+    /// The same where only one thread can settle the task.
+    [[nodiscard]] bool claim_alone() noexcept {
+        if (claimed_.load(std::memory_order_relaxed)) {
+            return false;
+        }
+        claimed_.store(true, std::memory_order_relaxed);
+        return true;
     }
 
     /// The value or the error is in place. Runs the continuation, if there is one.
@@ -33111,14 +33416,45 @@ public:
     /// The same for who settles several tasks in a row: the first one's waiter, woken at once, would
     /// find the second not ready and sleep again. \returns whether to call wake(), soon
     [[nodiscard]] bool publish_quietly() noexcept {
-        const std::uint32_t before = phase_.exchange(ready, std::memory_order_acq_rel);
+        std::uint32_t before = phase_.load(std::memory_order_acquire);
+        if (before == chained) { // the future has gone into the continuation: it stays so
+            phase_.store(ready, std::memory_order_release);
+        } else {
+            before = phase_.exchange(ready, std::memory_order_acq_rel);
+        }
         if (before == chained) {
-            auto next = std::exchange(continuation_, {});
-            next();
+            continuation_(); // where it is: the caller keeps it alive
+            continuation_ = nullptr;
         }
         return before == waited;
     }
     void wake() noexcept { os::futex_wake_all(phase_); }
+
+    /// What the thread that settles all tasks of an engine is known by: the engine.
+    [[nodiscard]] static const void*& settles_for() noexcept {
+        static constinit thread_local const void* engine = nullptr;
+        return engine;
+    }
+    /// Only the thread that settles for `engine` will settle this, and callbacks are added there too,
+    /// most of them: what one thread does needs no atomic exchange. \pre nobody has the future yet
+    void settle_only_for(const void* engine) noexcept { engine_ = engine; }
+
+    enum class outcome : unsigned char {
+        done,
+        waited, ///< wake() is to be called, soon
+        gone    ///< with the reference of the caller
+    };
+    /// publish_quietly() by the only thread that settles this.
+    [[nodiscard]] outcome publish_alone() noexcept {
+        if (phase_.load(std::memory_order_acquire) != chained) {
+            return publish_quietly() ? outcome::waited : outcome::done;
+        }
+        phase_.store(ready, std::memory_order_relaxed);
+        references_.store(1, std::memory_order_relaxed); // the future's, which comes with the call
+        auto next = std::move(continuation_);
+        next();
+        return outcome::gone;
+    }
 
     /// \returns whether this was what settled the task.
     bool fail(std::exception_ptr error) noexcept {
@@ -33149,11 +33485,12 @@ public:
 
     /// \returns false when `deadline` comes first
     bool wait(std::chrono::steady_clock::time_point deadline) noexcept {
-        for (int i = 0; i != 64; ++i) {
+        // Who sleeps at once is woken for one task, and finds the next one not ready either.
+        for (int i = 0; i != pauses + yields; ++i) {
             if (is_ready()) {
                 return true;
             }
-            os::pause_cpu();
+            i < pauses ? os::pause_cpu() : os::yield_cpu();
         }
         std::uint32_t now = pending;
         phase_.compare_exchange_strong(now, waited, std::memory_order_acquire);
@@ -33166,9 +33503,16 @@ public:
     }
 
     /// Has `continuation` run when the task is settled. \returns false when it is already
-    bool chain(move_only_function<void()> continuation) noexcept {
-        continuation_ = std::move(continuation);
+    template <typename F>
+    bool chain(F&& continuation) {
+        continuation_.emplace(std::forward<F>(continuation));
         std::uint32_t now = phase_.load(std::memory_order_acquire);
+        if (engine_ != nullptr && engine_ == settles_for()) {
+            if (now != ready) {
+                phase_.store(chained, std::memory_order_relaxed);
+            }
+            return now != ready;
+        }
         while (now != ready) {
             if (phase_.compare_exchange_weak(now, chained, std::memory_order_acq_rel)) {
                 return true;
@@ -33187,14 +33531,17 @@ protected:
     std::exception_ptr error_;
 
 private:
+    static constexpr int pauses = 64;
+    static constexpr int yields = 8;
     static constexpr std::uint32_t pending = 0;
     static constexpr std::uint32_t waited = 1;  // somebody sleeps on the word
     static constexpr std::uint32_t chained = 2; // there is a continuation
     static constexpr std::uint32_t ready = 3;
 
-    std::atomic<std::uint32_t> references_{1};
+    std::atomic<std::uint32_t> references_{2};
     os::futex_word phase_{pending};
     std::atomic<bool> claimed_{false};
+    const void* engine_ = nullptr; // see settle_only_for()
     move_only_function<void()> continuation_;
 };
 
@@ -33211,6 +33558,11 @@ public:
     [[nodiscard]] bool settle_quietly(stored_value<R>&& value) noexcept {
         value_.emplace(std::move(value));
         return this->publish_quietly();
+    }
+    /// \pre claim_alone() was granted. \returns as publish_alone()
+    [[nodiscard]] outcome settle_alone(stored_value<R>&& value) noexcept {
+        value_.emplace(std::move(value));
+        return this->publish_alone();
     }
     /// \pre claim() was granted, or nobody else can settle this task
     template <typename... Value>
@@ -33555,8 +33907,11 @@ struct pool_stats {
     std::uint64_t started = 0;  ///< workers
     std::uint64_t recycled = 0; ///< workers replaced as planned
     std::uint64_t killed = 0;   ///< workers killed for a task that was late or cancelled
-    time_histogram wait{};      ///< from submit() to the start
-    time_histogram run{};       ///< from the start to the end
+    /// From submit() to the start. A process pool looks at one task in eight where many come.
+    time_histogram wait{};
+    /// From the start to the end. Where tasks take less than a microsecond or so, a process pool
+    /// measures up to sixteen together, and their average counts for each.
+    time_histogram run{};
 };
 
 } // namespace v0
@@ -33580,25 +33935,42 @@ class process_task {
 public:
     using clock = std::chrono::steady_clock;
 
-    virtual void add_reference() noexcept = 0;
-    virtual void release() noexcept = 0;
-    /// The bytes of the result have arrived. \returns whether to call wake() after a while
-    [[nodiscard]] virtual bool finish(std::span<const std::byte> result) noexcept = 0;
+    /// \param state of the same object
+    explicit process_task(task_state_base& state) noexcept : state_{state} {}
+    process_task(process_task&&) = delete;
+    process_task& operator=(process_task&&) = delete;
+
+    void add_reference() noexcept { state_.add_reference(); }
+    void release() noexcept { state_.release(); }
+    using outcome = task_state_base::outcome;
+
+    /// The bytes of the result have arrived.
+    [[nodiscard]] virtual outcome finish(std::span<const std::byte> result) noexcept = 0;
     /// Wakes who waits for the result.
-    virtual void wake() noexcept = 0;
+    void wake() noexcept { state_.wake(); }
+    /// \pre it has no link
+    void settle_only_for(const void* engine) noexcept { state_.settle_only_for(engine); }
     /// \returns whether this was what settled it
-    virtual bool fail(std::exception_ptr error) noexcept = 0;
-    [[nodiscard]] virtual bool is_settled() const noexcept = 0;
+    bool fail(std::exception_ptr error) noexcept { return state_.fail(std::move(error)); }
+    [[nodiscard]] bool is_settled() const noexcept { return state_.is_settled(); }
     /// Runs the function here: the queue is full.
     virtual void run_here() noexcept = 0;
 
-    request_header request;
-    byte_buffer arguments;
+    /// Bytes that the request takes in the worker's ring.
+    [[nodiscard]] std::size_t request_size() const noexcept {
+        return sizeof(request_header) + (has_options ? sizeof options : 0) + arguments.size();
+    }
+
+    std::uint64_t function = 0; // task_function::id
+    bool has_options = false;
+    request_options options;
+    byte_buffer arguments = byte_buffer::over(small_);
     std::chrono::nanoseconds timeout{0};
     int priority = 0;
     unsigned retries = 0;
-    unsigned losses = 0; // workers that died when it was next
-    clock::time_point submitted{};
+    unsigned losses = 0;           // workers that died when it was next
+    clock::time_point submitted{}; // none: not looked at
+    std::uint32_t speaks_for = 0;  // tasks whose wait this one's stands for
 
     /// Tells the engine that the stop token wants the task cancelled.
     struct canceller {
@@ -33611,6 +33983,10 @@ public:
 
 protected:
     ~process_task() = default;
+
+private:
+    task_state_base& state_;
+    std::array<std::byte, 64> small_; // for the arguments of most tasks
 };
 
 /// Reads what encode_exception() wrote. \returns null when it is not that
@@ -33635,18 +34011,18 @@ inline std::exception_ptr bad_result(std::error_code error) {
 template <typename R, typename Decode>
 class remote_task final : public task_state<R>, public process_task {
 public:
-    explicit remote_task(Decode decode) : decode_{std::move(decode)} {}
+    using outcome = task_state_base::outcome;
+    using process_task::add_reference;
+    using process_task::fail;
+    using process_task::is_settled;
+    using process_task::release;
+    using process_task::settle_only_for;
+    using process_task::wake;
 
-    void add_reference() noexcept override { task_state_base::add_reference(); }
-    void release() noexcept override { task_state_base::release(); }
-    bool fail(std::exception_ptr error) noexcept override {
-        return task_state_base::fail(std::move(error));
-    }
-    [[nodiscard]] bool is_settled() const noexcept override {
-        return task_state_base::is_settled();
-    }
+    explicit remote_task(Decode decode)
+        : process_task{static_cast<task_state_base&>(*this)}, decode_{std::move(decode)} {}
 
-    bool finish(std::span<const std::byte> result) noexcept override {
+    [[nodiscard]] outcome finish(std::span<const std::byte> result) noexcept override {
         stored_value<R> value{};
         std::exception_ptr error;
         try {
@@ -33658,18 +34034,21 @@ public:
         }
         if (error) {
             fail(std::move(error));
-            return false;
+            return outcome::done;
         }
-        return this->claim() && this->settle_quietly(std::move(value));
+        if (!link) {
+            return this->claim_alone() ? this->settle_alone(std::move(value)) : outcome::done;
+        }
+        const bool sleeps = this->claim() && this->settle_quietly(std::move(value));
+        return sleeps ? outcome::waited : outcome::done;
     }
-    void wake() noexcept override { task_state_base::wake(); }
 
     void run_here() noexcept override {
-        const auto* function = task_function::find(request.function);
+        const auto* called = task_function::find(function);
         std::exception_ptr error;
         byte_buffer result;
         try {
-            function->call()(arguments.span(), request.count, result);
+            called->call()(arguments.span(), options.count, result);
         } catch (...) {
             result.clear();
             try {
@@ -33681,7 +34060,7 @@ public:
         }
         if (error) {
             fail(std::move(error));
-        } else if (finish(result.span())) {
+        } else if (finish(result.span()) == outcome::waited) {
             wake();
         }
     }
@@ -33773,6 +34152,73 @@ private:
 #ifndef CLUSTER_POOL_DETAIL_POOL_WORKER_HPP
 #define CLUSTER_POOL_DETAIL_POOL_WORKER_HPP
 
+// ---- cluster/pool/detail/sent_tasks.hpp
+#ifndef CLUSTER_POOL_DETAIL_SENT_TASKS_HPP
+#define CLUSTER_POOL_DETAIL_SENT_TASKS_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// The tasks that a worker has been given and has not answered, oldest first. The engine's thread
+/// takes them from the front without a lock; with the engine's mutex any thread appends, and the
+/// engine's thread takes from the back.
+class sent_tasks {
+public:
+    static constexpr std::size_t most = 256; // a power of two
+
+    struct entry {
+        counted<process_task> task;
+        std::uint32_t sequence = 0;
+        std::uint32_t speaks_for = 0; // as the task's
+    };
+
+    [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+    [[nodiscard]] std::size_t size() const noexcept {
+        return end_.load(std::memory_order_acquire) - begin_.load(std::memory_order_acquire);
+    }
+
+    /// \pre not full
+    void push_back(counted<process_task> task, std::uint32_t sequence) noexcept {
+        const std::size_t end = end_.load(std::memory_order_relaxed);
+        entry& added = entries_[end % most];
+        added.sequence = sequence;
+        added.speaks_for = task->speaks_for;
+        added.task = std::move(task);
+        end_.store(end + 1, std::memory_order_release);
+    }
+
+    // --- The engine's thread -------------------------------------------------------------------
+
+    /// \pre the element is there, as for all that follow
+    [[nodiscard]] entry& operator[](std::size_t index) noexcept {
+        return entries_[(begin_.load(std::memory_order_relaxed) + index) % most];
+    }
+    [[nodiscard]] entry& front() noexcept { return (*this)[0]; }
+    counted<process_task> pop_front() noexcept {
+        counted<process_task> task{std::move(front().task)};
+        begin_.store(begin_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
+        return task;
+    }
+    [[nodiscard]] entry& back() noexcept { return (*this)[size() - 1]; }
+    counted<process_task> pop_back() noexcept {
+        auto task = std::move(back().task);
+        end_.store(end_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
+        return task;
+    }
+
+private:
+    std::array<entry, most> entries_;
+    alignas(64) std::atomic<std::size_t> begin_{0};
+    alignas(64) std::atomic<std::size_t> end_{0};
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_POOL_DETAIL_SENT_TASKS_HPP
+
 namespace cluster {
 inline namespace v0 {
 namespace detail {
@@ -33780,8 +34226,8 @@ namespace detail {
 /// A worker process as its pool sees it. Nothing that the process writes is believed: at worst it
 /// is `is_broken()`, and killed.
 ///
-/// What is sent and in flight is used with the engine's mutex, what is received and the child by the
-/// engine's thread only.
+/// What is sent is used with the engine's mutex, what is received and the child by the engine's
+/// thread only; what both use says so.
 class pool_worker {
 public:
     using clock = std::chrono::steady_clock;
@@ -33789,10 +34235,11 @@ public:
     enum class stage { booting, ready, retiring, quitting, killed };
     enum class reason { none, late, cancelled, broken, boot };
 
-    /// One result that has arrived, its bytes in received().
+    /// One result that has arrived, and whose it is.
     struct arrival {
         result_header header;
-        std::size_t offset = 0;
+        std::size_t offset = 0; // of its bytes in what has been received
+        counted<process_task> task{};
     };
 
     pool_worker(std::uint32_t sandbox, std::error_code& error) {
@@ -33813,33 +34260,32 @@ public:
     // --- Sending -------------------------------------------------------------------------------
 
     [[nodiscard]] bool can_take() const noexcept {
-        return state == stage::ready && in_flight.size() < window && unsent_.empty();
+        return state == stage::ready && in_flight.size() < window.load(std::memory_order_relaxed) &&
+               unsent_.empty();
     }
     /// Whether all of it fits now, so that any thread may send it.
     [[nodiscard]] bool fits(const process_task& task) noexcept {
-        return sizeof(request_header) + task.arguments.size() <= requests_.room();
+        return requests_.has_room(task.request_size());
     }
 
-    /// Sends what fits; send_rest() goes on. \pre can_take()
-    void send(counted<process_task> task, clock::time_point now) {
-        task->request.sequence = next_sequence_++;
-        task->request.size = task->arguments.size();
-        std::array<std::byte, sizeof(request_header)> head;
-        std::memcpy(head.data(), &task->request, sizeof task->request);
-        const std::size_t all = head.size() + task->arguments.size();
-        if (all <= requests_.room()) {
-            requests_.put(head);
-            requests_.put(task->arguments.span());
+    /// Writes the request, for flush() to show. \pre can_take()
+    void send(counted<process_task> task) {
+        const std::uint32_t sequence = next_sequence_++;
+        const std::size_t whole = task->request_size();
+        if (std::byte* const to = requests_.piece(whole)) {
+            write(*task, sequence, to);
+            requests_.advance(whole);
         } else {
-            unsent_.append(head);
-            unsent_.append(task->arguments.span());
+            write(*task, sequence, unsent_.extend(whole));
+            put_unsent();
         }
+        in_flight.push_back(std::move(task), sequence);
+    }
+    /// Shows the worker what has been sent, once for any number of tasks.
+    void flush() noexcept {
         requests_.publish();
         send_rest();
-        if (in_flight.empty()) {
-            head_since = now;
-        }
-        in_flight.push_back(std::move(task));
+        page_->wake_worker();
     }
 
     /// Goes on with a request that did not fit. The worker rings when it has made room.
@@ -33873,60 +34319,24 @@ public:
     }
 
     /// Whether it has begun the oldest task that it has.
-    [[nodiscard]] bool has_begun() const noexcept {
+    [[nodiscard]] bool has_begun() noexcept {
         return !in_flight.empty() &&
-               pool_page::is_before(in_flight.front()->request.sequence,
+               pool_page::is_before(in_flight.front().sequence,
                                     pool_page::taken_of(page_->claims.load()));
     }
 
     // --- Receiving -----------------------------------------------------------------------------
 
-    /// Collects at most `most` results in arrivals. \returns whether there were any
-    bool receive(std::size_t most, std::size_t most_bytes) {
+    /// Collects in arrivals what has come. \returns whether there is a whole result
+    bool receive(std::size_t most_bytes) {
         arrivals.clear();
-        if (!reading_payload_) {
-            received_.clear();
-            received_.shrink(std::size_t{1} << 20U);
-        } else {
-            received_.consume_front(std::exchange(reading_at_, 0));
-        }
+        received_.consume_front(std::exchange(used_, 0));
+        received_.shrink(std::size_t{1} << 20U);
         bool moved = false;
-        while (arrivals.size() != most && !broken_) {
-            std::size_t there = results_.available();
-            if (!reading_payload_) {
-                if (there < sizeof(result_header)) {
-                    break;
-                }
-                std::array<std::byte, sizeof(result_header)> head;
-                results_.take(head.data(), head.size());
-                std::memcpy(&reading_, head.data(), sizeof reading_);
-                if (reading_.size > most_bytes || reading_.kind > result_kind::exception) {
-                    broken_ = true;
-                    break;
-                }
-                reading_payload_ = true;
-                reading_at_ = received_.size();
-                there -= head.size();
-                moved = true;
-            }
-            const std::size_t missing =
-                static_cast<std::size_t>(reading_.size) - (received_.size() - reading_at_);
-            const std::size_t part = there < missing ? there : missing;
-            if (part != 0) {
-                results_.take(received_.extend(part), part);
-                moved = true;
-            }
-            if (part != missing) {
-                results_.release();
-                if (results_.available() == 0) {
-                    break;
-                }
-                continue;
-            }
-            reading_payload_ = false;
-            arrivals.push_back({reading_, reading_at_});
+        while (arrivals.empty() && take_in()) {
+            moved = true;
+            read_frames(most_bytes);
         }
-        results_.release();
         if (moved) {
             page_->wake_worker(); // it may wait for room
         }
@@ -33936,10 +34346,10 @@ public:
         return received_.span().subspan(of.offset, static_cast<std::size_t>(of.header.size));
     }
     /// Whether receive() would get on.
-    [[nodiscard]] bool has_results() noexcept {
-        return !broken_ && results_.available() >= (reading_payload_ ? 1 : sizeof(result_header));
-    }
-    [[nodiscard]] bool is_broken() const noexcept {
+    [[nodiscard]] bool has_results() noexcept { return !broken_ && results_.available() != 0; }
+    /// Looks at all that it has written. With the mutex.
+    [[nodiscard]] bool is_broken() noexcept {
+        static_cast<void>(requests_.room());
         return broken_ || results_.is_broken() || requests_.is_broken();
     }
 
@@ -33949,9 +34359,10 @@ public:
     os::child_process child;
     stage state = stage::booting;
     reason why = reason::none; // of its being killed
-    ring_queue<counted<process_task>> in_flight;
-    std::size_t window = least_window; // tasks that it may have
-    clock::time_point head_since{};    // when it can have begun the oldest of them
+    sent_tasks in_flight;
+    std::atomic<std::size_t> window{least_window}; // tasks that it may have
+    /// When it can have begun the oldest of them; by who gives it the first, and who takes answers.
+    std::atomic<clock::time_point> head_since{clock::time_point{}};
     clock::time_point born{};
     clock::time_point idle_since{};
     clock::time_point quit_since{};
@@ -33959,11 +34370,12 @@ public:
     clock::time_point memory_looked_at{};
     std::uint64_t tasks_at_look = 0;
     double jitter = 0;
-    std::uint64_t cost = 0; // mean run time in nanoseconds, lately
+    std::uint64_t cost = 0;          // mean run time in nanoseconds, lately
+    std::uint32_t unmeasured = 0;    // answers whose run time is still to come
+    std::chrono::nanoseconds ran{0}; // one of those that came last
     std::vector<arrival> arrivals;
 
     static constexpr std::size_t least_window = 2;
-    static constexpr std::size_t most_window = 256;
 
     /// As much in advance as lasts about 100 us: a short wait must not let the worker sleep, a long
     /// one keeps tasks from others.
@@ -33971,26 +34383,73 @@ public:
         constexpr std::uint64_t ahead = 100'000;
         cost = cost == 0 ? run_nanoseconds : (7 * cost + run_nanoseconds) / 8;
         const std::uint64_t fit = ahead / (cost + 1);
-        window = fit < least_window  ? least_window
-                 : fit > most_window ? most_window
-                                     : static_cast<std::size_t>(fit);
+        window.store(fit < least_window       ? least_window
+                     : fit > sent_tasks::most ? sent_tasks::most
+                                              : static_cast<std::size_t>(fit),
+                     std::memory_order_relaxed);
     }
 
 private:
+    static void write(const process_task& task, std::uint32_t sequence, std::byte* to) noexcept {
+        const auto arguments = task.arguments.span();
+        write_words(to,
+                    task.function,
+                    std::uint64_t{arguments.size()},
+                    sequence,
+                    task.has_options ? 1U : 0U);
+        to += sizeof(request_header);
+        if (task.has_options) {
+            std::memcpy(to, &task.options, sizeof task.options);
+            to += sizeof task.options;
+        }
+        if (!arguments.empty()) {
+            std::memcpy(to, arguments.data(), arguments.size());
+        }
+    }
+
+    /// All that is in the ring, in one piece: what is in this side's memory cannot change while it is
+    /// looked at. \returns whether there was something
+    bool take_in() {
+        const std::size_t there = broken_ ? 0 : results_.available();
+        if (there == 0) {
+            return false;
+        }
+        results_.take(received_.extend(there), there);
+        results_.release();
+        return true;
+    }
+
+    void read_frames(std::size_t most_bytes) {
+        result_header header;
+        for (;;) {
+            const auto rest = received_.span().subspan(used_);
+            if (rest.size() < sizeof header) {
+                return;
+            }
+            std::memcpy(&header, rest.data(), sizeof header);
+            if (header.size > most_bytes || header.kind > result_kind::exception) {
+                broken_ = true;
+                return;
+            }
+            if (rest.size() - sizeof header < header.size) {
+                return;
+            }
+            arrivals.push_back({header, used_ + sizeof header});
+            used_ += sizeof header + static_cast<std::size_t>(header.size);
+        }
+    }
+
     /// \returns whether something was put
     bool put_unsent() noexcept {
-        const std::size_t room = requests_.room();
-        const std::size_t part = room < unsent_.size() ? room : unsent_.size();
+        const std::size_t part = requests_.room_of(unsent_.size());
         requests_.put(unsent_.span().first(part));
         unsent_.consume_front(part);
         return part != 0;
     }
 
     void take_back(std::uint32_t taken, std::vector<counted<process_task>>& into) {
-        while (!in_flight.empty() &&
-               !pool_page::is_before(in_flight.back()->request.sequence, taken)) {
-            into.push_back(std::move(in_flight.back())); // the newest first
-            in_flight.pop_back();
+        while (!in_flight.empty() && !pool_page::is_before(in_flight.back().sequence, taken)) {
+            into.push_back(in_flight.pop_back()); // the newest first
         }
     }
 
@@ -34003,9 +34462,7 @@ private:
     byte_buffer unsent_;
     std::uint32_t next_sequence_ = 0;
     byte_buffer received_;
-    result_header reading_;
-    std::size_t reading_at_ = 0;
-    bool reading_payload_ = false;
+    std::size_t used_ = 0; // of that, by the arrivals
     bool broken_ = false;
 };
 
@@ -34126,28 +34583,34 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
-/// The tasks that no worker has: higher priorities first, in order of submission.
+/// The tasks that no worker has: higher priorities first, in order of submission. With the engine's
+/// mutex, but for empty().
 class pending_tasks {
 public:
     using task_pointer = counted<process_task>;
 
-    [[nodiscard]] bool empty() const noexcept { return common_.empty() && others_.empty(); }
-    [[nodiscard]] std::size_t size() const noexcept { return common_.size() + others_.size(); }
+    [[nodiscard]] bool empty() const noexcept { return size() == 0; }
+    [[nodiscard]] std::size_t size() const noexcept {
+        return size_.load(std::memory_order_relaxed);
+    }
 
     void push(task_pointer task) {
         const int priority = task->priority;
         priority == 0 ? common_.push_back(std::move(task))
                       : others_.push(std::move(task), priority);
+        count(1);
     }
     /// Before the others of its priority.
     void push_front(task_pointer task) {
         const int priority = task->priority;
         priority == 0 ? common_.push_front(std::move(task))
                       : others_.push_front(std::move(task), priority);
+        count(1);
     }
     /// \pre not empty
     task_pointer pop() noexcept {
         task_pointer result;
+        count(-1);
         if (!others_.empty() && (common_.empty() || others_.top_priority() > 0)) {
             result = std::move(others_.top());
             others_.pop();
@@ -34159,8 +34622,13 @@ public:
     }
 
 private:
+    void count(std::ptrdiff_t more) noexcept {
+        size_.store(size() + static_cast<std::size_t>(more), std::memory_order_relaxed);
+    }
+
     ring_queue<task_pointer> common_; // priority 0
     stable_heap<task_pointer> others_;
+    std::atomic<std::size_t> size_{0};
 };
 
 } // namespace detail
@@ -34174,7 +34642,8 @@ inline namespace v0 {
 namespace detail {
 
 /// The workers of a process pool and the tasks that wait for one: all that any thread may use, with
-/// `mutex`. The list of workers is changed by the engine's thread only, which may read it without.
+/// `mutex`. The list of workers is changed by the engine's thread only, which may read it without;
+/// so may it count answers, and queue what callbacks submit.
 class process_crew {
 public:
     using clock = std::chrono::steady_clock;
@@ -34230,26 +34699,52 @@ public:
         return true;
     }
 
-    /// Gives a worker what waits. \returns whether there was something
+    /// Notes when a task was submitted: if it has to be known, else of every eighth, as a look at the
+    /// clock costs as much as all the rest.
+    void note_time(process_task& task, bool needed) noexcept {
+        ++unnoted;
+        if (needed || unnoted == 8) {
+            task.submitted = clock::now();
+            task.speaks_for = std::exchange(unnoted, 0U);
+        }
+    }
+
+    /// Gives a worker what waits. \returns whether there was something. For the engine's thread.
     bool feed(pool_worker& worker) noexcept {
-        if (pending.empty() || !worker.can_take()) {
+        if ((pending.empty() && called_back.empty()) || !worker.can_take()) {
             return false;
         }
-        const auto now = clock::now();
+        if (worker.in_flight.empty()) {
+            worker.head_since.store(looked_at, std::memory_order_relaxed);
+        }
         bool any = false;
-        while (!pending.empty() && worker.can_take()) {
-            auto task = pending.pop();
+        while (worker.can_take()) {
+            auto task = next();
+            if (!task) {
+                break;
+            }
             if (task->is_settled()) { // cancelled
                 ended.drop(std::move(task));
                 continue;
             }
-            worker.send(std::move(task), now);
+            worker.send(std::move(task));
             any = true;
         }
         if (any) {
-            worker.page().wake_worker();
+            worker.flush();
+        }
+        if (options.max_queue != 0) {
+            room.notify_all();
         }
         return any;
+    }
+
+    /// What callbacks have submitted waits with the others from now on.
+    void queue_called_back() noexcept {
+        while (!called_back.empty()) {
+            pending.push(std::move(called_back.front()));
+            called_back.pop_front();
+        }
     }
 
     /// What a worker has not begun goes to the front of the queue.
@@ -34340,6 +34835,14 @@ public:
     [[nodiscard]] pool_stats count() const {
         pool_stats result = stats;
         result.queued = pending.size();
+        result.submitted += submitted_here.load(std::memory_order_relaxed);
+        {
+            const std::lock_guard lock{answers.mutex};
+            result.completed = answers.completed;
+            result.failed = answers.failed;
+            result.wait = answers.wait;
+            result.run = answers.run;
+        }
         result.workers = live;
         for (const auto& each : workers) {
             if (each->state == pool_worker::stage::ready && each->in_flight.empty()) {
@@ -34349,6 +34852,15 @@ public:
         return result;
     }
 
+    /// What the engine's thread counts for each answer, with a mutex that nobody else wants.
+    struct answer_counts {
+        mutable std::mutex mutex;
+        std::uint64_t completed = 0;
+        std::uint64_t failed = 0;
+        time_histogram wait;
+        time_histogram run;
+    };
+
     process_pool_options options;
     unsigned least = 0; // workers
     mutable std::mutex mutex;
@@ -34356,19 +34868,37 @@ public:
     pending_tasks pending;
     std::vector<std::unique_ptr<pool_worker>> workers;
     pool_stats stats;
-    unsigned live = 0; // workers that boot or take tasks
-    bool closing = false;
+    answer_counts answers;
+    std::atomic<std::uint64_t> submitted_here{0}; // by callbacks, counted without the mutex
+    unsigned unnoted = 0;                         // tasks in a row
+    unsigned live = 0;                            // workers that boot or take tasks
+    std::atomic<bool> closing{false};             // set with the mutex
     bool dropping = false;
     bool has_cancelled = false;      // tasks by their stop tokens
     std::atomic<bool> asleep{false}; // the engine's thread; set with the mutex
 
     // Of the engine's thread:
     ended_tasks ended;
-    bool called_back = false; // a callback has submitted something
+    ring_queue<task_pointer> called_back; // what callbacks have submitted and nobody has seen yet
     clock::time_point wake_at{};
+    clock::time_point looked_at{}; // when it has last looked, for what callbacks submit
 
 private:
     static constexpr int looks = 100;
+
+    /// \returns null when nothing waits
+    task_pointer next() noexcept {
+        if (!pending.empty()) {
+            queue_called_back(); // which are ordinary ones: others may be before them or behind
+            return pending.pop();
+        }
+        if (called_back.empty()) {
+            return {};
+        }
+        auto task = std::move(called_back.front());
+        called_back.pop_front();
+        return task;
+    }
 };
 
 } // namespace detail
@@ -34564,13 +35094,12 @@ private:
             lose(std::move(task));
         }
         // It runs one at a time: more than one is a lie, and the others are lost with it.
-        for (std::size_t i = worker.in_flight.size(); i-- > 1;) {
-            lose(std::move(worker.in_flight[i]));
+        while (worker.in_flight.size() > 1) {
+            lose(worker.in_flight.pop_back());
         }
         if (!worker.in_flight.empty()) {
-            judge(std::move(worker.in_flight.front()), worker.why, status);
+            judge(worker.in_flight.pop_front(), worker.why, status);
         }
-        worker.in_flight.clear();
     }
 
     bool start_one(clock::time_point now, std::error_code& error) noexcept {
@@ -34689,14 +35218,14 @@ public:
     void kill_cancelled() noexcept {
         for (const auto& each : crew_.workers) {
             bool waits = false;
-            for (const auto& task : each->in_flight) {
-                waits = waits || task->is_settled();
+            for (std::size_t i = 0; i != each->in_flight.size(); ++i) {
+                waits = waits || each->in_flight[i].task->is_settled();
             }
             if (!waits) {
                 continue;
             }
             crew_.take_back(*each);
-            if (!each->in_flight.empty() && each->in_flight.front()->is_settled() &&
+            if (!each->in_flight.empty() && each->in_flight.front().task->is_settled() &&
                 each->has_begun()) {
                 crew_.kill(*each, reason::cancelled);
             }
@@ -34709,7 +35238,7 @@ public:
             end <= now ? crew_.kill(worker, reason::boot) : crew_.look_again_at(end);
         }
         if ((worker.state == stage::ready || worker.state == stage::retiring) &&
-            !worker.in_flight.empty() && worker.in_flight.front()->timeout.count() != 0) {
+            !worker.in_flight.empty() && worker.in_flight.front().task->timeout.count() != 0) {
             check_deadline(worker, now);
         }
         if (worker.state == stage::ready) {
@@ -34735,7 +35264,7 @@ public:
         }
         for (const auto& each : crew_.workers) {
             if (crew_.pending.empty() && each->in_flight.size() > 1) {
-                const auto end = each->head_since + patience;
+                const auto end = each->head_since.load(std::memory_order_relaxed) + patience;
                 end <= now ? crew_.take_back(*each) : crew_.look_again_at(end);
             }
         }
@@ -34753,14 +35282,16 @@ private:
     static constexpr std::chrono::milliseconds patience{1}; // of an idle worker beside a busy one
 
     void check_deadline(pool_worker& worker, clock::time_point now) noexcept {
-        const auto end = worker.head_since + worker.in_flight.front()->timeout;
+        const auto end = worker.head_since.load(std::memory_order_relaxed) +
+                         worker.in_flight.front().task->timeout;
         if (end > now) {
             crew_.look_again_at(end);
         } else if (worker.has_begun()) {
             crew_.kill(worker, reason::late);
         } else {
-            worker.head_since = now; // it does not run, for whatever reason
-            crew_.look_again_at(now + worker.in_flight.front()->timeout);
+            worker.head_since.store(
+                now, std::memory_order_relaxed); // it does not run, for whatever reason
+            crew_.look_again_at(now + worker.in_flight.front().task->timeout);
         }
     }
 
@@ -34826,6 +35357,7 @@ public:
     using task_pointer = process_crew::task_pointer;
     using stage = process_crew::stage;
     using reason = process_crew::reason;
+    using outcome = process_task::outcome;
 
     result_collector(process_crew& crew, process_lifecycle& lifecycle) noexcept
         : crew_{crew}, lifecycle_{lifecycle} {}
@@ -34834,21 +35366,19 @@ public:
     /// were any
     bool collect(pool_worker& worker) noexcept {
         bool any = false;
-        while (worker.receive(batch, crew_.options.max_result)) {
+        while (worker.receive(crew_.options.max_result)) {
             any = true;
-            std::vector<task_pointer> done;
-            done.reserve(worker.arrivals.size());
-            {
+            take_answers(worker);
+            if (!crew_.pending.empty()) {
                 const auto lock = crew_.lock();
-                take_answered(worker, done);
                 crew_.feed(worker);
             }
-            crew_.room.notify_all();
-            settle_all(worker, done);
+            settle_all(worker);
         }
-        if (std::exchange(crew_.called_back, false)) {
+        if (!crew_.called_back.empty()) {
             const auto lock = crew_.lock();
             crew_.feed(worker);
+            crew_.queue_called_back();
         }
         return any;
     }
@@ -34868,62 +35398,97 @@ public:
     }
 
 private:
-    static constexpr std::size_t batch = 64;
-
-    /// \pre the mutex
-    void take_answered(pool_worker& worker, std::vector<task_pointer>& done) {
+    /// Matches the results with the tasks, and counts them.
+    void take_answers(pool_worker& worker) noexcept {
         const auto now = clock::now();
-        for (const auto& each : worker.arrivals) {
-            if (worker.in_flight.empty() ||
-                worker.in_flight.front()->request.sequence != each.header.sequence) {
-                crew_.kill(worker, reason::broken);
+        crew_.looked_at = worker.idle_since = now;
+        worker.head_since.store(now, std::memory_order_relaxed);
+        lifecycle_.on_answer();
+        bool asked = true;
+        {
+            const std::lock_guard lock{crew_.answers.mutex};
+            for (auto& each : worker.arrivals) {
+                asked = !worker.in_flight.empty() &&
+                        worker.in_flight.front().sequence == each.header.sequence;
+                if (!asked) {
+                    break;
+                }
+                const auto speaks_for = worker.in_flight.front().speaks_for;
+                each.task = worker.in_flight.pop_front();
+                count(worker, each, speaks_for, now);
+            }
+        }
+        if (!asked) {
+            const auto lock = crew_.lock();
+            crew_.kill(worker, reason::broken);
+        }
+    }
+
+    /// The worker's figures are taken as far as they can be true.
+    void count(pool_worker& worker,
+               const pool_worker::arrival& one,
+               std::uint32_t speaks_for,
+               clock::time_point now) noexcept {
+        auto& counts = crew_.answers;
+        ++worker.tasks;
+        ++worker.unmeasured;
+        ++(one.header.kind == result_kind::exception ? counts.failed : counts.completed);
+        if (one.header.measured != 0) {
+            const auto alive = static_cast<std::uint64_t>((now - worker.born).count());
+            const auto tasks = std::exchange(worker.unmeasured, 0U);
+            const std::uint64_t ran = detail::min(one.header.run_nanoseconds, alive) / tasks;
+            counts.run.add(std::chrono::nanoseconds{ran}, tasks);
+            worker.ran = std::chrono::nanoseconds{ran};
+            const auto elements = one.task->options.count;
+            worker.learn(elements == 0 ? ran : ran / elements);
+        }
+        if (speaks_for != 0) {
+            counts.wait.add(now - one.task->submitted - worker.ran, speaks_for);
+        }
+    }
+
+    static void settle_all(pool_worker& worker) noexcept {
+        bool waited = false;
+        for (auto& each : worker.arrivals) {
+            if (!each.task) {
+                break; // nobody asked for it
+            }
+            const auto how = settle(*each.task, each.header.kind, worker.payload(each));
+            if (how == outcome::waited) {
+                waited = true; // wakes the others first, who would find the next one not ready
+            } else if (how == outcome::gone) {
+                static_cast<void>(each.task.leak());
+            } else {
+                each.task.reset();
+            }
+        }
+        for (auto& each : worker.arrivals) {
+            if (!waited) {
                 break;
             }
-            auto& task = *worker.in_flight.front();
-            const auto passed = static_cast<std::uint64_t>((now - task.submitted).count());
-            const std::chrono::nanoseconds ran{
-                detail::min(each.header.run_nanoseconds, passed)}; // as far as it can be true
-            if (each.header.kind == result_kind::exception) {
-                ++crew_.stats.failed;
-            } else {
-                ++crew_.stats.completed;
+            if (each.task) {
+                each.task->wake();
+                each.task.reset();
             }
-            crew_.stats.run.add(ran);
-            crew_.stats.wait.add(now - task.submitted - ran);
-            worker.learn(each.header.run_nanoseconds / (task.request.count + 1));
-            ++worker.tasks;
-            lifecycle_.on_answer();
-            done.push_back(std::move(worker.in_flight.front()));
-            worker.in_flight.pop_front();
-        }
-        worker.head_since = worker.idle_since = now;
-    }
-
-    static void settle_all(pool_worker& worker, std::vector<task_pointer>& done) noexcept {
-        std::size_t waited = 0; // the front of `done` becomes those whose waiters sleep
-        for (std::size_t i = 0; i != done.size(); ++i) {
-            const auto& arrival = worker.arrivals[i];
-            if (settle(*done[i], arrival.header.kind, worker.payload(arrival))) {
-                std::swap(done[waited++], done[i]);
-            }
-        }
-        for (std::size_t i = 0; i != waited; ++i) {
-            done[i]->wake();
         }
     }
 
-    /// \returns whether to wake its waiter
-    static bool
+    static outcome
     settle(process_task& task, result_kind kind, std::span<const std::byte> payload) noexcept {
-        bool waited = false;
         if (kind == result_kind::value) {
-            waited = task.finish(payload);
-        } else if (!task.is_settled()) {
+            if (!task.link) {
+                return task.finish(payload);
+            }
+            const auto how = task.finish(payload);
+            task.link.reset();
+            return how;
+        }
+        if (!task.is_settled()) {
             auto error = decode_exception(payload);
             task.fail(error ? std::move(error) : bad_result(make_error_code(errc::bad_payload)));
         }
         task.link.reset();
-        return waited;
+        return outcome::done;
     }
 
     process_crew& crew_;
@@ -34960,30 +35525,35 @@ public:
 
     /// Queues a task. It is settled in any case. Blocks only for when_full::wait.
     void submit(task_pointer task, const stop_token& stop) {
-        task->submitted = clock::now();
         if (stop.stop_possible()) {
             task->link.emplace(stop, process_task::canceller{&on_cancel, this, task.get()});
             if (task->is_settled()) {
                 task->link.reset();
                 return;
             }
+        } else {
+            task->settle_only_for(this);
+        }
+        const bool in_callback = is_own_thread();
+        if (in_callback && task->priority == 0 && crew_.options.max_queue == 0 &&
+            !crew_.closing.load(std::memory_order_relaxed)) {
+            submit_here(std::move(task));
+            return;
         }
         auto lock = crew_.lock();
-        if (crew_.closing) {
+        if (crew_.closing.load(std::memory_order_relaxed)) {
             lock.unlock();
             settle_failed(*task, error_of<task_cancelled>("the pool is closed"));
             return;
         }
         ++crew_.stats.submitted;
-        // What a callback submits goes out with what its batch of results makes room for: one wake.
-        if (current() == this) {
-            crew_.called_back = true;
-        } else if (crew_.pending.empty()) {
+        if (!in_callback && crew_.pending.empty()) {
             if (pool_worker* worker = crew_.pick(*task)) {
                 send(*worker, std::move(task), lock);
                 return;
             }
         }
+        crew_.note_time(*task, false);
         if (crew_.options.max_queue != 0 && crew_.pending.size() >= crew_.options.max_queue &&
             !make_room(lock, task)) {
             return;
@@ -35021,7 +35591,11 @@ public:
 
     [[nodiscard]] pool_stats stats() const {
         const std::lock_guard lock{crew_.mutex};
-        return crew_.count();
+        auto result = crew_.count();
+        if (is_own_thread()) {
+            result.queued += crew_.called_back.size();
+        }
+        return result;
     }
 
 private:
@@ -35029,18 +35603,24 @@ private:
     static constexpr int yields = 16;
     static constexpr std::chrono::microseconds busy{100}; // between looks at all but the results
 
+    [[nodiscard]] bool is_own_thread() const noexcept {
+        return task_state_base::settles_for() == this;
+    }
+
     // --- Any thread ----------------------------------------------------------------------------
 
     void send(pool_worker& worker, task_pointer task, std::unique_lock<std::mutex>& lock) {
-        const auto now = task->submitted;
         const bool first = worker.in_flight.empty();
         const bool has_deadline = task->timeout.count() != 0;
-        worker.send(std::move(task), now);
+        crew_.note_time(*task, first);
+        if (first) {
+            worker.head_since.store(task->submitted, std::memory_order_relaxed);
+        }
+        worker.send(std::move(task));
         const bool tell = crew_.asleep.load(std::memory_order_relaxed) && first &&
                           has_deadline; // it has to set its alarm
-        pool_page& page = worker.page();
         // The page may not go before the worker is woken: with the lock, then.
-        page.wake_worker();
+        worker.flush();
         lock.unlock();
         if (tell) {
             wakeup_.notify();
@@ -35049,7 +35629,7 @@ private:
 
     /// \returns false when the task has been dealt with
     bool make_room(std::unique_lock<std::mutex>& lock, task_pointer& task) {
-        const bool own_thread = current() == this;
+        const bool own_thread = is_own_thread();
         if (crew_.options.when_full == when_full::wait) {
             if (!own_thread) { // which would wait for itself
                 crew_.room.wait(lock, [&] {
@@ -35087,7 +35667,7 @@ private:
     void end_thread() noexcept {
         wakeup_.notify();
         crew_.room.notify_all();
-        if (current() == this) {
+        if (is_own_thread()) {
             return;
         }
         const std::lock_guard one_at_a_time{end_mutex_};
@@ -35098,14 +35678,20 @@ private:
 
     // --- The engine's thread -------------------------------------------------------------------
 
-    /// The engine whose thread this is.
-    static const process_engine*& current() noexcept {
-        static constinit thread_local const process_engine* instance = nullptr;
-        return instance;
+    /// What a callback submits goes out with what its batch of results makes room for: one lock, one
+    /// look at the clock, one wake.
+    void submit_here(task_pointer task) {
+        if (++unnoted_ == 8) {
+            task->submitted = crew_.looked_at;
+            task->speaks_for = std::exchange(unnoted_, 0U);
+        }
+        crew_.submitted_here.store(crew_.submitted_here.load(std::memory_order_relaxed) + 1,
+                                   std::memory_order_relaxed);
+        crew_.called_back.push_back(std::move(task));
     }
 
     void run() noexcept {
-        current() = this;
+        task_state_base::settles_for() = this;
         auto house_kept = clock::time_point{};
         for (;;) {
             bool moved = false;
@@ -35114,7 +35700,7 @@ private:
             }
             // While results come, the lock is better left to those who submit.
             moved = moved || results_come();
-            if (moved && clock::now() < house_kept + busy) {
+            if (moved && crew_.looked_at < house_kept + busy) {
                 continue;
             }
             lifecycle_.reap([this](pool_worker& each) { results_.collect(each); });
@@ -35123,7 +35709,9 @@ private:
             if (!wake) {
                 break;
             }
-            if (crew_.asleep.load(std::memory_order_relaxed)) {
+            if (!crew_.called_back.empty()) { // by callbacks of what ended without a result
+                crew_.asleep.store(false, std::memory_order_relaxed);
+            } else if (crew_.asleep.load(std::memory_order_relaxed)) {
                 sleep(*wake);
             }
         }
@@ -35186,7 +35774,9 @@ private:
     /// All that depends on time and numbers. \returns when to look again, nothing at the end
     std::optional<clock::time_point> keep_house(clock::time_point now, bool sleeps_next) noexcept {
         auto lock = crew_.lock();
+        crew_.looked_at = now;
         crew_.wake_at = clock::time_point::max();
+        crew_.queue_called_back();
         if (crew_.dropping) {
             crew_.drop_all();
         }
@@ -35223,6 +35813,7 @@ private:
     process_timekeeper timekeeper_{crew_};
     process_lifecycle lifecycle_;
     result_collector results_{crew_, lifecycle_};
+    unsigned unnoted_ = 0; // tasks of callbacks in a row
     std::mutex end_mutex_;
     std::thread thread_;
 };
@@ -35404,10 +35995,9 @@ public:
             make<Function, result>(options, [](std::span<const std::byte> bytes, auto& value) {
                 return decode<result>(bytes, value);
             });
+        auto future = future_of<result>(*task);
         const arguments_of<Function> arguments{std::forward<Args>(args)...};
         detail::encode_arguments<serializer_type>(arguments, task->arguments);
-        auto future =
-            task_future<result>::of(detail::counted<detail::task_state<result>>::share(task.get()));
         engine_.submit(to_base(std::move(task)), options.stop);
         return future;
     }
@@ -35477,13 +36067,22 @@ private:
         return detail::counted<detail::process_task>::adopt(task.leak());
     }
 
+    /// The second of the two references that a task has from the beginning.
+    template <typename Result>
+    static task_future<Result> future_of(detail::task_state<Result>& task) noexcept {
+        return task_future<Result>::of(detail::counted<detail::task_state<Result>>::adopt(&task));
+    }
+
     template <auto Function, typename State, typename Decode>
     static auto make(const task_options& options, Decode decode) {
         using task_type = detail::remote_task<State, Decode>;
         auto task = detail::counted<task_type>::adopt(new task_type{std::move(decode)});
-        task->request.function = detail::registered_function<Function, serializer_type>::entry.id();
-        task->request.memory = options.limits.memory;
-        task->request.cpu_seconds = static_cast<std::uint32_t>(options.limits.cpu_seconds);
+        task->function = detail::registered_function<Function, serializer_type>::entry.id();
+        if (options.limits.memory != 0 || options.limits.cpu_seconds != 0) {
+            task->has_options = true;
+            task->options.memory = options.limits.memory;
+            task->options.cpu_seconds = static_cast<std::uint32_t>(options.limits.cpu_seconds);
+        }
         task->timeout = options.timeout;
         task->priority = options.priority;
         task->retries = options.retries;
@@ -35514,13 +36113,13 @@ private:
                     options.task, [](std::span<const std::byte> bytes, chunk& value) {
                         return detail::decode_chunk<result, serializer_type>(bytes, value);
                     });
-                task->request.count = static_cast<std::uint32_t>(count);
+                auto future = future_of<chunk>(*task);
+                task->has_options = true;
+                task->options.count = static_cast<std::uint32_t>(count);
                 for (std::size_t n = 0; n != count; ++n, ++element) {
                     const arguments_of<Function> argument{*element};
                     detail::encode_sized<serializer_type>(std::get<0>(argument), task->arguments);
                 }
-                auto future = task_future<chunk>::of(
-                    detail::counted<detail::task_state<chunk>>::share(task.get()));
                 engine_.submit(to_base(std::move(task)), options.task.stop);
                 ++started;
                 std::move(future).then(
@@ -37221,7 +37820,8 @@ private:
 
     template <typename Result, typename Task>
     task_future<Result> enqueue(detail::counted<Task> task, int priority) {
-        auto state = detail::counted<detail::task_state<Result>>::share(task.get());
+        auto state =
+            detail::counted<detail::task_state<Result>>::adopt(task.get()); // the second one
         detail::task_runner<Task> runner{std::move(task)};
         if (engine_.options().measure) {
             auto call = timed(std::move(runner));

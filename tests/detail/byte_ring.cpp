@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <span>
 #include <string>
@@ -58,6 +59,43 @@ TEST_SUITE("detail/byte_ring") {
         CHECK(ring.writer.room() == 0);
         ring.reader.release();
         CHECK(ring.writer.room() == 10);
+    }
+
+    TEST_CASE("a piece is where the next bytes go and does not wrap") {
+        small_ring ring;
+        ring.put(std::string(60, 'x'));
+        CHECK(ring.writer.room_of(10) == 4);
+        CHECK(ring.writer.piece(5) == nullptr);
+        CHECK_FALSE(ring.writer.has_room(5));
+        CHECK(ring.take(60) == std::string(60, 'x'));
+        CHECK(ring.writer.has_room(64));
+        CHECK(ring.writer.piece(5) == nullptr); // four to the end
+        auto* piece = ring.writer.piece(4);
+        REQUIRE(piece == ring.bytes.data() + 60);
+        std::memcpy(piece, "abcd", 4);
+        ring.writer.advance(4);
+        ring.put("ef");
+        CHECK(ring.take(6) == "abcdef");
+    }
+
+    TEST_CASE("words lie behind each other as in a struct") {
+        struct three {
+            std::uint64_t first;
+            std::uint32_t second;
+            std::uint16_t third;
+            std::uint16_t fourth;
+        } read{};
+        std::array<std::byte, sizeof(three)> bytes{};
+        write_words(bytes.data(),
+                    std::uint64_t{1} << 40U,
+                    std::uint32_t{2},
+                    std::uint16_t{3},
+                    std::uint16_t{4});
+        std::memcpy(&read, bytes.data(), sizeof read);
+        CHECK(read.first == std::uint64_t{1} << 40U);
+        CHECK(read.second == 2);
+        CHECK(read.third == 3);
+        CHECK(read.fourth == 4);
     }
 
     TEST_CASE("a position that cannot be is found out") {

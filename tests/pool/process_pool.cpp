@@ -526,6 +526,83 @@ TEST_SUITE("pool/process_pool") {
         CHECK(chained.get_future().get() == 4);
     }
 
+    TEST_CASE("what callbacks submit runs and is counted at once") {
+        test_pool pool;
+        struct {
+            process_pool& in;
+            int left = 1000;
+            std::promise<std::uint64_t> ended{};
+
+            void next(cluster::task_future<int> done) {
+                CHECK(done.get() == 42);
+                if (--left == 0) {
+                    ended.set_value(in.stats().completed);
+                }
+            }
+        } all{pool};
+        pool.submit<twice>(21).then([&](cluster::task_future<int>) {
+            for (int i = 0; i != 1000; ++i) {
+                pool.submit<twice>(21).then(
+                    [&](cluster::task_future<int> done) { all.next(std::move(done)); });
+            }
+            CHECK(pool.stats().submitted == 1001);
+            CHECK(pool.stats().queued == 1000);
+        });
+        CHECK(all.ended.get_future().get() == 1001);
+    }
+
+    TEST_CASE("a closed pool cancels what its callbacks submit") {
+        test_pool pool;
+        std::promise<bool> cancelled;
+        pool.submit<twice>(1).then([&](cluster::task_future<int>) {
+            pool.submit<twice>(2).then([&](cluster::task_future<int> kept) {
+                CHECK(kept.get() == 4);
+                pool.submit<twice>(3).then([&](cluster::task_future<int> late) {
+                    try {
+                        late.get();
+                    } catch (const cluster::task_cancelled&) {
+                        cancelled.set_value(true);
+                    }
+                });
+            });
+            pool.close();
+        });
+        CHECK(cancelled.get_future().get());
+    }
+
+    TEST_CASE("arguments and results go around the end of the ring") {
+        test_pool pool;
+        std::vector<cluster::task_future<std::string>> tasks;
+        const auto text = [](std::size_t i) {
+            return std::string(i * 37 % 3000, static_cast<char>('a' + i % 26));
+        };
+        for (std::size_t i = 0; i != 500; ++i) {
+            tasks.push_back(pool.submit<echo>(text(i)));
+        }
+        std::size_t wrong = 0;
+        for (std::size_t i = 0; i != tasks.size(); ++i) {
+            wrong += tasks[i].get() == text(i) ? 0U : 1U;
+        }
+        CHECK(wrong == 0);
+    }
+
+    TEST_CASE("each short task is in the histograms though few looks at the clock are made") {
+        test_pool pool;
+        std::vector<cluster::task_future<int>> tasks;
+        for (int i = 0; i != 3000; ++i) {
+            tasks.push_back(pool.submit<twice>(i));
+        }
+        for (int i = 0; i != 3000; ++i) {
+            REQUIRE(tasks[static_cast<std::size_t>(i)].get() == 2 * i);
+        }
+        const auto stats = pool.stats();
+        CHECK(stats.run.count() <= 3000);
+        CHECK(stats.run.count() >
+              3000 - 2 * 16); // a worker that was robbed keeps some of its figures
+        CHECK(stats.wait.count() <= 3000);
+        CHECK(stats.wait.count() > 3000 - 8);
+    }
+
     TEST_CASE("statistics tell how long tasks waited and ran") {
         test_pool pool;
         for (int i = 0; i != 10; ++i) {

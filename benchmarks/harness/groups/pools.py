@@ -81,6 +81,7 @@ def processes(options):
     ours = f"{PROCESSES} callbacks, 64 in flight"
     goals = [Goal(ours, RING, "per_second", ">=", 0.8),
              Goal(ours, "Node child_process", "per_second", ">=", 8),
+             Goal(f"{PROCESSES} futures", f"{RING}, std::promise", "per_second", ">=", 0.8),
              Goal(f"{PROCESSES} futures", "Python ProcessPoolExecutor futures", "per_second", ">=",
                   100)]
     return Section("Process pools, 2 workers, empty tasks", COLUMNS, samples.list(),

@@ -3,6 +3,7 @@
 #define CLUSTER_DETAIL_BYTE_RING_HPP
 
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -11,6 +12,14 @@
 namespace cluster {
 inline namespace v0 {
 namespace detail {
+
+/// Words behind each other, as a struct of them is in memory, of which a copy would wait for the
+/// stores that have made it.
+template <std::unsigned_integral... Words>
+void write_words(std::byte* to, Words... words) noexcept {
+    std::size_t at = 0;
+    ((std::memcpy(to + at, &words, sizeof words), at += sizeof words), ...);
+}
 
 /// The two positions of a stream of bytes through shared memory, one writer and one reader. They
 /// count bytes since the beginning and never go back.
@@ -51,15 +60,33 @@ public:
         : ring_end{bytes, size}, positions_{&positions} {}
 
     [[nodiscard]] std::size_t room() noexcept {
-        const std::uint64_t waiting = at_ - positions_->read.load(std::memory_order_acquire);
+        const std::uint64_t read = positions_->read.load(std::memory_order_acquire);
+        const std::uint64_t waiting = at_ - read;
         if (waiting > size_) {
             broken_ = true;
             return 0;
         }
+        read_ = read;
         return size_ - static_cast<std::size_t>(waiting);
+    }
+    /// Whether there is room for `count` bytes. Looks at what the other side writes only when what
+    /// is known of it does not do.
+    [[nodiscard]] bool has_room(std::size_t count) noexcept { return room_of(count) == count; }
+    /// As much of `count` as there is room for.
+    [[nodiscard]] std::size_t room_of(std::size_t count) noexcept {
+        if (at_ - read_ + count <= size_) {
+            return count;
+        }
+        const std::size_t there = room();
+        return there < count ? there : count;
     }
     /// All the room there is. \pre the memory is mapped twice
     [[nodiscard]] std::span<std::byte> space() noexcept { return {bytes_ + offset(), room()}; }
+    /// `count` bytes to write to that lie in one piece; null when there are none now.
+    [[nodiscard]] std::byte* piece(std::size_t count) noexcept {
+        const std::size_t begin = offset();
+        return size_ - begin >= count && has_room(count) ? bytes_ + begin : nullptr;
+    }
     /// What has been written there is a part of the stream. \pre `count <= room()`
     void advance(std::size_t count) noexcept { at_ += count; }
     /// \pre `bytes.size() <= room()`
@@ -78,6 +105,7 @@ public:
 
 private:
     ring_positions* positions_ = nullptr;
+    std::uint64_t read_ = 0; // by the other side, when it was last looked at
 };
 
 class ring_reader : public ring_end {

@@ -2,24 +2,21 @@
 #ifndef CLUSTER_DETAIL_MEMORY_BLOCKS_HPP
 #define CLUSTER_DETAIL_MEMORY_BLOCKS_HPP
 
-// A use of an object after its end is to be found.
-#if defined(__has_feature)
-#    if __has_feature(address_sanitizer)
-#        define CLUSTER_MEMORY_IS_WATCHED true
-#    endif
-#endif
-#if !defined(CLUSTER_MEMORY_IS_WATCHED) && defined(__SANITIZE_ADDRESS__)
-#    define CLUSTER_MEMORY_IS_WATCHED true
-#elif !defined(CLUSTER_MEMORY_IS_WATCHED)
-#    define CLUSTER_MEMORY_IS_WATCHED false
-#endif
-
 #include <cstddef>
 #include <new>
 
 namespace cluster {
 inline namespace v0 {
 namespace detail {
+
+/// Under AddressSanitizer memory is not used again: a use of an object after its end is to be found.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool memory_is_watched = true;
+#elif defined(__has_feature)
+inline constexpr bool memory_is_watched = __has_feature(address_sanitizer);
+#else
+inline constexpr bool memory_is_watched = false;
+#endif
 
 /// Memory for objects of one type that come and go in batches, as connections do: what a batch has
 /// left serves the next one. (The allocator's own cache holds seven of a size; a batch is larger.)
@@ -58,7 +55,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t most_kept = CLUSTER_MEMORY_IS_WATCHED ? 0 : 128;
+    static constexpr std::size_t most_kept = memory_is_watched ? 0 : 128;
 
     struct block {
         block* next;
@@ -71,7 +68,5 @@ private:
 } // namespace detail
 } // namespace v0
 } // namespace cluster
-
-#undef CLUSTER_MEMORY_IS_WATCHED
 
 #endif // CLUSTER_DETAIL_MEMORY_BLOCKS_HPP

@@ -28,6 +28,12 @@ public:
         requires(!std::same_as<std::decay_t<F>, move_only_function> &&
                  callable_as<Result, std::decay_t<F>, Args...>)
     move_only_function(F&& f) {
+        emplace(static_cast<F&&>(f));
+    }
+
+    /// Makes it in its place, where an assignment would move it there. \pre empty
+    template <typename F>
+    void emplace(F&& f) {
         using target = std::decay_t<F>;
         inline_target::put<target>(storage_, static_cast<F&&>(f));
         operations_ = &operations_for<target>;

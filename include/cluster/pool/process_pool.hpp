@@ -90,10 +90,9 @@ public:
             make<Function, result>(options, [](std::span<const std::byte> bytes, auto& value) {
                 return decode<result>(bytes, value);
             });
+        auto future = future_of<result>(*task);
         const arguments_of<Function> arguments{std::forward<Args>(args)...};
         detail::encode_arguments<serializer_type>(arguments, task->arguments);
-        auto future =
-            task_future<result>::of(detail::counted<detail::task_state<result>>::share(task.get()));
         engine_.submit(to_base(std::move(task)), options.stop);
         return future;
     }
@@ -163,13 +162,22 @@ private:
         return detail::counted<detail::process_task>::adopt(task.leak());
     }
 
+    /// The second of the two references that a task has from the beginning.
+    template <typename Result>
+    static task_future<Result> future_of(detail::task_state<Result>& task) noexcept {
+        return task_future<Result>::of(detail::counted<detail::task_state<Result>>::adopt(&task));
+    }
+
     template <auto Function, typename State, typename Decode>
     static auto make(const task_options& options, Decode decode) {
         using task_type = detail::remote_task<State, Decode>;
         auto task = detail::counted<task_type>::adopt(new task_type{std::move(decode)});
-        task->request.function = detail::registered_function<Function, serializer_type>::entry.id();
-        task->request.memory = options.limits.memory;
-        task->request.cpu_seconds = static_cast<std::uint32_t>(options.limits.cpu_seconds);
+        task->function = detail::registered_function<Function, serializer_type>::entry.id();
+        if (options.limits.memory != 0 || options.limits.cpu_seconds != 0) {
+            task->has_options = true;
+            task->options.memory = options.limits.memory;
+            task->options.cpu_seconds = static_cast<std::uint32_t>(options.limits.cpu_seconds);
+        }
         task->timeout = options.timeout;
         task->priority = options.priority;
         task->retries = options.retries;
@@ -200,13 +208,13 @@ private:
                     options.task, [](std::span<const std::byte> bytes, chunk& value) {
                         return detail::decode_chunk<result, serializer_type>(bytes, value);
                     });
-                task->request.count = static_cast<std::uint32_t>(count);
+                auto future = future_of<chunk>(*task);
+                task->has_options = true;
+                task->options.count = static_cast<std::uint32_t>(count);
                 for (std::size_t n = 0; n != count; ++n, ++element) {
                     const arguments_of<Function> argument{*element};
                     detail::encode_sized<serializer_type>(std::get<0>(argument), task->arguments);
                 }
-                auto future = task_future<chunk>::of(
-                    detail::counted<detail::task_state<chunk>>::share(task.get()));
                 engine_.submit(to_base(std::move(task)), options.task.stop);
                 ++started;
                 std::move(future).then(

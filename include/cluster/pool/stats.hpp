@@ -82,8 +82,11 @@ struct pool_stats {
     std::uint64_t started = 0;  ///< workers
     std::uint64_t recycled = 0; ///< workers replaced as planned
     std::uint64_t killed = 0;   ///< workers killed for a task that was late or cancelled
-    time_histogram wait{};      ///< from submit() to the start
-    time_histogram run{};       ///< from the start to the end
+    /// From submit() to the start. A process pool looks at one task in eight where many come.
+    time_histogram wait{};
+    /// From the start to the end. Where tasks take less than a microsecond or so, a process pool
+    /// measures up to sixteen together, and their average counts for each.
+    time_histogram run{};
 };
 
 } // namespace v0

@@ -245,7 +245,8 @@ private:
 
     template <typename Result, typename Task>
     task_future<Result> enqueue(detail::counted<Task> task, int priority) {
-        auto state = detail::counted<detail::task_state<Result>>::share(task.get());
+        auto state =
+            detail::counted<detail::task_state<Result>>::adopt(task.get()); // the second one
         detail::task_runner<Task> runner{std::move(task)};
         if (engine_.options().measure) {
             auto call = timed(std::move(runner));

@@ -54,16 +54,23 @@ struct pool_page {
         return static_cast<std::int32_t>(a - b) < 0;
     }
 
-    /// For the worker. \returns false when request `sequence` has been given to somebody else
+    /// For the worker. A sequentially consistent fence. \returns false when request `sequence` has
+    /// been given to somebody else
     bool claim(std::uint32_t sequence) noexcept {
         std::uint64_t now = claims.load(std::memory_order_relaxed);
+        bool mine = false;
         do {
-            if (is_before(sequence, static_cast<std::uint32_t>(now >> 32U))) {
-                return false;
-            }
-        } while (!claims.compare_exchange_weak(
-            now, (now & 0xffffffff00000000U) | (sequence + 1U), std::memory_order_acq_rel));
-        return true;
+            mine = !is_before(sequence, static_cast<std::uint32_t>(now >> 32U));
+        } while (mine &&
+                 !claims.compare_exchange_weak(now, (now & 0xffffffff00000000U) | (sequence + 1U)));
+#if defined(__x86_64__) || defined(__i386__)
+        if (mine) { // the exchange was one
+            std::atomic_signal_fence(std::memory_order_seq_cst);
+            return true;
+        }
+#endif
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        return mine;
     }
     /// For the parent: nothing before `end` can be claimed any more. \returns what was until then
     std::uint32_t revoke(std::uint32_t end) noexcept {
@@ -82,18 +89,21 @@ static_assert(std::atomic<std::uint64_t>::is_always_lock_free &&
                   std::atomic<std::uint32_t>::is_always_lock_free,
               "the page is shared between processes");
 
-/// Before the arguments of a call.
+/// Before the arguments of a call. Most tasks need no more, and each byte has to go to another CPU.
 struct request_header {
     std::uint64_t function = 0; // task_function::id
     std::uint64_t size = 0;     // of the arguments, in bytes
-    std::uint64_t memory = 0;   // task_limits
-    std::uint32_t cpu_seconds = 0;
     std::uint32_t sequence = 0;
-    std::uint32_t count = 0; // elements of a chunk
-    std::uint32_t unused = 0;
+    std::uint32_t has_options = 0; // a request_options follows
 };
 
-enum class result_kind : std::uint32_t {
+struct request_options {
+    std::uint64_t memory = 0; // task_limits
+    std::uint32_t cpu_seconds = 0;
+    std::uint32_t count = 0; // elements of a chunk
+};
+
+enum class result_kind : std::uint16_t {
     value,
     exception, // the name of its type and its text
 };
@@ -101,9 +111,10 @@ enum class result_kind : std::uint32_t {
 /// Before a result.
 struct result_header {
     std::uint64_t size = 0;
-    std::uint64_t run_nanoseconds = 0;
+    std::uint64_t run_nanoseconds = 0; // of as many tasks as `measured`
     std::uint32_t sequence = 0;
     result_kind kind = result_kind::value;
+    std::uint16_t measured = 0; // 0: the time comes with a later one
 };
 
 } // namespace detail

@@ -7,12 +7,12 @@
 #include "../../detail/chrono.hpp"
 #include "../../detail/counted.hpp"
 #include "../../detail/os.hpp"
-#include "../../detail/ring_queue.hpp"
 #include "../../unique_fd.hpp"
 #include "pool_page.hpp"
 #include "process_task.hpp"
+#include "sent_tasks.hpp"
 
-#include <array>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -29,8 +29,8 @@ namespace detail {
 /// A worker process as its pool sees it. Nothing that the process writes is believed: at worst it
 /// is `is_broken()`, and killed.
 ///
-/// What is sent and in flight is used with the engine's mutex, what is received and the child by the
-/// engine's thread only.
+/// What is sent is used with the engine's mutex, what is received and the child by the engine's
+/// thread only; what both use says so.
 class pool_worker {
 public:
     using clock = std::chrono::steady_clock;
@@ -38,10 +38,11 @@ public:
     enum class stage { booting, ready, retiring, quitting, killed };
     enum class reason { none, late, cancelled, broken, boot };
 
-    /// One result that has arrived, its bytes in received().
+    /// One result that has arrived, and whose it is.
     struct arrival {
         result_header header;
-        std::size_t offset = 0;
+        std::size_t offset = 0; // of its bytes in what has been received
+        counted<process_task> task{};
     };
 
     pool_worker(std::uint32_t sandbox, std::error_code& error) {
@@ -62,33 +63,32 @@ public:
     // --- Sending -------------------------------------------------------------------------------
 
     [[nodiscard]] bool can_take() const noexcept {
-        return state == stage::ready && in_flight.size() < window && unsent_.empty();
+        return state == stage::ready && in_flight.size() < window.load(std::memory_order_relaxed) &&
+               unsent_.empty();
     }
     /// Whether all of it fits now, so that any thread may send it.
     [[nodiscard]] bool fits(const process_task& task) noexcept {
-        return sizeof(request_header) + task.arguments.size() <= requests_.room();
+        return requests_.has_room(task.request_size());
     }
 
-    /// Sends what fits; send_rest() goes on. \pre can_take()
-    void send(counted<process_task> task, clock::time_point now) {
-        task->request.sequence = next_sequence_++;
-        task->request.size = task->arguments.size();
-        std::array<std::byte, sizeof(request_header)> head;
-        std::memcpy(head.data(), &task->request, sizeof task->request);
-        const std::size_t all = head.size() + task->arguments.size();
-        if (all <= requests_.room()) {
-            requests_.put(head);
-            requests_.put(task->arguments.span());
+    /// Writes the request, for flush() to show. \pre can_take()
+    void send(counted<process_task> task) {
+        const std::uint32_t sequence = next_sequence_++;
+        const std::size_t whole = task->request_size();
+        if (std::byte* const to = requests_.piece(whole)) {
+            write(*task, sequence, to);
+            requests_.advance(whole);
         } else {
-            unsent_.append(head);
-            unsent_.append(task->arguments.span());
+            write(*task, sequence, unsent_.extend(whole));
+            put_unsent();
         }
+        in_flight.push_back(std::move(task), sequence);
+    }
+    /// Shows the worker what has been sent, once for any number of tasks.
+    void flush() noexcept {
         requests_.publish();
         send_rest();
-        if (in_flight.empty()) {
-            head_since = now;
-        }
-        in_flight.push_back(std::move(task));
+        page_->wake_worker();
     }
 
     /// Goes on with a request that did not fit. The worker rings when it has made room.
@@ -122,60 +122,24 @@ public:
     }
 
     /// Whether it has begun the oldest task that it has.
-    [[nodiscard]] bool has_begun() const noexcept {
+    [[nodiscard]] bool has_begun() noexcept {
         return !in_flight.empty() &&
-               pool_page::is_before(in_flight.front()->request.sequence,
+               pool_page::is_before(in_flight.front().sequence,
                                     pool_page::taken_of(page_->claims.load()));
     }
 
     // --- Receiving -----------------------------------------------------------------------------
 
-    /// Collects at most `most` results in arrivals. \returns whether there were any
-    bool receive(std::size_t most, std::size_t most_bytes) {
+    /// Collects in arrivals what has come. \returns whether there is a whole result
+    bool receive(std::size_t most_bytes) {
         arrivals.clear();
-        if (!reading_payload_) {
-            received_.clear();
-            received_.shrink(std::size_t{1} << 20U);
-        } else {
-            received_.consume_front(std::exchange(reading_at_, 0));
-        }
+        received_.consume_front(std::exchange(used_, 0));
+        received_.shrink(std::size_t{1} << 20U);
         bool moved = false;
-        while (arrivals.size() != most && !broken_) {
-            std::size_t there = results_.available();
-            if (!reading_payload_) {
-                if (there < sizeof(result_header)) {
-                    break;
-                }
-                std::array<std::byte, sizeof(result_header)> head;
-                results_.take(head.data(), head.size());
-                std::memcpy(&reading_, head.data(), sizeof reading_);
-                if (reading_.size > most_bytes || reading_.kind > result_kind::exception) {
-                    broken_ = true;
-                    break;
-                }
-                reading_payload_ = true;
-                reading_at_ = received_.size();
-                there -= head.size();
-                moved = true;
-            }
-            const std::size_t missing =
-                static_cast<std::size_t>(reading_.size) - (received_.size() - reading_at_);
-            const std::size_t part = there < missing ? there : missing;
-            if (part != 0) {
-                results_.take(received_.extend(part), part);
-                moved = true;
-            }
-            if (part != missing) {
-                results_.release();
-                if (results_.available() == 0) {
-                    break;
-                }
-                continue;
-            }
-            reading_payload_ = false;
-            arrivals.push_back({reading_, reading_at_});
+        while (arrivals.empty() && take_in()) {
+            moved = true;
+            read_frames(most_bytes);
         }
-        results_.release();
         if (moved) {
             page_->wake_worker(); // it may wait for room
         }
@@ -185,10 +149,10 @@ public:
         return received_.span().subspan(of.offset, static_cast<std::size_t>(of.header.size));
     }
     /// Whether receive() would get on.
-    [[nodiscard]] bool has_results() noexcept {
-        return !broken_ && results_.available() >= (reading_payload_ ? 1 : sizeof(result_header));
-    }
-    [[nodiscard]] bool is_broken() const noexcept {
+    [[nodiscard]] bool has_results() noexcept { return !broken_ && results_.available() != 0; }
+    /// Looks at all that it has written. With the mutex.
+    [[nodiscard]] bool is_broken() noexcept {
+        static_cast<void>(requests_.room());
         return broken_ || results_.is_broken() || requests_.is_broken();
     }
 
@@ -198,9 +162,10 @@ public:
     os::child_process child;
     stage state = stage::booting;
     reason why = reason::none; // of its being killed
-    ring_queue<counted<process_task>> in_flight;
-    std::size_t window = least_window; // tasks that it may have
-    clock::time_point head_since{};    // when it can have begun the oldest of them
+    sent_tasks in_flight;
+    std::atomic<std::size_t> window{least_window}; // tasks that it may have
+    /// When it can have begun the oldest of them; by who gives it the first, and who takes answers.
+    std::atomic<clock::time_point> head_since{clock::time_point{}};
     clock::time_point born{};
     clock::time_point idle_since{};
     clock::time_point quit_since{};
@@ -208,11 +173,12 @@ public:
     clock::time_point memory_looked_at{};
     std::uint64_t tasks_at_look = 0;
     double jitter = 0;
-    std::uint64_t cost = 0; // mean run time in nanoseconds, lately
+    std::uint64_t cost = 0;          // mean run time in nanoseconds, lately
+    std::uint32_t unmeasured = 0;    // answers whose run time is still to come
+    std::chrono::nanoseconds ran{0}; // one of those that came last
     std::vector<arrival> arrivals;
 
     static constexpr std::size_t least_window = 2;
-    static constexpr std::size_t most_window = 256;
 
     /// As much in advance as lasts about 100 us: a short wait must not let the worker sleep, a long
     /// one keeps tasks from others.
@@ -220,26 +186,73 @@ public:
         constexpr std::uint64_t ahead = 100'000;
         cost = cost == 0 ? run_nanoseconds : (7 * cost + run_nanoseconds) / 8;
         const std::uint64_t fit = ahead / (cost + 1);
-        window = fit < least_window  ? least_window
-                 : fit > most_window ? most_window
-                                     : static_cast<std::size_t>(fit);
+        window.store(fit < least_window       ? least_window
+                     : fit > sent_tasks::most ? sent_tasks::most
+                                              : static_cast<std::size_t>(fit),
+                     std::memory_order_relaxed);
     }
 
 private:
+    static void write(const process_task& task, std::uint32_t sequence, std::byte* to) noexcept {
+        const auto arguments = task.arguments.span();
+        write_words(to,
+                    task.function,
+                    std::uint64_t{arguments.size()},
+                    sequence,
+                    task.has_options ? 1U : 0U);
+        to += sizeof(request_header);
+        if (task.has_options) {
+            std::memcpy(to, &task.options, sizeof task.options);
+            to += sizeof task.options;
+        }
+        if (!arguments.empty()) {
+            std::memcpy(to, arguments.data(), arguments.size());
+        }
+    }
+
+    /// All that is in the ring, in one piece: what is in this side's memory cannot change while it is
+    /// looked at. \returns whether there was something
+    bool take_in() {
+        const std::size_t there = broken_ ? 0 : results_.available();
+        if (there == 0) {
+            return false;
+        }
+        results_.take(received_.extend(there), there);
+        results_.release();
+        return true;
+    }
+
+    void read_frames(std::size_t most_bytes) {
+        result_header header;
+        for (;;) {
+            const auto rest = received_.span().subspan(used_);
+            if (rest.size() < sizeof header) {
+                return;
+            }
+            std::memcpy(&header, rest.data(), sizeof header);
+            if (header.size > most_bytes || header.kind > result_kind::exception) {
+                broken_ = true;
+                return;
+            }
+            if (rest.size() - sizeof header < header.size) {
+                return;
+            }
+            arrivals.push_back({header, used_ + sizeof header});
+            used_ += sizeof header + static_cast<std::size_t>(header.size);
+        }
+    }
+
     /// \returns whether something was put
     bool put_unsent() noexcept {
-        const std::size_t room = requests_.room();
-        const std::size_t part = room < unsent_.size() ? room : unsent_.size();
+        const std::size_t part = requests_.room_of(unsent_.size());
         requests_.put(unsent_.span().first(part));
         unsent_.consume_front(part);
         return part != 0;
     }
 
     void take_back(std::uint32_t taken, std::vector<counted<process_task>>& into) {
-        while (!in_flight.empty() &&
-               !pool_page::is_before(in_flight.back()->request.sequence, taken)) {
-            into.push_back(std::move(in_flight.back())); // the newest first
-            in_flight.pop_back();
+        while (!in_flight.empty() && !pool_page::is_before(in_flight.back().sequence, taken)) {
+            into.push_back(in_flight.pop_back()); // the newest first
         }
     }
 
@@ -252,9 +265,7 @@ private:
     byte_buffer unsent_;
     std::uint32_t next_sequence_ = 0;
     byte_buffer received_;
-    result_header reading_;
-    std::size_t reading_at_ = 0;
-    bool reading_payload_ = false;
+    std::size_t used_ = 0; // of that, by the arrivals
     bool broken_ = false;
 };
 

@@ -7,6 +7,7 @@
 #include "../../detail/counted.hpp"
 #include "../../detail/memory.hpp"
 #include "../../detail/os.hpp"
+#include "../../detail/ring_queue.hpp"
 #include "../options.hpp"
 #include "../stats.hpp"
 #include "ended_tasks.hpp"
@@ -16,6 +17,7 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <cstdint>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -25,7 +27,8 @@ inline namespace v0 {
 namespace detail {
 
 /// The workers of a process pool and the tasks that wait for one: all that any thread may use, with
-/// `mutex`. The list of workers is changed by the engine's thread only, which may read it without.
+/// `mutex`. The list of workers is changed by the engine's thread only, which may read it without;
+/// so may it count answers, and queue what callbacks submit.
 class process_crew {
 public:
     using clock = std::chrono::steady_clock;
@@ -81,26 +84,52 @@ public:
         return true;
     }
 
-    /// Gives a worker what waits. \returns whether there was something
+    /// Notes when a task was submitted: if it has to be known, else of every eighth, as a look at the
+    /// clock costs as much as all the rest.
+    void note_time(process_task& task, bool needed) noexcept {
+        ++unnoted;
+        if (needed || unnoted == 8) {
+            task.submitted = clock::now();
+            task.speaks_for = std::exchange(unnoted, 0U);
+        }
+    }
+
+    /// Gives a worker what waits. \returns whether there was something. For the engine's thread.
     bool feed(pool_worker& worker) noexcept {
-        if (pending.empty() || !worker.can_take()) {
+        if ((pending.empty() && called_back.empty()) || !worker.can_take()) {
             return false;
         }
-        const auto now = clock::now();
+        if (worker.in_flight.empty()) {
+            worker.head_since.store(looked_at, std::memory_order_relaxed);
+        }
         bool any = false;
-        while (!pending.empty() && worker.can_take()) {
-            auto task = pending.pop();
+        while (worker.can_take()) {
+            auto task = next();
+            if (!task) {
+                break;
+            }
             if (task->is_settled()) { // cancelled
                 ended.drop(std::move(task));
                 continue;
             }
-            worker.send(std::move(task), now);
+            worker.send(std::move(task));
             any = true;
         }
         if (any) {
-            worker.page().wake_worker();
+            worker.flush();
+        }
+        if (options.max_queue != 0) {
+            room.notify_all();
         }
         return any;
+    }
+
+    /// What callbacks have submitted waits with the others from now on.
+    void queue_called_back() noexcept {
+        while (!called_back.empty()) {
+            pending.push(std::move(called_back.front()));
+            called_back.pop_front();
+        }
     }
 
     /// What a worker has not begun goes to the front of the queue.
@@ -191,6 +220,14 @@ public:
     [[nodiscard]] pool_stats count() const {
         pool_stats result = stats;
         result.queued = pending.size();
+        result.submitted += submitted_here.load(std::memory_order_relaxed);
+        {
+            const std::lock_guard lock{answers.mutex};
+            result.completed = answers.completed;
+            result.failed = answers.failed;
+            result.wait = answers.wait;
+            result.run = answers.run;
+        }
         result.workers = live;
         for (const auto& each : workers) {
             if (each->state == pool_worker::stage::ready && each->in_flight.empty()) {
@@ -200,6 +237,15 @@ public:
         return result;
     }
 
+    /// What the engine's thread counts for each answer, with a mutex that nobody else wants.
+    struct answer_counts {
+        mutable std::mutex mutex;
+        std::uint64_t completed = 0;
+        std::uint64_t failed = 0;
+        time_histogram wait;
+        time_histogram run;
+    };
+
     process_pool_options options;
     unsigned least = 0; // workers
     mutable std::mutex mutex;
@@ -207,19 +253,37 @@ public:
     pending_tasks pending;
     std::vector<std::unique_ptr<pool_worker>> workers;
     pool_stats stats;
-    unsigned live = 0; // workers that boot or take tasks
-    bool closing = false;
+    answer_counts answers;
+    std::atomic<std::uint64_t> submitted_here{0}; // by callbacks, counted without the mutex
+    unsigned unnoted = 0;                         // tasks in a row
+    unsigned live = 0;                            // workers that boot or take tasks
+    std::atomic<bool> closing{false};             // set with the mutex
     bool dropping = false;
     bool has_cancelled = false;      // tasks by their stop tokens
     std::atomic<bool> asleep{false}; // the engine's thread; set with the mutex
 
     // Of the engine's thread:
     ended_tasks ended;
-    bool called_back = false; // a callback has submitted something
+    ring_queue<task_pointer> called_back; // what callbacks have submitted and nobody has seen yet
     clock::time_point wake_at{};
+    clock::time_point looked_at{}; // when it has last looked, for what callbacks submit
 
 private:
     static constexpr int looks = 100;
+
+    /// \returns null when nothing waits
+    task_pointer next() noexcept {
+        if (!pending.empty()) {
+            queue_called_back(); // which are ordinary ones: others may be before them or behind
+            return pending.pop();
+        }
+        if (called_back.empty()) {
+            return {};
+        }
+        auto task = std::move(called_back.front());
+        called_back.pop_front();
+        return task;
+    }
 };
 
 } // namespace detail

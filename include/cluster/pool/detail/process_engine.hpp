@@ -52,30 +52,35 @@ public:
 
     /// Queues a task. It is settled in any case. Blocks only for when_full::wait.
     void submit(task_pointer task, const stop_token& stop) {
-        task->submitted = clock::now();
         if (stop.stop_possible()) {
             task->link.emplace(stop, process_task::canceller{&on_cancel, this, task.get()});
             if (task->is_settled()) {
                 task->link.reset();
                 return;
             }
+        } else {
+            task->settle_only_for(this);
+        }
+        const bool in_callback = is_own_thread();
+        if (in_callback && task->priority == 0 && crew_.options.max_queue == 0 &&
+            !crew_.closing.load(std::memory_order_relaxed)) {
+            submit_here(std::move(task));
+            return;
         }
         auto lock = crew_.lock();
-        if (crew_.closing) {
+        if (crew_.closing.load(std::memory_order_relaxed)) {
             lock.unlock();
             settle_failed(*task, error_of<task_cancelled>("the pool is closed"));
             return;
         }
         ++crew_.stats.submitted;
-        // What a callback submits goes out with what its batch of results makes room for: one wake.
-        if (current() == this) {
-            crew_.called_back = true;
-        } else if (crew_.pending.empty()) {
+        if (!in_callback && crew_.pending.empty()) {
             if (pool_worker* worker = crew_.pick(*task)) {
                 send(*worker, std::move(task), lock);
                 return;
             }
         }
+        crew_.note_time(*task, false);
         if (crew_.options.max_queue != 0 && crew_.pending.size() >= crew_.options.max_queue &&
             !make_room(lock, task)) {
             return;
@@ -113,7 +118,11 @@ public:
 
     [[nodiscard]] pool_stats stats() const {
         const std::lock_guard lock{crew_.mutex};
-        return crew_.count();
+        auto result = crew_.count();
+        if (is_own_thread()) {
+            result.queued += crew_.called_back.size();
+        }
+        return result;
     }
 
 private:
@@ -121,18 +130,24 @@ private:
     static constexpr int yields = 16;
     static constexpr std::chrono::microseconds busy{100}; // between looks at all but the results
 
+    [[nodiscard]] bool is_own_thread() const noexcept {
+        return task_state_base::settles_for() == this;
+    }
+
     // --- Any thread ----------------------------------------------------------------------------
 
     void send(pool_worker& worker, task_pointer task, std::unique_lock<std::mutex>& lock) {
-        const auto now = task->submitted;
         const bool first = worker.in_flight.empty();
         const bool has_deadline = task->timeout.count() != 0;
-        worker.send(std::move(task), now);
+        crew_.note_time(*task, first);
+        if (first) {
+            worker.head_since.store(task->submitted, std::memory_order_relaxed);
+        }
+        worker.send(std::move(task));
         const bool tell = crew_.asleep.load(std::memory_order_relaxed) && first &&
                           has_deadline; // it has to set its alarm
-        pool_page& page = worker.page();
         // The page may not go before the worker is woken: with the lock, then.
-        page.wake_worker();
+        worker.flush();
         lock.unlock();
         if (tell) {
             wakeup_.notify();
@@ -141,7 +156,7 @@ private:
 
     /// \returns false when the task has been dealt with
     bool make_room(std::unique_lock<std::mutex>& lock, task_pointer& task) {
-        const bool own_thread = current() == this;
+        const bool own_thread = is_own_thread();
         if (crew_.options.when_full == when_full::wait) {
             if (!own_thread) { // which would wait for itself
                 crew_.room.wait(lock, [&] {
@@ -179,7 +194,7 @@ private:
     void end_thread() noexcept {
         wakeup_.notify();
         crew_.room.notify_all();
-        if (current() == this) {
+        if (is_own_thread()) {
             return;
         }
         const std::lock_guard one_at_a_time{end_mutex_};
@@ -190,14 +205,20 @@ private:
 
     // --- The engine's thread -------------------------------------------------------------------
 
-    /// The engine whose thread this is.
-    static const process_engine*& current() noexcept {
-        static constinit thread_local const process_engine* instance = nullptr;
-        return instance;
+    /// What a callback submits goes out with what its batch of results makes room for: one lock, one
+    /// look at the clock, one wake.
+    void submit_here(task_pointer task) {
+        if (++unnoted_ == 8) {
+            task->submitted = crew_.looked_at;
+            task->speaks_for = std::exchange(unnoted_, 0U);
+        }
+        crew_.submitted_here.store(crew_.submitted_here.load(std::memory_order_relaxed) + 1,
+                                   std::memory_order_relaxed);
+        crew_.called_back.push_back(std::move(task));
     }
 
     void run() noexcept {
-        current() = this;
+        task_state_base::settles_for() = this;
         auto house_kept = clock::time_point{};
         for (;;) {
             bool moved = false;
@@ -206,7 +227,7 @@ private:
             }
             // While results come, the lock is better left to those who submit.
             moved = moved || results_come();
-            if (moved && clock::now() < house_kept + busy) {
+            if (moved && crew_.looked_at < house_kept + busy) {
                 continue;
             }
             lifecycle_.reap([this](pool_worker& each) { results_.collect(each); });
@@ -215,7 +236,9 @@ private:
             if (!wake) {
                 break;
             }
-            if (crew_.asleep.load(std::memory_order_relaxed)) {
+            if (!crew_.called_back.empty()) { // by callbacks of what ended without a result
+                crew_.asleep.store(false, std::memory_order_relaxed);
+            } else if (crew_.asleep.load(std::memory_order_relaxed)) {
                 sleep(*wake);
             }
         }
@@ -278,7 +301,9 @@ private:
     /// All that depends on time and numbers. \returns when to look again, nothing at the end
     std::optional<clock::time_point> keep_house(clock::time_point now, bool sleeps_next) noexcept {
         auto lock = crew_.lock();
+        crew_.looked_at = now;
         crew_.wake_at = clock::time_point::max();
+        crew_.queue_called_back();
         if (crew_.dropping) {
             crew_.drop_all();
         }
@@ -315,6 +340,7 @@ private:
     process_timekeeper timekeeper_{crew_};
     process_lifecycle lifecycle_;
     result_collector results_{crew_, lifecycle_};
+    unsigned unnoted_ = 0; // tasks of callbacks in a row
     std::mutex end_mutex_;
     std::thread thread_;
 };

@@ -133,13 +133,12 @@ private:
             lose(std::move(task));
         }
         // It runs one at a time: more than one is a lie, and the others are lost with it.
-        for (std::size_t i = worker.in_flight.size(); i-- > 1;) {
-            lose(std::move(worker.in_flight[i]));
+        while (worker.in_flight.size() > 1) {
+            lose(worker.in_flight.pop_back());
         }
         if (!worker.in_flight.empty()) {
-            judge(std::move(worker.in_flight.front()), worker.why, status);
+            judge(worker.in_flight.pop_front(), worker.why, status);
         }
-        worker.in_flight.clear();
     }
 
     bool start_one(clock::time_point now, std::error_code& error) noexcept {

@@ -12,6 +12,7 @@
 #include "task_registry.hpp"
 #include "task_state.hpp"
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -32,25 +33,42 @@ class process_task {
 public:
     using clock = std::chrono::steady_clock;
 
-    virtual void add_reference() noexcept = 0;
-    virtual void release() noexcept = 0;
-    /// The bytes of the result have arrived. \returns whether to call wake() after a while
-    [[nodiscard]] virtual bool finish(std::span<const std::byte> result) noexcept = 0;
+    /// \param state of the same object
+    explicit process_task(task_state_base& state) noexcept : state_{state} {}
+    process_task(process_task&&) = delete;
+    process_task& operator=(process_task&&) = delete;
+
+    void add_reference() noexcept { state_.add_reference(); }
+    void release() noexcept { state_.release(); }
+    using outcome = task_state_base::outcome;
+
+    /// The bytes of the result have arrived.
+    [[nodiscard]] virtual outcome finish(std::span<const std::byte> result) noexcept = 0;
     /// Wakes who waits for the result.
-    virtual void wake() noexcept = 0;
+    void wake() noexcept { state_.wake(); }
+    /// \pre it has no link
+    void settle_only_for(const void* engine) noexcept { state_.settle_only_for(engine); }
     /// \returns whether this was what settled it
-    virtual bool fail(std::exception_ptr error) noexcept = 0;
-    [[nodiscard]] virtual bool is_settled() const noexcept = 0;
+    bool fail(std::exception_ptr error) noexcept { return state_.fail(std::move(error)); }
+    [[nodiscard]] bool is_settled() const noexcept { return state_.is_settled(); }
     /// Runs the function here: the queue is full.
     virtual void run_here() noexcept = 0;
 
-    request_header request;
-    byte_buffer arguments;
+    /// Bytes that the request takes in the worker's ring.
+    [[nodiscard]] std::size_t request_size() const noexcept {
+        return sizeof(request_header) + (has_options ? sizeof options : 0) + arguments.size();
+    }
+
+    std::uint64_t function = 0; // task_function::id
+    bool has_options = false;
+    request_options options;
+    byte_buffer arguments = byte_buffer::over(small_);
     std::chrono::nanoseconds timeout{0};
     int priority = 0;
     unsigned retries = 0;
-    unsigned losses = 0; // workers that died when it was next
-    clock::time_point submitted{};
+    unsigned losses = 0;           // workers that died when it was next
+    clock::time_point submitted{}; // none: not looked at
+    std::uint32_t speaks_for = 0;  // tasks whose wait this one's stands for
 
     /// Tells the engine that the stop token wants the task cancelled.
     struct canceller {
@@ -63,6 +81,10 @@ public:
 
 protected:
     ~process_task() = default;
+
+private:
+    task_state_base& state_;
+    std::array<std::byte, 64> small_; // for the arguments of most tasks
 };
 
 /// Reads what encode_exception() wrote. \returns null when it is not that
@@ -87,18 +109,18 @@ inline std::exception_ptr bad_result(std::error_code error) {
 template <typename R, typename Decode>
 class remote_task final : public task_state<R>, public process_task {
 public:
-    explicit remote_task(Decode decode) : decode_{std::move(decode)} {}
+    using outcome = task_state_base::outcome;
+    using process_task::add_reference;
+    using process_task::fail;
+    using process_task::is_settled;
+    using process_task::release;
+    using process_task::settle_only_for;
+    using process_task::wake;
 
-    void add_reference() noexcept override { task_state_base::add_reference(); }
-    void release() noexcept override { task_state_base::release(); }
-    bool fail(std::exception_ptr error) noexcept override {
-        return task_state_base::fail(std::move(error));
-    }
-    [[nodiscard]] bool is_settled() const noexcept override {
-        return task_state_base::is_settled();
-    }
+    explicit remote_task(Decode decode)
+        : process_task{static_cast<task_state_base&>(*this)}, decode_{std::move(decode)} {}
 
-    bool finish(std::span<const std::byte> result) noexcept override {
+    [[nodiscard]] outcome finish(std::span<const std::byte> result) noexcept override {
         stored_value<R> value{};
         std::exception_ptr error;
         try {
@@ -110,18 +132,21 @@ public:
         }
         if (error) {
             fail(std::move(error));
-            return false;
+            return outcome::done;
         }
-        return this->claim() && this->settle_quietly(std::move(value));
+        if (!link) {
+            return this->claim_alone() ? this->settle_alone(std::move(value)) : outcome::done;
+        }
+        const bool sleeps = this->claim() && this->settle_quietly(std::move(value));
+        return sleeps ? outcome::waited : outcome::done;
     }
-    void wake() noexcept override { task_state_base::wake(); }
 
     void run_here() noexcept override {
-        const auto* function = task_function::find(request.function);
+        const auto* called = task_function::find(function);
         std::exception_ptr error;
         byte_buffer result;
         try {
-            function->call()(arguments.span(), request.count, result);
+            called->call()(arguments.span(), options.count, result);
         } catch (...) {
             result.clear();
             try {
@@ -133,7 +158,7 @@ public:
         }
         if (error) {
             fail(std::move(error));
-        } else if (finish(result.span())) {
+        } else if (finish(result.span()) == outcome::waited) {
             wake();
         }
     }

@@ -26,14 +26,14 @@ public:
     void kill_cancelled() noexcept {
         for (const auto& each : crew_.workers) {
             bool waits = false;
-            for (const auto& task : each->in_flight) {
-                waits = waits || task->is_settled();
+            for (std::size_t i = 0; i != each->in_flight.size(); ++i) {
+                waits = waits || each->in_flight[i].task->is_settled();
             }
             if (!waits) {
                 continue;
             }
             crew_.take_back(*each);
-            if (!each->in_flight.empty() && each->in_flight.front()->is_settled() &&
+            if (!each->in_flight.empty() && each->in_flight.front().task->is_settled() &&
                 each->has_begun()) {
                 crew_.kill(*each, reason::cancelled);
             }
@@ -46,7 +46,7 @@ public:
             end <= now ? crew_.kill(worker, reason::boot) : crew_.look_again_at(end);
         }
         if ((worker.state == stage::ready || worker.state == stage::retiring) &&
-            !worker.in_flight.empty() && worker.in_flight.front()->timeout.count() != 0) {
+            !worker.in_flight.empty() && worker.in_flight.front().task->timeout.count() != 0) {
             check_deadline(worker, now);
         }
         if (worker.state == stage::ready) {
@@ -72,7 +72,7 @@ public:
         }
         for (const auto& each : crew_.workers) {
             if (crew_.pending.empty() && each->in_flight.size() > 1) {
-                const auto end = each->head_since + patience;
+                const auto end = each->head_since.load(std::memory_order_relaxed) + patience;
                 end <= now ? crew_.take_back(*each) : crew_.look_again_at(end);
             }
         }
@@ -90,14 +90,16 @@ private:
     static constexpr std::chrono::milliseconds patience{1}; // of an idle worker beside a busy one
 
     void check_deadline(pool_worker& worker, clock::time_point now) noexcept {
-        const auto end = worker.head_since + worker.in_flight.front()->timeout;
+        const auto end = worker.head_since.load(std::memory_order_relaxed) +
+                         worker.in_flight.front().task->timeout;
         if (end > now) {
             crew_.look_again_at(end);
         } else if (worker.has_begun()) {
             crew_.kill(worker, reason::late);
         } else {
-            worker.head_since = now; // it does not run, for whatever reason
-            crew_.look_again_at(now + worker.in_flight.front()->timeout);
+            worker.head_since.store(
+                now, std::memory_order_relaxed); // it does not run, for whatever reason
+            crew_.look_again_at(now + worker.in_flight.front().task->timeout);
         }
     }
 

@@ -31,6 +31,7 @@ public:
     using task_pointer = process_crew::task_pointer;
     using stage = process_crew::stage;
     using reason = process_crew::reason;
+    using outcome = process_task::outcome;
 
     result_collector(process_crew& crew, process_lifecycle& lifecycle) noexcept
         : crew_{crew}, lifecycle_{lifecycle} {}
@@ -39,21 +40,19 @@ public:
     /// were any
     bool collect(pool_worker& worker) noexcept {
         bool any = false;
-        while (worker.receive(batch, crew_.options.max_result)) {
+        while (worker.receive(crew_.options.max_result)) {
             any = true;
-            std::vector<task_pointer> done;
-            done.reserve(worker.arrivals.size());
-            {
+            take_answers(worker);
+            if (!crew_.pending.empty()) {
                 const auto lock = crew_.lock();
-                take_answered(worker, done);
                 crew_.feed(worker);
             }
-            crew_.room.notify_all();
-            settle_all(worker, done);
+            settle_all(worker);
         }
-        if (std::exchange(crew_.called_back, false)) {
+        if (!crew_.called_back.empty()) {
             const auto lock = crew_.lock();
             crew_.feed(worker);
+            crew_.queue_called_back();
         }
         return any;
     }
@@ -73,62 +72,97 @@ public:
     }
 
 private:
-    static constexpr std::size_t batch = 64;
-
-    /// \pre the mutex
-    void take_answered(pool_worker& worker, std::vector<task_pointer>& done) {
+    /// Matches the results with the tasks, and counts them.
+    void take_answers(pool_worker& worker) noexcept {
         const auto now = clock::now();
-        for (const auto& each : worker.arrivals) {
-            if (worker.in_flight.empty() ||
-                worker.in_flight.front()->request.sequence != each.header.sequence) {
-                crew_.kill(worker, reason::broken);
+        crew_.looked_at = worker.idle_since = now;
+        worker.head_since.store(now, std::memory_order_relaxed);
+        lifecycle_.on_answer();
+        bool asked = true;
+        {
+            const std::lock_guard lock{crew_.answers.mutex};
+            for (auto& each : worker.arrivals) {
+                asked = !worker.in_flight.empty() &&
+                        worker.in_flight.front().sequence == each.header.sequence;
+                if (!asked) {
+                    break;
+                }
+                const auto speaks_for = worker.in_flight.front().speaks_for;
+                each.task = worker.in_flight.pop_front();
+                count(worker, each, speaks_for, now);
+            }
+        }
+        if (!asked) {
+            const auto lock = crew_.lock();
+            crew_.kill(worker, reason::broken);
+        }
+    }
+
+    /// The worker's figures are taken as far as they can be true.
+    void count(pool_worker& worker,
+               const pool_worker::arrival& one,
+               std::uint32_t speaks_for,
+               clock::time_point now) noexcept {
+        auto& counts = crew_.answers;
+        ++worker.tasks;
+        ++worker.unmeasured;
+        ++(one.header.kind == result_kind::exception ? counts.failed : counts.completed);
+        if (one.header.measured != 0) {
+            const auto alive = static_cast<std::uint64_t>((now - worker.born).count());
+            const auto tasks = std::exchange(worker.unmeasured, 0U);
+            const std::uint64_t ran = detail::min(one.header.run_nanoseconds, alive) / tasks;
+            counts.run.add(std::chrono::nanoseconds{ran}, tasks);
+            worker.ran = std::chrono::nanoseconds{ran};
+            const auto elements = one.task->options.count;
+            worker.learn(elements == 0 ? ran : ran / elements);
+        }
+        if (speaks_for != 0) {
+            counts.wait.add(now - one.task->submitted - worker.ran, speaks_for);
+        }
+    }
+
+    static void settle_all(pool_worker& worker) noexcept {
+        bool waited = false;
+        for (auto& each : worker.arrivals) {
+            if (!each.task) {
+                break; // nobody asked for it
+            }
+            const auto how = settle(*each.task, each.header.kind, worker.payload(each));
+            if (how == outcome::waited) {
+                waited = true; // wakes the others first, who would find the next one not ready
+            } else if (how == outcome::gone) {
+                static_cast<void>(each.task.leak());
+            } else {
+                each.task.reset();
+            }
+        }
+        for (auto& each : worker.arrivals) {
+            if (!waited) {
                 break;
             }
-            auto& task = *worker.in_flight.front();
-            const auto passed = static_cast<std::uint64_t>((now - task.submitted).count());
-            const std::chrono::nanoseconds ran{
-                detail::min(each.header.run_nanoseconds, passed)}; // as far as it can be true
-            if (each.header.kind == result_kind::exception) {
-                ++crew_.stats.failed;
-            } else {
-                ++crew_.stats.completed;
+            if (each.task) {
+                each.task->wake();
+                each.task.reset();
             }
-            crew_.stats.run.add(ran);
-            crew_.stats.wait.add(now - task.submitted - ran);
-            worker.learn(each.header.run_nanoseconds / (task.request.count + 1));
-            ++worker.tasks;
-            lifecycle_.on_answer();
-            done.push_back(std::move(worker.in_flight.front()));
-            worker.in_flight.pop_front();
-        }
-        worker.head_since = worker.idle_since = now;
-    }
-
-    static void settle_all(pool_worker& worker, std::vector<task_pointer>& done) noexcept {
-        std::size_t waited = 0; // the front of `done` becomes those whose waiters sleep
-        for (std::size_t i = 0; i != done.size(); ++i) {
-            const auto& arrival = worker.arrivals[i];
-            if (settle(*done[i], arrival.header.kind, worker.payload(arrival))) {
-                std::swap(done[waited++], done[i]);
-            }
-        }
-        for (std::size_t i = 0; i != waited; ++i) {
-            done[i]->wake();
         }
     }
 
-    /// \returns whether to wake its waiter
-    static bool
+    static outcome
     settle(process_task& task, result_kind kind, std::span<const std::byte> payload) noexcept {
-        bool waited = false;
         if (kind == result_kind::value) {
-            waited = task.finish(payload);
-        } else if (!task.is_settled()) {
+            if (!task.link) {
+                return task.finish(payload);
+            }
+            const auto how = task.finish(payload);
+            task.link.reset();
+            return how;
+        }
+        if (!task.is_settled()) {
             auto error = decode_exception(payload);
             task.fail(error ? std::move(error) : bad_result(make_error_code(errc::bad_payload)));
         }
         task.link.reset();
-        return waited;
+        return outcome::done;
     }
 
     process_crew& crew_;

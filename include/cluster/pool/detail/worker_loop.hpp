@@ -48,16 +48,11 @@ public:
         page_.ready.store(1);
         os::wakeup::notify(doorbell_descriptor);
         for (;;) {
-            request_header request;
-            std::array<std::byte, sizeof request> head;
-            read(head.data(), head.size());
-            std::memcpy(&request, head.data(), sizeof request);
-            arguments_.clear();
-            arguments_.shrink(most_kept);
-            const auto size = static_cast<std::size_t>(request.size);
-            read(arguments_.extend(size), size);
-            if (page_.claim(request.sequence)) {
-                serve(request);
+            read_request();
+            const bool mine = page_.claim(request_.sequence);
+            ring_parent(); // for the one before, behind a fence that there is already
+            if (mine) {
+                serve();
             }
         }
     }
@@ -66,39 +61,97 @@ private:
     using clock = std::chrono::steady_clock;
     static constexpr int yields = 16;
     static constexpr std::size_t most_kept = std::size_t{1} << 20U;
+    static constexpr std::size_t most_direct = 2048; // bytes of an answer
+    static constexpr unsigned most_measured = 16;    // tasks with one look at the clock
 
-    void serve(const request_header& request) {
-        result_header answer;
-        answer.sequence = request.sequence;
-        result_.clear();
-        result_.shrink(most_kept);
-        const auto begin = last_end_ == clock::time_point{} ? clock::now() : last_end_;
-        try {
-            call(request);
-        } catch (...) {
-            result_.clear();
-            encode_exception(result_);
-            answer.kind = result_kind::exception;
+    /// What it leaves in `arguments_` is good until the next one is read.
+    void read_request() {
+        read_object(request_);
+        options_ = {};
+        if (request_.has_options != 0) {
+            read_object(options_);
         }
-        last_end_ = clock::now(); // where the next one begins, unless it has to be waited for
-        answer.run_nanoseconds = static_cast<std::uint64_t>((last_end_ - begin).count());
-        answer.size = result_.size();
-        std::array<std::byte, sizeof answer> head;
-        std::memcpy(head.data(), &answer, sizeof answer);
-        write(head);
-        write(result_.span());
-        results_.publish();
-        ring_parent();
+        arguments_ = read(static_cast<std::size_t>(request_.size));
     }
 
-    void call(const request_header& request) {
-        const auto function = find(request.function);
-        if (request.memory == 0 && request.cpu_seconds == 0) {
-            function(arguments_.span(), request.count, result_);
+    /// Most results are encoded where the parent reads them.
+    void serve() {
+        if (std::byte* const place = results_.piece(most_direct)) {
+            auto direct = byte_buffer::over(
+                {place + sizeof(result_header), most_direct - sizeof(result_header)});
+            run(direct, place);
+            results_.advance(sizeof(result_header));
+            if (direct.is_foreign()) {
+                results_.advance(direct.size());
+            } else {
+                put(direct.span());
+            }
+        } else {
+            std::array<std::byte, sizeof(result_header)> head;
+            result_.clear();
+            result_.shrink(most_kept);
+            run(result_, head.data());
+            put(head);
+            put(result_.span());
+        }
+        results_.publish();
+    }
+
+    /// Calls the function, and writes the result's header.
+    void run(byte_buffer& result, std::byte* head) {
+        auto kind = result_kind::value;
+        if (begin_ == clock::time_point{}) {
+            begin_ = clock::now();
+        }
+        try {
+            call(result);
+        } catch (...) {
+            result.truncate(0);
+            encode_exception(result);
+            kind = result_kind::exception;
+        }
+        const auto [duration, tasks] = measure();
+        write_words(head,
+                    std::uint64_t{result.size()},
+                    duration,
+                    request_.sequence,
+                    static_cast<std::uint16_t>(kind),
+                    static_cast<std::uint16_t>(tasks));
+    }
+
+    struct measurement {
+        std::uint64_t nanoseconds = 0;
+        unsigned tasks = 0;
+    };
+
+    /// Short tasks share a look at the clock, which would cost more than they do; but none is
+    /// answered and not measured when there is nothing else to do.
+    measurement measure() noexcept {
+        ++unmeasured_;
+        if (unmeasured_ < measured_together_ && has_more()) {
+            return {};
+        }
+        constexpr std::uint64_t together = 4'000; // nanoseconds
+        const auto now = clock::now(); // where the next one begins, unless it is waited for
+        const measurement result{static_cast<std::uint64_t>((now - begin_).count()), unmeasured_};
+        const std::uint64_t fit = together * unmeasured_ / (result.nanoseconds + 1);
+        measured_together_ = fit < most_measured ? static_cast<unsigned>(fit) : most_measured;
+        begin_ = now;
+        unmeasured_ = 0;
+        return result;
+    }
+
+    void call(byte_buffer& result) {
+        if (request_.function != last_id_ || last_function_ == nullptr) {
+            last_function_ = find(request_.function);
+            last_id_ = request_.function;
+        }
+        if (options_.memory == 0 && options_.cpu_seconds == 0) {
+            last_function_(arguments_, options_.count, result);
             return;
         }
-        const os::temporary_limits limits{request.memory, request.cpu_seconds};
-        function(arguments_.span(), request.count, result_);
+        const os::temporary_limits limits{options_.memory, options_.cpu_seconds};
+        last_function_(arguments_, options_.count, result);
     }
 
     task_function::call_type find(std::uint64_t id) {
@@ -116,52 +169,68 @@ private:
 
     // --- The rings -----------------------------------------------------------------------------
 
-    void read(std::byte* into, std::size_t count) {
-        while (count != 0) {
-            const std::size_t there = requests_.available();
-            if (there == 0) {
-                wait([this] { return requests_.available() != 0; });
-                continue;
-            }
-            const std::size_t part = there < count ? there : count;
-            requests_.take(into, part);
-            requests_.release();
-            into += part;
-            count -= part;
-            std::atomic_thread_fence(std::memory_order_seq_cst);
-            if (page_.parent_wants_room.load(std::memory_order_relaxed) != 0 &&
-                page_.parent_wants_room.exchange(0) != 0) {
-                os::wakeup::notify(doorbell_descriptor);
-            }
-        }
+    template <typename T>
+    void read_object(T& into) {
+        std::memcpy(&into, read(sizeof into).data(), sizeof into);
     }
 
-    void write(std::span<const std::byte> bytes) {
+    /// The next bytes of the stream, which is taken out of the ring as it comes, many requests at a
+    /// time: what has not been claimed is still the parent's to give to others.
+    std::span<const std::byte> read(std::size_t count) {
+        while (received_.size() - used_ < count) {
+            received_.consume_front(std::exchange(used_, 0));
+            received_.shrink(most_kept);
+            if (!take_in()) {
+                wait([this] { return requests_.available() != 0; });
+            }
+        }
+        return received_.span().subspan(std::exchange(used_, used_ + count), count);
+    }
+
+    bool take_in() {
+        const std::size_t there = requests_.available();
+        if (there == 0) {
+            return false;
+        }
+        requests_.take(received_.extend(there), there);
+        requests_.release();
+        return true;
+    }
+
+    /// Whether there is another request, or a part of one.
+    [[nodiscard]] bool has_more() noexcept {
+        return received_.size() != used_ || requests_.available() != 0;
+    }
+
+    void put(std::span<const std::byte> bytes) {
         while (!bytes.empty()) {
-            const std::size_t room = results_.room();
-            if (room == 0) {
+            const std::size_t part = results_.room_of(bytes.size());
+            if (part == 0) {
                 results_.publish();
-                ring_parent();
                 wait([this] { return results_.room() != 0; });
                 continue;
             }
-            const std::size_t part = room < bytes.size() ? room : bytes.size();
             results_.put(bytes.first(part));
             bytes = bytes.subspan(part);
         }
     }
 
+    /// After what the parent may wait for and a fence, and before this side waits.
     void ring_parent() noexcept {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
-        if (page_.parent_waits.load(std::memory_order_relaxed) != 0 &&
-            page_.parent_waits.exchange(0) != 0) {
+        const bool results = page_.parent_waits.load(std::memory_order_relaxed) != 0 &&
+                             page_.parent_waits.exchange(0) != 0;
+        const bool room = page_.parent_wants_room.load(std::memory_order_relaxed) != 0 &&
+                          page_.parent_wants_room.exchange(0) != 0;
+        if (results || room) {
             os::wakeup::notify(doorbell_descriptor);
         }
     }
 
     template <typename Condition>
     void wait(Condition condition) {
-        last_end_ = {};
+        std::atomic_thread_fence(std::memory_order_seq_cst);
+        ring_parent();
+        begin_ = {};
         for (int i = 0; i != yields && !condition(); ++i) {
             os::yield_cpu(); // the parent may be in the middle of sending more
         }
@@ -183,9 +252,17 @@ private:
     pool_page& page_;
     ring_reader requests_;
     ring_writer results_;
-    byte_buffer arguments_;
+    byte_buffer received_;
+    std::size_t used_ = 0; // of that
+    std::span<const std::byte> arguments_;
     byte_buffer result_;
-    clock::time_point last_end_{};
+    request_header request_;
+    request_options options_;
+    clock::time_point begin_{};      // of what is not measured yet
+    unsigned unmeasured_ = 0;        // tasks since then
+    unsigned measured_together_ = 1; // tasks, by how long they take
+    std::uint64_t last_id_ = 0;
+    task_function::call_type last_function_ = nullptr;
     number_map<task_function::call_type> known_;
 };
 
