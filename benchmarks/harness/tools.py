@@ -82,7 +82,7 @@ def build(source, name, folder, compiler, extra=()):
     program = folder / name
     headers = ("benchmarks",)
     if "limits" not in source.parts:  # those need nothing of the library
-        headers += ("include", "examples/support")
+        headers += ("include", "examples/support", "tests/support")
     newest = max(source.stat().st_mtime, newest_header(*headers))
     if program.exists() and program.stat().st_mtime > newest:
         return program

@@ -39,12 +39,7 @@ void succeed(int result, const char* what) { // liburing returns the error
 
 class uring_worker {
 public:
-    uring_worker(unsigned id, int listener) : listener_{listener} {
-        const std::string body = "Hello from worker " + std::to_string(id) + "\n";
-        const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " +
-                                 std::to_string(body.size()) + "\r\nConnection: ";
-        keep_alive_ = head + "keep-alive\r\n\r\n" + body;
-        close_ = head + "close\r\n\r\n" + body;
+    uring_worker(unsigned id, int listener) : listener_{listener}, ready_{id} {
         succeed(::io_uring_queue_init(
                     4096, &ring_, IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN),
                 "io_uring_queue_init");
@@ -199,7 +194,7 @@ private:
         for (std::size_t i = 0; i != found.requests; ++i) {
             const bool last = found.close && i + 1 == found.requests;
             const then next = !last ? then::more : (goes_on ? then::shut_down : then::close);
-            send(slot, last ? close_ : keep_alive_, next);
+            send(slot, last ? ready_.close : ready_.keep_alive, next);
         }
         if (!found.close && !goes_on) {
             receive(slot, true);
@@ -209,8 +204,7 @@ private:
     int listener_;
     io_uring ring_{};
     io_uring_buf_ring* free_ = nullptr;
-    std::string keep_alive_;
-    std::string close_;
+    http_answers ready_;
     std::vector<char> memory_ = std::vector<char>(std::size_t{buffers} * buffer_size);
 };
 

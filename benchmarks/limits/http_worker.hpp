@@ -61,15 +61,23 @@ inline scan_result scan_requests(std::string_view data) {
     return result;
 }
 
-class http_worker {
-public:
-    explicit http_worker(unsigned id) : epoll_{checked(::epoll_create1(EPOLL_CLOEXEC), "epoll")} {
+struct http_answers {
+    std::string keep_alive;
+    std::string close;
+
+    explicit http_answers(unsigned id) {
         const std::string body = "Hello from worker " + std::to_string(id) + "\n";
         const std::string head = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: " +
                                  std::to_string(body.size()) + "\r\nConnection: ";
-        keep_alive_ = head + "keep-alive\r\n\r\n" + body;
-        close_ = head + "close\r\n\r\n" + body;
+        keep_alive = head + "keep-alive\r\n\r\n" + body;
+        close = head + "close\r\n\r\n" + body;
     }
+};
+
+class http_worker {
+public:
+    explicit http_worker(unsigned id)
+        : epoll_{checked(::epoll_create1(EPOLL_CLOEXEC), "epoll")}, ready_{id} {}
 
     void listen_on(int fd, bool exclusive) {
         listener_ = fd;
@@ -194,11 +202,11 @@ private:
         }
         c.closing = found.close;
         if (found.requests == 1) {
-            return write(fd, c, found.close ? close_ : keep_alive_);
+            return write(fd, c, found.close ? ready_.close : ready_.keep_alive);
         }
         answers_.clear();
         for (std::size_t i = 0; i < found.requests; ++i) {
-            answers_ += found.close && i + 1 == found.requests ? close_ : keep_alive_;
+            answers_ += found.close && i + 1 == found.requests ? ready_.close : ready_.keep_alive;
         }
         return answers_.empty() || write(fd, c, answers_);
     }
@@ -224,8 +232,7 @@ private:
     int listener_ = -1;
     int channel_ = -1;
     bool acknowledges_ = false;
-    std::string keep_alive_;
-    std::string close_;
+    http_answers ready_;
     std::string answers_;
     std::vector<connection> connections_;
     std::vector<char> buffer_ = std::vector<char>(std::size_t{64} * 1024);

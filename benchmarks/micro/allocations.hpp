@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: MIT
-// Counts what operator new is asked for. Replaces it: for programs of one translation unit.
+// What a benchmark allocates.
 #ifndef CLUSTER_BENCHMARKS_MICRO_ALLOCATIONS_HPP
 #define CLUSTER_BENCHMARKS_MICRO_ALLOCATIONS_HPP
+
+#include "../../tests/support/allocations.hpp"
 
 #include <benchmark/benchmark.h>
 
 #include <cstddef>
-#include <cstdlib>
-#include <new>
 
 namespace micro {
-
-inline thread_local std::size_t allocations = 0;
 
 /// Tells a benchmark's allocations per iteration as its counter "allocations".
 class count_allocations {
@@ -30,20 +28,5 @@ private:
 };
 
 } // namespace micro
-
-// Not inline: GCC would take malloc() and delete for a mismatched pair.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-    ++micro::allocations;
-    if (void* memory = std::malloc(size)) {
-        return memory;
-    }
-    throw std::bad_alloc{};
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
 
 #endif // CLUSTER_BENCHMARKS_MICRO_ALLOCATIONS_HPP

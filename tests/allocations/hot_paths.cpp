@@ -2,43 +2,21 @@
 // What happens a thousand times a second allocates nothing once it has happened a few times: counted
 // by an operator new of its own, in the primary and in its worker.
 #include "../fixtures/scenario.hpp"
+#include "../support/allocations.hpp"
 #include "../support/every_backend.hpp"
 
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <functional>
 #include <memory>
-#include <new>
 #include <thread>
 #include <utility>
 
 #include <unistd.h>
 
 using namespace cluster_test;
-
-namespace {
-
-thread_local std::size_t allocations = 0;
-
-} // namespace
-
-// Not inline: GCC would take malloc() and delete for a mismatched pair.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-    ++allocations;
-    if (void* memory = std::malloc(size)) {
-        return memory;
-    }
-    throw std::bad_alloc{};
-}
-[[gnu::noinline]] void operator delete(void* memory) noexcept {
-    std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept {
-    std::free(memory);
-}
 
 namespace {
 

@@ -10,7 +10,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <set>
 #include <string>
 #include <vector>
@@ -24,32 +23,9 @@ using namespace std::chrono_literals;
 
 namespace {
 
-struct process_line {
-    std::string name;
-    char state = '-';
-    int parent = -1;
-};
-
-process_line line_of(int pid) {
-    char text[1024] = "";
-    int fd = ::open(("/proc/" + std::to_string(pid) + "/stat").c_str(), O_RDONLY | O_CLOEXEC);
-    auto size = fd == -1 ? -1 : ::read(fd, text, sizeof text - 1);
-    if (fd != -1) {
-        ::close(fd);
-    }
-    const char* begin = size <= 0 ? nullptr : std::strchr(text, '(');
-    const char* end = size <= 0 ? nullptr : std::strrchr(text, ')');
-    process_line result;
-    if (begin != nullptr && end != nullptr) {
-        result.name.assign(begin + 1, end);
-        std::sscanf(end, ") %c %d", &result.state, &result.parent);
-    }
-    return result;
-}
-
 bool descends_from(int primary, int pid) {
     while (pid > 1 && pid != primary) {
-        pid = line_of(pid).parent;
+        pid = scenario::line_of(pid).parent;
     }
     return pid == primary;
 }
@@ -60,7 +36,7 @@ std::set<int> spares() {
     DIR* all = ::opendir("/proc");
     while (const dirent* each = all == nullptr ? nullptr : ::readdir(all)) {
         int pid = std::atoi(each->d_name);
-        auto line = pid > 0 ? line_of(pid) : process_line{};
+        auto line = pid > 0 ? scenario::line_of(pid) : scenario::process_line{};
         if (line.name == "spare" && line.state != 'Z' && line.state != 'X' &&
             descends_from(::getpid(), pid)) {
             found.insert(pid);
