@@ -15,6 +15,8 @@
 #include <thread>
 #include <vector>
 
+#include <fcntl.h>
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -603,6 +605,52 @@ TEST_SUITE("event_loop") {
         loop.poll();
         REQUIRE(third != nullptr);
         CHECK(third->calls == 0);
+    }
+
+    TEST_CASE("a closed file that somebody has a copy of does not wake the loop for ever") {
+        for (bool inside_another_loop : {false, true}) {
+            CAPTURE(inside_another_loop);
+            event_loop loop;
+            if (inside_another_loop) {
+                CHECK(loop.native_handle() != -1);
+            }
+            auto pair = raw::unix_pair();
+            auto other = raw::unix_pair();
+            auto copy = pair.ours.duplicate();
+            reader stays{loop, other.ours.get()};
+            {
+                reader goes{loop, pair.ours.get()};
+                goes.watch.stop_with_close();
+                CHECK(!goes.watch.active());
+                pair.ours.reset();
+            }
+            raw::send_some(pair.theirs.get(), "x"); // the copy is readable from here on
+            for (int turn = 0; turn != 20; ++turn) {
+                loop.poll();
+            }
+            CHECK(raw::comes_to_rest(loop));
+            raw::send_some(other.theirs.get(), "y");
+            CHECK(raw::comes_to_rest(loop));
+            CHECK(stays.got == "y");
+            CHECK(raw::read_some(copy.get()) == "x");
+        }
+    }
+
+    TEST_CASE("a descriptor that is closed with its watch may be used again at once") {
+        event_loop loop;
+        auto pair = raw::unix_pair();
+        int number = pair.ours.get();
+        for (int i = 0; i != 3; ++i) {
+            reader one{loop, number};
+            raw::send_some(pair.theirs.get(), "x");
+            loop.poll();
+            CHECK(one.got == "x");
+            one.watch.stop_with_close();
+            pair.ours.reset();
+            auto next = raw::unix_pair(); // the lowest number that is free
+            REQUIRE(next.ours.get() == number);
+            pair = std::move(next);
+        }
     }
 
     TEST_CASE("watching a descriptor twice is an error and leaves the first watch alone") {

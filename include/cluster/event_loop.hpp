@@ -8,6 +8,7 @@
 #include "detail/move_only_function.hpp"
 #include "detail/os.hpp"
 #include "detail/silence.hpp"
+#include "detail/stray_events.hpp"
 #include "detail/timer_heap.hpp"
 #include "detail/turn_hook.hpp"
 #include "subscription.hpp"
@@ -51,11 +52,17 @@ public:
     start(event_loop& loop, int fd, os::io what, void* owner, function handle);
     inline void update(os::io what) noexcept;
     inline void stop() noexcept;
+    /// The same for a descriptor that is closed next and that nobody shares: the system forgets it
+    /// then, without a call for it. Where somebody has a copy after all, of which a fork() knows and
+    /// we do not, the loop finds out.
+    inline void stop_with_close() noexcept;
     inline void keep_alive(bool on) noexcept;
     [[nodiscard]] bool active() const noexcept { return loop_ != nullptr; }
 
 private:
     friend class cluster::v0::event_loop;
+
+    inline void leave() noexcept;
 
     event_loop* loop_ = nullptr;
     int fd_ = -1;
@@ -300,6 +307,10 @@ private:
         std::uint32_t generation = 0;
     };
 
+    [[nodiscard]] static std::uint64_t key_of(int fd, std::uint32_t generation) noexcept {
+        return static_cast<std::uint64_t>(generation) << 32U | static_cast<std::uint32_t>(fd);
+    }
+
     void watch_wakeup() {
         auto error = wakeup_watch_.start(
             *this,
@@ -362,6 +373,8 @@ private:
         }
         int patience = may_block ? timeout() : 0;
         int events = wait(patience);
+        strays_.next_turn();
+        busy_ = events != 0;
         for (int i = 0; i != events; ++i) { // all level-triggered: what stop() leaves comes again
             if (!stopped_.load(std::memory_order_relaxed)) {
                 dispatch(poller_.event_at(i));
@@ -420,6 +433,24 @@ private:
         const watch_entry& entry = watches_[fd];
         if (entry.watch != nullptr && entry.generation == generation) { // not stopped in this turn
             entry.watch->handle_(entry.watch->owner_, event.what);
+        } else if (strays_.comes_again(event.key)) {
+            renew_poller();
+        }
+    }
+
+    // Somebody has a copy of a file that we have closed: it would wake us for ever. Another loop's
+    // poller, which has ours in it, would lose it.
+    void renew_poller() {
+        if (outer_timer_ || poller_.renew()) {
+            return;
+        }
+        for (std::size_t fd = 0; fd != watches_.size(); ++fd) {
+            auto* watch = watches_[fd].watch;
+            auto number = static_cast<int>(fd);
+            if (watch != nullptr &&
+                poller_.add(number, key_of(number, watch->generation_), watch->what_)) {
+                watch->handle_(watch->owner_, detail::os::io::hangup); // it may reach for others
+            }
         }
     }
 
@@ -431,9 +462,21 @@ private:
         if (next == detail::time_point::max()) {
             return -1;
         }
-        auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now()).count();
+        auto left = std::chrono::ceil<std::chrono::milliseconds>(time_until(next)).count();
         constexpr std::int64_t most = 3'600'000; // an hour: any wait fits an int
         return static_cast<int>(left < 0 ? 0 : (left > most ? most : left));
+    }
+
+    // How long to sleep for a timer. While there is much to do, the sleep ends by something else, and
+    // an exact reading for each is for nothing: too early is soon enough, and looks again.
+    [[nodiscard]] duration time_until(detail::time_point due) const noexcept {
+        if (busy_) {
+            auto least = due - detail::os::coarse_now() - detail::os::coarse_clock_lag;
+            if (least > detail::os::coarse_clock_lag) {
+                return least;
+            }
+        }
+        return due - now();
     }
 
     [[nodiscard]] bool has_posted() const noexcept {
@@ -550,6 +593,7 @@ private:
     detail::os::poller poller_;
     detail::os::wakeup wakeup_;
     std::vector<watch_entry> watches_; // by descriptor
+    detail::stray_events strays_;
     std::size_t alive_ = 0;
     detail::io_watch wakeup_watch_;
     std::unique_ptr<detail::os::deadline_timer> outer_timer_;
@@ -564,6 +608,7 @@ private:
     mutable std::chrono::steady_clock::time_point now_{};
     mutable bool knows_time_ = false;
     bool turning_ = false;
+    bool busy_ = false; // the last wait has brought something
     bool was_stopped_ = false;
     detail::loop_driver* driver_ = nullptr;
     bool told_alive_ = true;
@@ -613,8 +658,7 @@ io_watch::start(event_loop& loop, int fd, os::io what, void* owner, function han
     }
     auto& entry = loop.watches_[index];
     auto generation = entry.generation + 1;
-    auto key = static_cast<std::uint64_t>(generation) << 32U | static_cast<std::uint32_t>(fd);
-    if (auto error = loop.poller_.add(fd, key, what)) {
+    if (auto error = loop.poller_.add(fd, event_loop::key_of(fd, generation), what)) {
         return error; // perhaps EEXIST: then the watch that is there goes on
     }
     entry.generation = generation;
@@ -634,20 +678,31 @@ io_watch::start(event_loop& loop, int fd, os::io what, void* owner, function han
 inline void io_watch::update(os::io what) noexcept {
     if (loop_ != nullptr && what != what_) {
         what_ = what;
-        auto key = static_cast<std::uint64_t>(generation_) << 32U | static_cast<std::uint32_t>(fd_);
-        loop_->poller_.modify(fd_, key, what);
+        loop_->poller_.modify(fd_, event_loop::key_of(fd_, generation_), what);
     }
 }
 
 inline void io_watch::stop() noexcept {
     if (loop_ != nullptr) {
         loop_->poller_.remove(fd_);
-        loop_->watches_[static_cast<std::size_t>(fd_)].watch = nullptr;
-        if (keeps_alive_) {
-            loop_->unref();
-        }
-        loop_ = nullptr;
+        leave();
     }
+}
+
+inline void io_watch::stop_with_close() noexcept {
+    if (loop_ != nullptr && !loop_->outer_timer_) {
+        leave();
+    } else {
+        stop(); // strays could not be shaken off
+    }
+}
+
+inline void io_watch::leave() noexcept {
+    loop_->watches_[static_cast<std::size_t>(fd_)].watch = nullptr;
+    if (keeps_alive_) {
+        loop_->unref();
+    }
+    loop_ = nullptr;
 }
 
 inline void io_watch::keep_alive(bool on) noexcept {

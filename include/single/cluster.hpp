@@ -3441,7 +3441,9 @@ constexpr bool operator&(io a, io b) noexcept {
 }
 
 /// A level-triggered epoll set. Keys are the caller's; descriptors are borrowed and must be removed
-/// before they are closed: a copy of the open file in another process would keep reporting.
+/// before they are closed, unless nobody else has the open file: a copy would keep reporting, and
+/// without the descriptor nothing but renew() ends that (epoll(7), "Will closing a file descriptor
+/// cause it to be removed from all epoll interest lists?").
 class poller {
 public:
     struct event {
@@ -3456,6 +3458,16 @@ public:
     }
 
     [[nodiscard]] int native_handle() const noexcept { return epoll_.get(); }
+
+    /// An empty set instead of this one, whose last events stay. native_handle() changes.
+    std::error_code renew() noexcept {
+        unique_fd fresh{::epoll_create1(EPOLL_CLOEXEC)};
+        if (!fresh) {
+            return last_error();
+        }
+        epoll_ = std::move(fresh);
+        return {};
+    }
 
     std::error_code add(int fd, std::uint64_t key, io what) noexcept {
         return control(EPOLL_CTL_ADD, fd, key, what);
@@ -3490,6 +3502,16 @@ private:
     unique_fd epoll_;
     epoll_event events_[batch];
 };
+
+/// The steady clock as the last tick of the kernel left it: behind by `coarse_clock_lag` at most,
+/// and a fifth of the price.
+inline std::chrono::steady_clock::time_point coarse_now() noexcept {
+    timespec at{};
+    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &at);
+    return std::chrono::steady_clock::time_point{std::chrono::seconds{at.tv_sec} +
+                                                 std::chrono::nanoseconds{at.tv_nsec}};
+}
+inline constexpr std::chrono::milliseconds coarse_clock_lag{10}; // a tick, where HZ is 100
 
 /// Wakes a poller from any thread or signal handler.
 class wakeup {
@@ -4603,17 +4625,21 @@ enum class steer_by : std::uint8_t { turns, load, client };
 /// The most places that can be steered to.
 inline constexpr std::uint32_t steered_places = 1024;
 
-/// What the load of a place is known by. `picked` is the kernel's, the rest the workers': the load
-/// is what was picked and not accepted yet, and what is open. A worker that lies hurts the
-/// distribution, nothing else.
+/// What the load of a place is known by: what the kernel has sent there less what is gone again. So
+/// it is what waits in its queue and what its workers have open, and a worker stores here but once
+/// for a connection: each store takes the page from the processor that chooses. A worker that lies
+/// hurts the distribution, nothing else.
 struct steering_load {
     struct place {
-        std::atomic<std::uint32_t> picked{0};
-        std::atomic<std::uint32_t> accepted{0}; // from this place's socket, by whomever
-        std::atomic<std::uint32_t> active{0};   // open connections of the place's workers
-        std::uint32_t unused = 0;
+        std::atomic<std::uint32_t> picked{0}; // the kernel's
+        std::atomic<std::uint32_t> gone{0};   // ended, or accepted by another place's worker
+
+        [[nodiscard]] std::uint32_t load() const noexcept { return picked.load() - gone.load(); }
     };
     place places[steered_places];
+    struct alignas(64) {                     // not the kernel's
+        std::atomic<std::uint32_t> count{0}; // from this place's socket, by whomever
+    } accepted[steered_places];
 };
 
 /// What only the primary and the kernel write.
@@ -4734,13 +4760,11 @@ private:
         load_on();
         jump_if(BPF_JEQ, r5, 0, off);
         move(r4, r0);
-        alu64(BPF_LSH, r4, 4);
+        alu64(BPF_LSH, r4, 3);
         alu64(BPF_ADD, r4, r9);
         load32(r5, r4, offsetof(steering_load::place, picked));
-        load32(r3, r4, offsetof(steering_load::place, accepted));
+        load32(r3, r4, offsetof(steering_load::place, gone));
         alu32(BPF_SUB, r5, r3);
-        load32(r3, r4, offsetof(steering_load::place, active));
-        alu32(BPF_ADD, r5, r3);
     }
 
     // The least load, then the first place that has it, beginning with another one each time.
@@ -4874,7 +4898,7 @@ private:
         call(bpf_abi::func_sk_select_reuseport);
         if (counts) {
             jump_if(bpf_abi::jne, r0, 0, leave_);
-            alu64(BPF_LSH, r8, 4);
+            alu64(BPF_LSH, r8, 3);
             alu64(BPF_ADD, r8, r9);
             move(r1, 1);
             add_to32(r8, offsetof(steering_load::place, picked), r1);
@@ -4904,9 +4928,9 @@ public:
     /// group's sockets are added in the order in which they were bound.
     virtual std::error_code add(std::uint32_t place, int socket) = 0;
     virtual void turn_off(std::uint32_t place, bool off) = 0;
-    /// Null without eBPF.
+    /// Null where the kernel does not choose by it.
     [[nodiscard]] virtual steering_load* load() noexcept = 0;
-    /// What workers map to tell their load; -1 without eBPF.
+    /// What workers map to tell their load, where load() is not null.
     [[nodiscard]] virtual int load_descriptor() const noexcept = 0;
 };
 
@@ -4983,7 +5007,8 @@ public:
     }
 
     [[nodiscard]] steering_load* load() noexcept override {
-        return why_classic_ ? nullptr : std::launder(static_cast<steering_load*>(load_map_.data()));
+        return what_ == steer_by::load ? std::launder(static_cast<steering_load*>(load_map_.data()))
+                                       : nullptr;
     }
     [[nodiscard]] int load_descriptor() const noexcept override { return load_fd_.get(); }
 
@@ -5220,6 +5245,17 @@ public:
             reset();
             take(other);
         }
+        return *this;
+    }
+    /// Made in its place where there is none.
+    template <typename F>
+        requires(!std::same_as<std::decay_t<F>, move_only_function> &&
+                 callable_as<Result, std::decay_t<F>, Args...>)
+    move_only_function& operator=(F&& f) {
+        if (operations_ != nullptr) {
+            return *this = move_only_function{static_cast<F&&>(f)};
+        }
+        emplace(static_cast<F&&>(f));
         return *this;
     }
     ~move_only_function() { reset(); }
@@ -8824,6 +8860,45 @@ private:
 } // namespace cluster
 
 #endif // CLUSTER_DETAIL_SILENCE_HPP
+// ---- cluster/detail/stray_events.hpp
+#ifndef CLUSTER_DETAIL_STRAY_EVENTS_HPP
+#define CLUSTER_DETAIL_STRAY_EVENTS_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// Events that a poller tells and nobody waits for. One is no harm: a handler of the same turn has
+/// ended what it was for. One that comes again is of a file that is closed here and open elsewhere.
+class stray_events {
+public:
+    void next_turn() noexcept { ++turn_; }
+
+    /// Whether this one has come in a turn before, lately.
+    [[nodiscard]] bool comes_again(std::uint64_t key) noexcept {
+        constexpr std::uint32_t lately = 8; // of many, not each is in every batch
+        if (key == key_ && turn_ != seen_) {
+            seen_ = turn_;
+            return true;
+        }
+        if (turn_ - seen_ > lately) {
+            key_ = key;
+            seen_ = turn_;
+        }
+        return false;
+    }
+
+private:
+    std::uint64_t key_ = 0; // none has it: generations begin with 1
+    std::uint32_t turn_ = 1U << 31U;
+    std::uint32_t seen_ = 0;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_STRAY_EVENTS_HPP
 // ---- cluster/detail/timer_heap.hpp
 #ifndef CLUSTER_DETAIL_TIMER_HEAP_HPP
 #define CLUSTER_DETAIL_TIMER_HEAP_HPP
@@ -9346,11 +9421,17 @@ public:
     start(event_loop& loop, int fd, os::io what, void* owner, function handle);
     inline void update(os::io what) noexcept;
     inline void stop() noexcept;
+    /// The same for a descriptor that is closed next and that nobody shares: the system forgets it
+    /// then, without a call for it. Where somebody has a copy after all, of which a fork() knows and
+    /// we do not, the loop finds out.
+    inline void stop_with_close() noexcept;
     inline void keep_alive(bool on) noexcept;
     [[nodiscard]] bool active() const noexcept { return loop_ != nullptr; }
 
 private:
     friend class cluster::v0::event_loop;
+
+    inline void leave() noexcept;
 
     event_loop* loop_ = nullptr;
     int fd_ = -1;
@@ -9595,6 +9676,10 @@ private:
         std::uint32_t generation = 0;
     };
 
+    [[nodiscard]] static std::uint64_t key_of(int fd, std::uint32_t generation) noexcept {
+        return static_cast<std::uint64_t>(generation) << 32U | static_cast<std::uint32_t>(fd);
+    }
+
     void watch_wakeup() {
         auto error = wakeup_watch_.start(
             *this,
@@ -9657,6 +9742,8 @@ private:
         }
         int patience = may_block ? timeout() : 0;
         int events = wait(patience);
+        strays_.next_turn();
+        busy_ = events != 0;
         for (int i = 0; i != events; ++i) { // all level-triggered: what stop() leaves comes again
             if (!stopped_.load(std::memory_order_relaxed)) {
                 dispatch(poller_.event_at(i));
@@ -9715,6 +9802,24 @@ private:
         const watch_entry& entry = watches_[fd];
         if (entry.watch != nullptr && entry.generation == generation) { // not stopped in this turn
             entry.watch->handle_(entry.watch->owner_, event.what);
+        } else if (strays_.comes_again(event.key)) {
+            renew_poller();
+        }
+    }
+
+    // Somebody has a copy of a file that we have closed: it would wake us for ever. Another loop's
+    // poller, which has ours in it, would lose it.
+    void renew_poller() {
+        if (outer_timer_ || poller_.renew()) {
+            return;
+        }
+        for (std::size_t fd = 0; fd != watches_.size(); ++fd) {
+            auto* watch = watches_[fd].watch;
+            auto number = static_cast<int>(fd);
+            if (watch != nullptr &&
+                poller_.add(number, key_of(number, watch->generation_), watch->what_)) {
+                watch->handle_(watch->owner_, detail::os::io::hangup); // it may reach for others
+            }
         }
     }
 
@@ -9726,9 +9831,21 @@ private:
         if (next == detail::time_point::max()) {
             return -1;
         }
-        auto left = std::chrono::ceil<std::chrono::milliseconds>(next - now()).count();
+        auto left = std::chrono::ceil<std::chrono::milliseconds>(time_until(next)).count();
         constexpr std::int64_t most = 3'600'000; // an hour: any wait fits an int
         return static_cast<int>(left < 0 ? 0 : (left > most ? most : left));
+    }
+
+    // How long to sleep for a timer. While there is much to do, the sleep ends by something else, and
+    // an exact reading for each is for nothing: too early is soon enough, and looks again.
+    [[nodiscard]] duration time_until(detail::time_point due) const noexcept {
+        if (busy_) {
+            auto least = due - detail::os::coarse_now() - detail::os::coarse_clock_lag;
+            if (least > detail::os::coarse_clock_lag) {
+                return least;
+            }
+        }
+        return due - now();
     }
 
     [[nodiscard]] bool has_posted() const noexcept {
@@ -9845,6 +9962,7 @@ private:
     detail::os::poller poller_;
     detail::os::wakeup wakeup_;
     std::vector<watch_entry> watches_; // by descriptor
+    detail::stray_events strays_;
     std::size_t alive_ = 0;
     detail::io_watch wakeup_watch_;
     std::unique_ptr<detail::os::deadline_timer> outer_timer_;
@@ -9859,6 +9977,7 @@ private:
     mutable std::chrono::steady_clock::time_point now_{};
     mutable bool knows_time_ = false;
     bool turning_ = false;
+    bool busy_ = false; // the last wait has brought something
     bool was_stopped_ = false;
     detail::loop_driver* driver_ = nullptr;
     bool told_alive_ = true;
@@ -9908,8 +10027,7 @@ io_watch::start(event_loop& loop, int fd, os::io what, void* owner, function han
     }
     auto& entry = loop.watches_[index];
     auto generation = entry.generation + 1;
-    auto key = static_cast<std::uint64_t>(generation) << 32U | static_cast<std::uint32_t>(fd);
-    if (auto error = loop.poller_.add(fd, key, what)) {
+    if (auto error = loop.poller_.add(fd, event_loop::key_of(fd, generation), what)) {
         return error; // perhaps EEXIST: then the watch that is there goes on
     }
     entry.generation = generation;
@@ -9929,20 +10047,31 @@ io_watch::start(event_loop& loop, int fd, os::io what, void* owner, function han
 inline void io_watch::update(os::io what) noexcept {
     if (loop_ != nullptr && what != what_) {
         what_ = what;
-        auto key = static_cast<std::uint64_t>(generation_) << 32U | static_cast<std::uint32_t>(fd_);
-        loop_->poller_.modify(fd_, key, what);
+        loop_->poller_.modify(fd_, event_loop::key_of(fd_, generation_), what);
     }
 }
 
 inline void io_watch::stop() noexcept {
     if (loop_ != nullptr) {
         loop_->poller_.remove(fd_);
-        loop_->watches_[static_cast<std::size_t>(fd_)].watch = nullptr;
-        if (keeps_alive_) {
-            loop_->unref();
-        }
-        loop_ = nullptr;
+        leave();
     }
+}
+
+inline void io_watch::stop_with_close() noexcept {
+    if (loop_ != nullptr && !loop_->outer_timer_) {
+        leave();
+    } else {
+        stop(); // strays could not be shaken off
+    }
+}
+
+inline void io_watch::leave() noexcept {
+    loop_->watches_[static_cast<std::size_t>(fd_)].watch = nullptr;
+    if (keeps_alive_) {
+        loop_->unref();
+    }
+    loop_ = nullptr;
 }
 
 inline void io_watch::keep_alive(bool on) noexcept {
@@ -10020,7 +10149,7 @@ struct load_counters {
     std::atomic<std::uint64_t> datagrams_received{0};
     std::atomic<std::uint64_t> datagrams_sent{0};
     // By the primary: it has closed its copies of the handed connections before this one.
-    std::atomic<std::uint32_t> let_go{0};
+    alignas(64) std::atomic<std::uint32_t> let_go{0}; // it does not share a line with the worker's
 
     [[nodiscard]] std::size_t active() const noexcept {
         auto gone = ended.load(std::memory_order_acquire); // first, so that it is never the greater
@@ -10136,8 +10265,12 @@ namespace detail {
 struct handed_over {
     bool by_primary = false;
     bool copied = false;
+    bool foreign = false; // the user's: others may have copies
     std::uint32_t sequence = 0;
 };
+
+/// What a program in the kernel chooses by, in shared memory.
+using load_counter = std::atomic<std::uint32_t>;
 
 /// How many connections of one server are open. Connections may end in any thread, after their
 /// server or even its loop: they share the account and nothing else.
@@ -10149,19 +10282,20 @@ public:
                        std::shared_ptr<load_counters> load = {})
         : loop_{&loop}, changed_{std::move(changed)}, load_{std::move(load)} {}
 
-    /// What is open counts there, too. Before the first one.
-    void count_at(std::shared_ptr<std::atomic<std::uint32_t>> active) {
-        active_.push_back(std::move(active));
-    }
+    /// What is gone counts there: what is open is less than none. Before the first one.
+    void count_at(std::shared_ptr<load_counter> gone) { gone_.push_back(std::move(gone)); }
 
     [[nodiscard]] std::size_t open() const noexcept { return open_.load(); }
-    void opened() noexcept {
+    /// `counted`: where it counts already.
+    void opened(const load_counter* counted = nullptr) noexcept {
         open_.fetch_add(1);
         if (load_) {
             load_->accepted.fetch_add(1, std::memory_order_relaxed);
         }
-        for (auto& each : active_) {
-            each->fetch_add(1, std::memory_order_relaxed);
+        for (auto& each : gone_) {
+            if (each.get() != counted) {
+                each->fetch_sub(1, std::memory_order_relaxed);
+            }
         }
     }
     /// One that the primary does not know of is about to be opened.
@@ -10170,7 +10304,10 @@ public:
             load_->surplus.fetch_add(1, std::memory_order_relaxed);
         }
     }
-    void refused(bool handed) noexcept {
+    void refused(bool handed, load_counter* counted = nullptr) noexcept {
+        if (counted != nullptr) {
+            counted->fetch_add(1, std::memory_order_relaxed);
+        }
         if (load_) {
             load_->refused.fetch_add(1, std::memory_order_relaxed);
             if (handed) {
@@ -10182,15 +10319,19 @@ public:
     /// Before `closed()`: while the primary has its copy of a connection, to close ours does not
     /// end it. Then the bell tells it.
     void leaves(const handed_over& from) noexcept {
-        if (from.copied && is_held(from.sequence)) {
+        if (has_copy(from)) {
             ring();
         }
+    }
+    /// Whether the primary still has its copy.
+    [[nodiscard]] bool has_copy(const handed_over& from) const noexcept {
+        return from.copied && is_held(from.sequence);
     }
 
     void closed() noexcept {
         open_.fetch_sub(1);
-        for (auto& each : active_) {
-            each->fetch_sub(1, std::memory_order_relaxed);
+        for (auto& each : gone_) {
+            each->fetch_add(1, std::memory_order_relaxed);
         }
         if (load_) { // the primary that sees this finds the others done
             load_->ended.fetch_add(1, std::memory_order_release);
@@ -10249,7 +10390,7 @@ private:
     std::thread::id thread_ = std::this_thread::get_id(); // the loop's
     turn_hook* bell_ = nullptr;                           // in the loop's thread
     move_only_function<void()> changed_;
-    std::vector<std::shared_ptr<std::atomic<std::uint32_t>>> active_;
+    std::vector<std::shared_ptr<load_counter>> gone_;
     std::shared_ptr<load_counters> load_; // of the whole process, where others can see them
 };
 
@@ -10258,25 +10399,38 @@ class connection_ticket {
 public:
     connection_ticket() noexcept = default;
     explicit connection_ticket(std::shared_ptr<connection_account> account,
-                               handed_over from = {}) noexcept
+                               handed_over from = {},
+                               const load_counter* counted = nullptr) noexcept
         : account_{std::move(account)}, from_{from} {
         if (account_) {
-            account_->opened();
+            account_->opened(counted);
         }
     }
     connection_ticket(connection_ticket&&) noexcept = default;
     connection_ticket& operator=(connection_ticket&& other) noexcept {
-        reset();
+        if (account_) {
+            reset();
+        }
         account_ = std::move(other.account_);
         from_ = other.from_;
         return *this;
     }
-    ~connection_ticket() { reset(); }
+    ~connection_ticket() {
+        if (account_) {
+            reset();
+        }
+    }
+
+    /// Whether nobody can have a copy of the connection but the primary.
+    [[nodiscard]] bool is_sole() const noexcept { return !from_.foreign; }
+    /// Whether the primary has one.
+    [[nodiscard]] bool is_copied() const noexcept { return account_ && account_->has_copy(from_); }
 
     void reset() noexcept {
-        if (auto account = std::exchange(account_, nullptr)) {
-            account->leaves(from_);
-            account->closed();
+        if (account_) {
+            account_->leaves(from_);
+            account_->closed();
+            account_ = nullptr; // behind the last use: it may be the last owner
         }
     }
 
@@ -10324,7 +10478,10 @@ public:
     [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
 
     /// Borrows the descriptor: the connection still closes it.
-    [[nodiscard]] int native_handle() const noexcept { return fd_.get(); }
+    [[nodiscard]] int native_handle() const noexcept {
+        sole_ = false;
+        return fd_.get();
+    }
 
     /// Gives the descriptor away in the mode asked for. From here on the server does not count it:
     /// a draining worker no longer waits for it.
@@ -10337,14 +10494,21 @@ public:
     }
 
     /// A second owner of the same connection, for send() when both sides shall keep it.
-    [[nodiscard]] unique_fd duplicate() const noexcept { return fd_.duplicate(); }
+    [[nodiscard]] unique_fd duplicate() const noexcept {
+        sole_ = false;
+        return fd_.duplicate();
+    }
 
 private:
     friend struct detail::connection_access;
 
+    connection(unique_fd fd, detail::connection_ticket ticket) noexcept
+        : fd_{std::move(fd)}, ticket_{std::move(ticket)}, sole_{ticket_.is_sole()} {}
+
     unique_fd fd_;
     detail::connection_ticket ticket_;
     std::unique_ptr<address> proxied_;
+    mutable bool sole_ = false; // nobody else can have the open file, but for the primary's copy
 };
 
 namespace detail {
@@ -10353,12 +10517,11 @@ struct connection_access {
     /// A descriptor that is known to be non-blocking, counted by `account`.
     static connection make(unique_fd fd,
                            std::shared_ptr<connection_account> account,
-                           handed_over from = {}) noexcept {
-        connection result;
-        result.fd_ = std::move(fd);
-        result.ticket_ = connection_ticket{std::move(account), from};
-        return result;
+                           handed_over from = {},
+                           const load_counter* counted = nullptr) noexcept {
+        return connection{std::move(fd), connection_ticket{std::move(account), from, counted}};
     }
+    static bool is_sole(const connection& one) noexcept { return one.sole_; }
     static void set_remote(connection& of, const address& remote) {
         of.proxied_ = std::make_unique<address>(remote);
     }
@@ -10803,14 +10966,22 @@ public:
         if (!error) {
             auto* load = std::launder(static_cast<os::steering_load*>(memory->data()));
             load_ = {std::move(memory), load};
-            counted_by.count_at({load_, &load_->places[slot].active});
+            own_ = slot;
+            counted_by.count_at({load_, &load_->places[slot].gone});
         }
         return error;
     }
-    void count_accepted(std::uint32_t slot) noexcept {
-        if (load_) {
-            load_->places[slot].accepted.fetch_add(1, std::memory_order_relaxed);
+    /// \returns where the kernel has counted the connection for us, if it has.
+    load_counter* count_accepted(std::uint32_t slot) noexcept {
+        if (!load_) {
+            return nullptr;
         }
+        load_->accepted[slot].count.fetch_add(1, std::memory_order_relaxed);
+        auto& gone = load_->places[slot].gone;
+        if (slot != own_) {
+            gone.fetch_add(1, std::memory_order_relaxed);
+        }
+        return slot == own_ ? &gone : nullptr;
     }
 
     /// The file of a UNIX socket that this process has bound: it goes when the server closes.
@@ -10831,7 +11002,8 @@ private:
     address at_;
     accept_mode mode_;
     std::shared_ptr<os::steering_load> load_;
-    std::string path_; // of file_, if any
+    std::uint32_t own_ = 0; // the place in it
+    std::string path_;      // of file_, if any
     os::file_identity file_;
 };
 
@@ -11344,6 +11516,8 @@ public:
     virtual void on_server_closed(server& which) noexcept = 0;   // takes no new connections
     virtual void on_server_finished(server& which) noexcept = 0; // and has none left
     virtual void on_server_ready(server& which) noexcept = 0;    // handed ones are welcome again
+    /// A handler has taken a connection that we have accepted. May throw.
+    virtual void on_taken() {}
     /// It cannot accept: no descriptors, no memory. At most once a second; may throw.
     virtual void on_server_pressure(server& which, const std::error_code& cause) = 0;
     /// Where its connections are counted; null: nowhere.
@@ -11428,7 +11602,9 @@ public:
     }
 
     /// Treats a connection from elsewhere (a message) as one of this server's own.
-    void inject(connection client) { take(detail::connection_access::take_descriptor(client), {}); }
+    void inject(connection client) {
+        take(detail::connection_access::take_descriptor(client), {.foreign = true});
+    }
 
     server(detail::server_owner& owner,
            event_loop& loop,
@@ -11541,12 +11717,13 @@ private:
                 continue;
             }
             pressure_.succeeded();
-            from.at.count_accepted(from.slot);
+            auto* counted = from.at.count_accepted(from.slot);
             if (from.is_shared() && ++from.accepted == accepts_per_registration) {
                 from.watch.stop();
                 listen_to(from);
             }
-            take(std::move(accepted), {});
+            take(std::move(accepted), {}, counted);
+            owner_.on_taken();
         }
     }
 
@@ -11576,9 +11753,10 @@ private:
     }
 
     // May throw what the handler throws; nothing of ours is left undone then.
-    void take(unique_fd accepted, detail::handed_over from) {
+    void
+    take(unique_fd accepted, detail::handed_over from, detail::load_counter* counted = nullptr) {
         if (finished_ || account_->open() >= limit_) {
-            account_->refused(from.by_primary);
+            account_->refused(from.by_primary, counted);
             account_->leaves(from);
             connection dropped{std::move(accepted)};
             if (on_drop_) {
@@ -11589,18 +11767,16 @@ private:
         if (!from.by_primary) {
             account_->found_one();
         }
-        auto client = detail::connection_access::make(std::move(accepted), account_, from);
-        if (account_->open() >= limit_ && !drops_) {
+        if (account_->open() + 1 >= limit_ && !drops_) { // this is the last one
             wait_for_room();
-            if (account_->open() < limit_) { // one ended in another thread before we asked
+            if (account_->open() + 1 < limit_) { // one ended in another thread before we asked
                 loop_.defer([account = account_] { account->report(); });
             }
         }
-        if (proxy_) {
-            proxy_->read(std::move(client));
-        } else {
-            handler_(std::move(client));
-        }
+        auto client = [&] {
+            return detail::connection_access::make(std::move(accepted), account_, from, counted);
+        };
+        proxy_ ? proxy_->read(client()) : handler_(client());
     }
 
     [[nodiscard]] bool has_room() const noexcept {
@@ -15744,11 +15920,11 @@ public:
     void close_when_sent();
 
     /// Closes at once; what waits is dropped.
-    void close() noexcept { finish({}); }
+    void close() noexcept { finish(); }
     /// The same with a TCP reset.
     void reset() noexcept {
         detail::os::reset_on_close(fd_.get());
-        finish({});
+        finish();
     }
 
     /// Stops reading, so that the peer is slowed down; resume() goes on.
@@ -15779,7 +15955,10 @@ public:
     [[nodiscard]] address remote() const noexcept { return detail::os::remote_address(fd_.get()); }
     [[nodiscard]] address local() const noexcept { return detail::os::local_address(fd_.get()); }
     /// Borrows the descriptor.
-    [[nodiscard]] int native_handle() const noexcept { return fd_.get(); }
+    [[nodiscard]] int native_handle() const noexcept {
+        sole_ = false;
+        return fd_.get();
+    }
 
 private:
     friend class detail::stream_set;
@@ -15802,7 +15981,7 @@ private:
     }
 
     void on_ready(detail::os::io what);
-    void read_some();
+    bool read_some();
     void deliver(bytes data);
     void uncork();
     static void call(detail::move_only_function<void()>& handler);
@@ -15813,6 +15992,7 @@ private:
     void enroll();
     [[nodiscard]] detail::os::io interest() const noexcept;
     void update_interest() noexcept;
+    void finish() noexcept;
     void finish(std::error_code reason) noexcept;
     void abandon() noexcept;
     void hold(bool on) noexcept { // the loop goes on while something may still come
@@ -15837,7 +16017,8 @@ private:
     detail::time_point deadline_ = detail::time_point::max();
     detail::time_point timer_at_ = detail::time_point::max();
     timer timer_;
-    std::error_code reason_;
+    std::optional<std::error_code> reason_; // an empty code costs calls of the library's
+    mutable bool sole_; // nobody else can have the open file, but for the primary's copy
     bool open_ = true;
     bool paused_ = false;
     bool corked_ = false;     // inside on_data: gather what is written
@@ -15853,6 +16034,24 @@ private:
 };
 
 namespace detail {
+
+/// Whether to read from new streams at once, before a poller says so: what has mostly been there for
+/// the last ones is so for the next.
+class first_reads {
+public:
+    [[nodiscard]] bool worth_it() noexcept { return luck_ != 0 || ++omitted_ == patience; }
+    void tried(bool found) noexcept {
+        omitted_ = 0;
+        luck_ = found ? most_luck : luck_ - (luck_ != 0 ? 1 : 0);
+    }
+
+private:
+    static constexpr int most_luck = 8; // misses in a row, then
+    static constexpr int patience = 32; // are not tried
+
+    int luck_ = most_luck;
+    int omitted_ = 0;
+};
 
 /// The streams of one role: owns them, drains them, buries them at the end of the turn.
 class stream_set {
@@ -15894,7 +16093,7 @@ public:
         silent_ = true;
         for (list_node* list : {&fresh_, &live_}) {
             while (list->linked()) {
-                static_cast<stream&>(*list->next()).finish({});
+                static_cast<stream&>(*list->next()).finish();
             }
         }
     }
@@ -15937,10 +16136,8 @@ public:
         }
     }
 
-private:
-    friend class cluster::v0::stream;
-
-    // At the end of the turn, when it is known what a stream waits for: some are over by then.
+    /// At the end of the turn, or of the handler that has attached them: when it is known what the
+    /// streams wait for. Some are over by then.
     void enroll() {
         while (fresh_.linked()) {
             auto& one = static_cast<stream&>(*fresh_.next());
@@ -15951,6 +16148,9 @@ private:
             one.enroll();
         }
     }
+
+private:
+    friend class cluster::v0::stream;
 
     void end_idle() {
         enroll();
@@ -15985,7 +16185,7 @@ private:
                     loop_.at_turn_end(
                         hook_); // the handler may throw: the others stay for the next turn
                 }
-                one->rare_->on_close(one->reason_);
+                one->rare_->on_close(one->reason_.value_or(std::error_code{}));
             }
         }
     }
@@ -16003,6 +16203,7 @@ private:
     event_loop& loop_;
     memory_blocks<stream> memory_;
     byte_buffer spare_;
+    first_reads first_reads_;
     list_node fresh_; // not known to the poller yet
     list_node live_;
     list_node dead_;
@@ -16021,12 +16222,13 @@ inline stream::stream(detail::stream_set& set, event_loop& loop, connection&& fr
     : set_{set},
       loop_{loop},
       fd_{detail::connection_access::take_descriptor(from)},
-      ticket_{detail::connection_access::take_ticket(from)} {
+      ticket_{detail::connection_access::take_ticket(from)},
+      sole_{detail::connection_access::is_sole(from)} {
     hold(true);
     watch_.keep_alive(false);
 }
 
-// What a client wants has mostly come with the connection: one that is over with its first request
+// Where what a client wants has come with the connection, one that is over with its first request
 // never meets the poller.
 inline void stream::enroll() {
     struct start { // also when a handler throws
@@ -16042,8 +16244,8 @@ inline void stream::enroll() {
             }
         }
     } guard{*this};
-    if (open_ && wants_input()) {
-        read_some();
+    if (open_ && wants_input() && set_.first_reads_.worth_it()) {
+        set_.first_reads_.tried(read_some());
     }
 }
 
@@ -16068,11 +16270,12 @@ inline void stream::on_ready(detail::os::io what) {
     }
 }
 
-inline void stream::read_some() {
+/// \returns whether there was anything
+inline bool stream::read_some() {
     auto buffer = loop_.scratch();
     auto got = detail::os::receive(fd_.get(), buffer);
     if (got.would_block()) {
-        return;
+        return false;
     }
     if (got.error != 0) {
         finish({got.error, std::system_category()});
@@ -16081,6 +16284,7 @@ inline void stream::read_some() {
     } else {
         deliver(buffer.first(got.bytes));
     }
+    return true;
 }
 
 inline void stream::deliver(bytes data) {
@@ -16127,7 +16331,7 @@ inline void stream::peer_ended() {
     peer_ended_ = true;
     update_interest();
     if (fin_sent_) {
-        finish({});
+        finish();
     } else if (rare_ && rare_->on_end && !ending_) {
         call(rare_->on_end);
     } else {
@@ -16187,7 +16391,7 @@ inline void stream::sent_everything() {
         return;
     }
     if (close_at_once_ || peer_ended_) {
-        finish({});
+        finish();
         return;
     }
     fin_sent_ = true;
@@ -16212,7 +16416,7 @@ inline void stream::close_when_sent() {
     close_at_once_ = true;
     end();
     if (fin_sent_) { // by an earlier end(), which waits for the peer
-        finish({});
+        finish();
     }
 }
 
@@ -16277,6 +16481,12 @@ inline void stream::update_interest() noexcept {
 inline void stream::finish(std::error_code reason) noexcept {
     if (open_) {
         reason_ = reason;
+        finish();
+    }
+}
+
+inline void stream::finish() noexcept {
+    if (open_) {
         abandon();
         set_.closed(*this);
     }
@@ -16284,7 +16494,7 @@ inline void stream::finish(std::error_code reason) noexcept {
 
 inline void stream::abandon() noexcept {
     open_ = false;
-    watch_.stop();
+    sole_ && !ticket_.is_copied() ? watch_.stop_with_close() : watch_.stop();
     fd_.reset();
     ticket_.reset();
     timer_.cancel();
@@ -19049,8 +19259,11 @@ private:
             auto done = std::move(waiting_.front());
             waiting_.pop_front();
             bool back = (refused & control_page::bit(first_)) != 0;
-            page_->refused.fetch_and(~control_page::bit(first_++));
-            handed_ -= back ? 1 : 0;
+            if (back) {
+                page_->refused.fetch_and(~control_page::bit(first_));
+                --handed_;
+            }
+            ++first_;
             if (back && done.from != nullptr) {
                 done.from->take_refused(*this, std::move(done.fd));
             } else if (!back && channel_.is_between_threads()) {
@@ -21803,7 +22016,7 @@ public:
     /// one goes.
     void give_up_place(std::uint32_t slot) {
         slot_socket* found = find(slot);
-        if (steering_ && steering_->load() != nullptr && found != nullptr) {
+        if (steering_ && !steering_->why_classic() && found != nullptr) {
             steering_->turn_off(slot, true);
             abandon(*found);
             detail::erase_if(sockets_, [slot](const auto& each) { return each.slot == slot; });
@@ -21819,9 +22032,11 @@ public:
                 return;
             }
             auto& place = load->places[each.slot];
-            auto lost = place.picked.load() - place.accepted.load();
+            auto& accepted = load->accepted[each.slot].count;
+            auto lost = place.picked.load() - accepted.load();
             if (lost != 0 && lost == each.missing && os::queue_of(each.fd.get()).waiting == 0) {
-                place.accepted.fetch_add(lost);
+                accepted.fetch_add(lost);
+                place.gone.fetch_add(lost);
                 lost = 0;
             }
             each.missing = lost;
@@ -21898,7 +22113,8 @@ private:
             for (const auto* each : members_) {
                 active += each->slot() == slot ? each->active_connections() : 0;
             }
-            load->places[slot].active.store(static_cast<std::uint32_t>(active));
+            load->places[slot].gone.store(load->accepted[slot].count.load() -
+                                          static_cast<std::uint32_t>(active));
         }
     }
 
@@ -27193,6 +27409,7 @@ private:
     inline void on_server_closed(server& which) noexcept override;
     inline void on_server_finished(server& which) noexcept override;
     inline void on_server_ready(server& which) noexcept override;
+    void on_taken() override { streams_.enroll(); }
     void on_server_pressure(server& which, const std::error_code& cause) override {
         events_.fd_pressure.emit({which.address(), cause});
     }
@@ -27696,7 +27913,9 @@ inline void self_core::go_on_taking() {
         }
         if ((*page_)->claim(next.sequence)) { // else we were late and another worker has it
             bool copied = next.lent == -1;
-            server_access::take(*found, next.take(), {true, copied, next.sequence});
+            server_access::take(*found,
+                                next.take(),
+                                {.by_primary = true, .copied = copied, .sequence = next.sequence});
         }
     }
 }

@@ -54,18 +54,41 @@ TEST_SUITE("detail/endpoint") {
             REQUIRE(!error);
             REQUIRE(!addresses[i].tell_load(3, descriptors[i].get(), *account));
         }
-        auto active = [&seen](int i) {
-            return static_cast<os::steering_load*>(seen[i].data())->places[3].active.load();
+        auto load = [&seen](int i, std::uint32_t place = 3) {
+            return static_cast<os::steering_load*>(seen[i].data())->places[place].load();
+        };
+        auto accepted = [&seen](int i) {
+            return static_cast<os::steering_load*>(seen[i].data())->accepted[3].count.load();
         };
         {
             connection_ticket one{account};
-            CHECK(active(0) == 1);
-            CHECK(active(1) == 1);
+            CHECK(load(0) == 1);
+            CHECK(load(1) == 1);
         }
-        CHECK(active(0) == 0);
-        CHECK(active(1) == 0);
-        addresses[0].count_accepted(3);
-        CHECK(static_cast<os::steering_load*>(seen[0].data())->places[3].accepted.load() == 1);
-        CHECK(static_cast<os::steering_load*>(seen[1].data())->places[3].accepted.load() == 0);
+        CHECK(load(0) == 0);
+        CHECK(load(1) == 0);
+        { // the kernel has counted it at the first address when it chose the place
+            static_cast<os::steering_load*>(seen[0].data())->places[3].picked = 1;
+            auto* counted = addresses[0].count_accepted(3);
+            REQUIRE(counted != nullptr);
+            CHECK(accepted(0) == 1);
+            CHECK(accepted(1) == 0);
+            connection_ticket one{account, {}, counted};
+            CHECK(load(0) == 1);
+            CHECK(load(1) == 1);
+        }
+        CHECK(load(0) == 0);
+        CHECK(load(1) == 0);
+        // One from the queue of another place, whose worker is gone.
+        static_cast<os::steering_load*>(seen[0].data())->places[2].picked = 1;
+        auto* counted = addresses[0].count_accepted(2);
+        CHECK(counted == nullptr);
+        CHECK(load(0, 2) == 0);
+        connection_ticket adopted{account, {}, counted};
+        CHECK(load(0) == 1);
+        // One that is refused.
+        static_cast<os::steering_load*>(seen[0].data())->places[3].picked = 2;
+        account->refused(false, addresses[0].count_accepted(3));
+        CHECK(load(0) == 1);
     }
 }

@@ -12,6 +12,7 @@
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -81,6 +82,46 @@ TEST_SUITE("net/stream") {
         f.collect();
         CHECK(f.settle());
         CHECK(f.got == "early");
+    }
+
+    TEST_CASE(
+        "what has come with a connection is read whether the last ones brought something or not") {
+        fixture f;
+        std::vector<raw::ends> pairs;
+        for (int i = 0; i != 100; ++i) {
+            bool brings = i / 10 % 2 == 1; // ten that bring nothing, ten that do
+            auto& pair = pairs.emplace_back(raw::unix_pair());
+            std::string got;
+            if (brings) {
+                raw::send_some(pair.theirs.get(), "early");
+            }
+            auto& one = f.streams.attach(connection{std::move(pair.ours)});
+            one.on_data([&](stream::bytes data) { got += text_of(data); });
+            CHECK(f.settle());
+            CHECK(got == (brings ? "early" : ""));
+            one.close();
+        }
+    }
+
+    TEST_CASE("new streams are read at once as long as that finds something") {
+        cluster::detail::first_reads reads;
+        for (int i = 0; i != 100; ++i) {
+            CHECK(reads.worth_it());
+            reads.tried(i % 2 == 0); // half of them is enough
+        }
+        int tried = 0;
+        for (int i = 0; i != 1000; ++i) {
+            if (reads.worth_it()) {
+                ++tried;
+                reads.tried(false);
+            }
+        }
+        CHECK(tried > 8); // a look now and then
+        CHECK(tried < 50);
+        while (!reads.worth_it()) {
+        }
+        reads.tried(true);
+        CHECK(reads.worth_it());
     }
 
     TEST_CASE("what a handler writes leaves in one system call behind it") {

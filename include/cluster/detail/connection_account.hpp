@@ -25,8 +25,12 @@ namespace detail {
 struct handed_over {
     bool by_primary = false;
     bool copied = false;
+    bool foreign = false; // the user's: others may have copies
     std::uint32_t sequence = 0;
 };
+
+/// What a program in the kernel chooses by, in shared memory.
+using load_counter = std::atomic<std::uint32_t>;
 
 /// How many connections of one server are open. Connections may end in any thread, after their
 /// server or even its loop: they share the account and nothing else.
@@ -38,19 +42,20 @@ public:
                        std::shared_ptr<load_counters> load = {})
         : loop_{&loop}, changed_{std::move(changed)}, load_{std::move(load)} {}
 
-    /// What is open counts there, too. Before the first one.
-    void count_at(std::shared_ptr<std::atomic<std::uint32_t>> active) {
-        active_.push_back(std::move(active));
-    }
+    /// What is gone counts there: what is open is less than none. Before the first one.
+    void count_at(std::shared_ptr<load_counter> gone) { gone_.push_back(std::move(gone)); }
 
     [[nodiscard]] std::size_t open() const noexcept { return open_.load(); }
-    void opened() noexcept {
+    /// `counted`: where it counts already.
+    void opened(const load_counter* counted = nullptr) noexcept {
         open_.fetch_add(1);
         if (load_) {
             load_->accepted.fetch_add(1, std::memory_order_relaxed);
         }
-        for (auto& each : active_) {
-            each->fetch_add(1, std::memory_order_relaxed);
+        for (auto& each : gone_) {
+            if (each.get() != counted) {
+                each->fetch_sub(1, std::memory_order_relaxed);
+            }
         }
     }
     /// One that the primary does not know of is about to be opened.
@@ -59,7 +64,10 @@ public:
             load_->surplus.fetch_add(1, std::memory_order_relaxed);
         }
     }
-    void refused(bool handed) noexcept {
+    void refused(bool handed, load_counter* counted = nullptr) noexcept {
+        if (counted != nullptr) {
+            counted->fetch_add(1, std::memory_order_relaxed);
+        }
         if (load_) {
             load_->refused.fetch_add(1, std::memory_order_relaxed);
             if (handed) {
@@ -71,15 +79,19 @@ public:
     /// Before `closed()`: while the primary has its copy of a connection, to close ours does not
     /// end it. Then the bell tells it.
     void leaves(const handed_over& from) noexcept {
-        if (from.copied && is_held(from.sequence)) {
+        if (has_copy(from)) {
             ring();
         }
+    }
+    /// Whether the primary still has its copy.
+    [[nodiscard]] bool has_copy(const handed_over& from) const noexcept {
+        return from.copied && is_held(from.sequence);
     }
 
     void closed() noexcept {
         open_.fetch_sub(1);
-        for (auto& each : active_) {
-            each->fetch_sub(1, std::memory_order_relaxed);
+        for (auto& each : gone_) {
+            each->fetch_add(1, std::memory_order_relaxed);
         }
         if (load_) { // the primary that sees this finds the others done
             load_->ended.fetch_add(1, std::memory_order_release);
@@ -138,7 +150,7 @@ private:
     std::thread::id thread_ = std::this_thread::get_id(); // the loop's
     turn_hook* bell_ = nullptr;                           // in the loop's thread
     move_only_function<void()> changed_;
-    std::vector<std::shared_ptr<std::atomic<std::uint32_t>>> active_;
+    std::vector<std::shared_ptr<load_counter>> gone_;
     std::shared_ptr<load_counters> load_; // of the whole process, where others can see them
 };
 
@@ -147,25 +159,38 @@ class connection_ticket {
 public:
     connection_ticket() noexcept = default;
     explicit connection_ticket(std::shared_ptr<connection_account> account,
-                               handed_over from = {}) noexcept
+                               handed_over from = {},
+                               const load_counter* counted = nullptr) noexcept
         : account_{std::move(account)}, from_{from} {
         if (account_) {
-            account_->opened();
+            account_->opened(counted);
         }
     }
     connection_ticket(connection_ticket&&) noexcept = default;
     connection_ticket& operator=(connection_ticket&& other) noexcept {
-        reset();
+        if (account_) {
+            reset();
+        }
         account_ = std::move(other.account_);
         from_ = other.from_;
         return *this;
     }
-    ~connection_ticket() { reset(); }
+    ~connection_ticket() {
+        if (account_) {
+            reset();
+        }
+    }
+
+    /// Whether nobody can have a copy of the connection but the primary.
+    [[nodiscard]] bool is_sole() const noexcept { return !from_.foreign; }
+    /// Whether the primary has one.
+    [[nodiscard]] bool is_copied() const noexcept { return account_ && account_->has_copy(from_); }
 
     void reset() noexcept {
-        if (auto account = std::exchange(account_, nullptr)) {
-            account->leaves(from_);
-            account->closed();
+        if (account_) {
+            account_->leaves(from_);
+            account_->closed();
+            account_ = nullptr; // behind the last use: it may be the last owner
         }
     }
 

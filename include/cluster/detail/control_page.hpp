@@ -31,7 +31,7 @@ struct load_counters {
     std::atomic<std::uint64_t> datagrams_received{0};
     std::atomic<std::uint64_t> datagrams_sent{0};
     // By the primary: it has closed its copies of the handed connections before this one.
-    std::atomic<std::uint32_t> let_go{0};
+    alignas(64) std::atomic<std::uint32_t> let_go{0}; // it does not share a line with the worker's
 
     [[nodiscard]] std::size_t active() const noexcept {
         auto gone = ended.load(std::memory_order_acquire); // first, so that it is never the greater

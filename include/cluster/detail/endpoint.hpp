@@ -46,14 +46,22 @@ public:
         if (!error) {
             auto* load = std::launder(static_cast<os::steering_load*>(memory->data()));
             load_ = {std::move(memory), load};
-            counted_by.count_at({load_, &load_->places[slot].active});
+            own_ = slot;
+            counted_by.count_at({load_, &load_->places[slot].gone});
         }
         return error;
     }
-    void count_accepted(std::uint32_t slot) noexcept {
-        if (load_) {
-            load_->places[slot].accepted.fetch_add(1, std::memory_order_relaxed);
+    /// \returns where the kernel has counted the connection for us, if it has.
+    load_counter* count_accepted(std::uint32_t slot) noexcept {
+        if (!load_) {
+            return nullptr;
         }
+        load_->accepted[slot].count.fetch_add(1, std::memory_order_relaxed);
+        auto& gone = load_->places[slot].gone;
+        if (slot != own_) {
+            gone.fetch_add(1, std::memory_order_relaxed);
+        }
+        return slot == own_ ? &gone : nullptr;
     }
 
     /// The file of a UNIX socket that this process has bound: it goes when the server closes.
@@ -74,7 +82,8 @@ private:
     address at_;
     accept_mode mode_;
     std::shared_ptr<os::steering_load> load_;
-    std::string path_; // of file_, if any
+    std::uint32_t own_ = 0; // the place in it
+    std::string path_;      // of file_, if any
     os::file_identity file_;
 };
 

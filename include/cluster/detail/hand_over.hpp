@@ -229,8 +229,11 @@ private:
             auto done = std::move(waiting_.front());
             waiting_.pop_front();
             bool back = (refused & control_page::bit(first_)) != 0;
-            page_->refused.fetch_and(~control_page::bit(first_++));
-            handed_ -= back ? 1 : 0;
+            if (back) {
+                page_->refused.fetch_and(~control_page::bit(first_));
+                --handed_;
+            }
+            ++first_;
             if (back && done.from != nullptr) {
                 done.from->take_refused(*this, std::move(done.fd));
             } else if (!back && channel_.is_between_threads()) {

@@ -47,6 +47,17 @@ public:
         }
         return *this;
     }
+    /// Made in its place where there is none.
+    template <typename F>
+        requires(!std::same_as<std::decay_t<F>, move_only_function> &&
+                 callable_as<Result, std::decay_t<F>, Args...>)
+    move_only_function& operator=(F&& f) {
+        if (operations_ != nullptr) {
+            return *this = move_only_function{static_cast<F&&>(f)};
+        }
+        emplace(static_cast<F&&>(f));
+        return *this;
+    }
     ~move_only_function() { reset(); }
 
     explicit operator bool() const noexcept { return operations_ != nullptr; }

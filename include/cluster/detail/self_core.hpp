@@ -213,6 +213,7 @@ private:
     inline void on_server_closed(server& which) noexcept override;
     inline void on_server_finished(server& which) noexcept override;
     inline void on_server_ready(server& which) noexcept override;
+    void on_taken() override { streams_.enroll(); }
     void on_server_pressure(server& which, const std::error_code& cause) override {
         events_.fd_pressure.emit({which.address(), cause});
     }
@@ -716,7 +717,9 @@ inline void self_core::go_on_taking() {
         }
         if ((*page_)->claim(next.sequence)) { // else we were late and another worker has it
             bool copied = next.lent == -1;
-            server_access::take(*found, next.take(), {true, copied, next.sequence});
+            server_access::take(*found,
+                                next.take(),
+                                {.by_primary = true, .copied = copied, .sequence = next.sequence});
         }
     }
 }

@@ -79,7 +79,7 @@ public:
     /// one goes.
     void give_up_place(std::uint32_t slot) {
         slot_socket* found = find(slot);
-        if (steering_ && steering_->load() != nullptr && found != nullptr) {
+        if (steering_ && !steering_->why_classic() && found != nullptr) {
             steering_->turn_off(slot, true);
             abandon(*found);
             detail::erase_if(sockets_, [slot](const auto& each) { return each.slot == slot; });
@@ -95,9 +95,11 @@ public:
                 return;
             }
             auto& place = load->places[each.slot];
-            auto lost = place.picked.load() - place.accepted.load();
+            auto& accepted = load->accepted[each.slot].count;
+            auto lost = place.picked.load() - accepted.load();
             if (lost != 0 && lost == each.missing && os::queue_of(each.fd.get()).waiting == 0) {
-                place.accepted.fetch_add(lost);
+                accepted.fetch_add(lost);
+                place.gone.fetch_add(lost);
                 lost = 0;
             }
             each.missing = lost;
@@ -174,7 +176,8 @@ private:
             for (const auto* each : members_) {
                 active += each->slot() == slot ? each->active_connections() : 0;
             }
-            load->places[slot].active.store(static_cast<std::uint32_t>(active));
+            load->places[slot].gone.store(load->accepted[slot].count.load() -
+                                          static_cast<std::uint32_t>(active));
         }
     }
 

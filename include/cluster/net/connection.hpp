@@ -41,7 +41,10 @@ public:
     [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(fd_); }
 
     /// Borrows the descriptor: the connection still closes it.
-    [[nodiscard]] int native_handle() const noexcept { return fd_.get(); }
+    [[nodiscard]] int native_handle() const noexcept {
+        sole_ = false;
+        return fd_.get();
+    }
 
     /// Gives the descriptor away in the mode asked for. From here on the server does not count it:
     /// a draining worker no longer waits for it.
@@ -54,14 +57,21 @@ public:
     }
 
     /// A second owner of the same connection, for send() when both sides shall keep it.
-    [[nodiscard]] unique_fd duplicate() const noexcept { return fd_.duplicate(); }
+    [[nodiscard]] unique_fd duplicate() const noexcept {
+        sole_ = false;
+        return fd_.duplicate();
+    }
 
 private:
     friend struct detail::connection_access;
 
+    connection(unique_fd fd, detail::connection_ticket ticket) noexcept
+        : fd_{std::move(fd)}, ticket_{std::move(ticket)}, sole_{ticket_.is_sole()} {}
+
     unique_fd fd_;
     detail::connection_ticket ticket_;
     std::unique_ptr<address> proxied_;
+    mutable bool sole_ = false; // nobody else can have the open file, but for the primary's copy
 };
 
 namespace detail {
@@ -70,12 +80,11 @@ struct connection_access {
     /// A descriptor that is known to be non-blocking, counted by `account`.
     static connection make(unique_fd fd,
                            std::shared_ptr<connection_account> account,
-                           handed_over from = {}) noexcept {
-        connection result;
-        result.fd_ = std::move(fd);
-        result.ticket_ = connection_ticket{std::move(account), from};
-        return result;
+                           handed_over from = {},
+                           const load_counter* counted = nullptr) noexcept {
+        return connection{std::move(fd), connection_ticket{std::move(account), from, counted}};
     }
+    static bool is_sole(const connection& one) noexcept { return one.sole_; }
     static void set_remote(connection& of, const address& remote) {
         of.proxied_ = std::make_unique<address>(remote);
     }

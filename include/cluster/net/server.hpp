@@ -36,6 +36,8 @@ public:
     virtual void on_server_closed(server& which) noexcept = 0;   // takes no new connections
     virtual void on_server_finished(server& which) noexcept = 0; // and has none left
     virtual void on_server_ready(server& which) noexcept = 0;    // handed ones are welcome again
+    /// A handler has taken a connection that we have accepted. May throw.
+    virtual void on_taken() {}
     /// It cannot accept: no descriptors, no memory. At most once a second; may throw.
     virtual void on_server_pressure(server& which, const std::error_code& cause) = 0;
     /// Where its connections are counted; null: nowhere.
@@ -120,7 +122,9 @@ public:
     }
 
     /// Treats a connection from elsewhere (a message) as one of this server's own.
-    void inject(connection client) { take(detail::connection_access::take_descriptor(client), {}); }
+    void inject(connection client) {
+        take(detail::connection_access::take_descriptor(client), {.foreign = true});
+    }
 
     server(detail::server_owner& owner,
            event_loop& loop,
@@ -233,12 +237,13 @@ private:
                 continue;
             }
             pressure_.succeeded();
-            from.at.count_accepted(from.slot);
+            auto* counted = from.at.count_accepted(from.slot);
             if (from.is_shared() && ++from.accepted == accepts_per_registration) {
                 from.watch.stop();
                 listen_to(from);
             }
-            take(std::move(accepted), {});
+            take(std::move(accepted), {}, counted);
+            owner_.on_taken();
         }
     }
 
@@ -268,9 +273,10 @@ private:
     }
 
     // May throw what the handler throws; nothing of ours is left undone then.
-    void take(unique_fd accepted, detail::handed_over from) {
+    void
+    take(unique_fd accepted, detail::handed_over from, detail::load_counter* counted = nullptr) {
         if (finished_ || account_->open() >= limit_) {
-            account_->refused(from.by_primary);
+            account_->refused(from.by_primary, counted);
             account_->leaves(from);
             connection dropped{std::move(accepted)};
             if (on_drop_) {
@@ -281,18 +287,16 @@ private:
         if (!from.by_primary) {
             account_->found_one();
         }
-        auto client = detail::connection_access::make(std::move(accepted), account_, from);
-        if (account_->open() >= limit_ && !drops_) {
+        if (account_->open() + 1 >= limit_ && !drops_) { // this is the last one
             wait_for_room();
-            if (account_->open() < limit_) { // one ended in another thread before we asked
+            if (account_->open() + 1 < limit_) { // one ended in another thread before we asked
                 loop_.defer([account = account_] { account->report(); });
             }
         }
-        if (proxy_) {
-            proxy_->read(std::move(client));
-        } else {
-            handler_(std::move(client));
-        }
+        auto client = [&] {
+            return detail::connection_access::make(std::move(accepted), account_, from, counted);
+        };
+        proxy_ ? proxy_->read(client()) : handler_(client());
     }
 
     [[nodiscard]] bool has_room() const noexcept {

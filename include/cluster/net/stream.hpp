@@ -14,6 +14,7 @@
 #include "connection.hpp"
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <system_error>
@@ -104,11 +105,11 @@ public:
     void close_when_sent();
 
     /// Closes at once; what waits is dropped.
-    void close() noexcept { finish({}); }
+    void close() noexcept { finish(); }
     /// The same with a TCP reset.
     void reset() noexcept {
         detail::os::reset_on_close(fd_.get());
-        finish({});
+        finish();
     }
 
     /// Stops reading, so that the peer is slowed down; resume() goes on.
@@ -139,7 +140,10 @@ public:
     [[nodiscard]] address remote() const noexcept { return detail::os::remote_address(fd_.get()); }
     [[nodiscard]] address local() const noexcept { return detail::os::local_address(fd_.get()); }
     /// Borrows the descriptor.
-    [[nodiscard]] int native_handle() const noexcept { return fd_.get(); }
+    [[nodiscard]] int native_handle() const noexcept {
+        sole_ = false;
+        return fd_.get();
+    }
 
 private:
     friend class detail::stream_set;
@@ -162,7 +166,7 @@ private:
     }
 
     void on_ready(detail::os::io what);
-    void read_some();
+    bool read_some();
     void deliver(bytes data);
     void uncork();
     static void call(detail::move_only_function<void()>& handler);
@@ -173,6 +177,7 @@ private:
     void enroll();
     [[nodiscard]] detail::os::io interest() const noexcept;
     void update_interest() noexcept;
+    void finish() noexcept;
     void finish(std::error_code reason) noexcept;
     void abandon() noexcept;
     void hold(bool on) noexcept { // the loop goes on while something may still come
@@ -197,7 +202,8 @@ private:
     detail::time_point deadline_ = detail::time_point::max();
     detail::time_point timer_at_ = detail::time_point::max();
     timer timer_;
-    std::error_code reason_;
+    std::optional<std::error_code> reason_; // an empty code costs calls of the library's
+    mutable bool sole_; // nobody else can have the open file, but for the primary's copy
     bool open_ = true;
     bool paused_ = false;
     bool corked_ = false;     // inside on_data: gather what is written
@@ -213,6 +219,24 @@ private:
 };
 
 namespace detail {
+
+/// Whether to read from new streams at once, before a poller says so: what has mostly been there for
+/// the last ones is so for the next.
+class first_reads {
+public:
+    [[nodiscard]] bool worth_it() noexcept { return luck_ != 0 || ++omitted_ == patience; }
+    void tried(bool found) noexcept {
+        omitted_ = 0;
+        luck_ = found ? most_luck : luck_ - (luck_ != 0 ? 1 : 0);
+    }
+
+private:
+    static constexpr int most_luck = 8; // misses in a row, then
+    static constexpr int patience = 32; // are not tried
+
+    int luck_ = most_luck;
+    int omitted_ = 0;
+};
 
 /// The streams of one role: owns them, drains them, buries them at the end of the turn.
 class stream_set {
@@ -254,7 +278,7 @@ public:
         silent_ = true;
         for (list_node* list : {&fresh_, &live_}) {
             while (list->linked()) {
-                static_cast<stream&>(*list->next()).finish({});
+                static_cast<stream&>(*list->next()).finish();
             }
         }
     }
@@ -297,10 +321,8 @@ public:
         }
     }
 
-private:
-    friend class cluster::v0::stream;
-
-    // At the end of the turn, when it is known what a stream waits for: some are over by then.
+    /// At the end of the turn, or of the handler that has attached them: when it is known what the
+    /// streams wait for. Some are over by then.
     void enroll() {
         while (fresh_.linked()) {
             auto& one = static_cast<stream&>(*fresh_.next());
@@ -311,6 +333,9 @@ private:
             one.enroll();
         }
     }
+
+private:
+    friend class cluster::v0::stream;
 
     void end_idle() {
         enroll();
@@ -345,7 +370,7 @@ private:
                     loop_.at_turn_end(
                         hook_); // the handler may throw: the others stay for the next turn
                 }
-                one->rare_->on_close(one->reason_);
+                one->rare_->on_close(one->reason_.value_or(std::error_code{}));
             }
         }
     }
@@ -363,6 +388,7 @@ private:
     event_loop& loop_;
     memory_blocks<stream> memory_;
     byte_buffer spare_;
+    first_reads first_reads_;
     list_node fresh_; // not known to the poller yet
     list_node live_;
     list_node dead_;
@@ -381,12 +407,13 @@ inline stream::stream(detail::stream_set& set, event_loop& loop, connection&& fr
     : set_{set},
       loop_{loop},
       fd_{detail::connection_access::take_descriptor(from)},
-      ticket_{detail::connection_access::take_ticket(from)} {
+      ticket_{detail::connection_access::take_ticket(from)},
+      sole_{detail::connection_access::is_sole(from)} {
     hold(true);
     watch_.keep_alive(false);
 }
 
-// What a client wants has mostly come with the connection: one that is over with its first request
+// Where what a client wants has come with the connection, one that is over with its first request
 // never meets the poller.
 inline void stream::enroll() {
     struct start { // also when a handler throws
@@ -402,8 +429,8 @@ inline void stream::enroll() {
             }
         }
     } guard{*this};
-    if (open_ && wants_input()) {
-        read_some();
+    if (open_ && wants_input() && set_.first_reads_.worth_it()) {
+        set_.first_reads_.tried(read_some());
     }
 }
 
@@ -428,11 +455,12 @@ inline void stream::on_ready(detail::os::io what) {
     }
 }
 
-inline void stream::read_some() {
+/// \returns whether there was anything
+inline bool stream::read_some() {
     auto buffer = loop_.scratch();
     auto got = detail::os::receive(fd_.get(), buffer);
     if (got.would_block()) {
-        return;
+        return false;
     }
     if (got.error != 0) {
         finish({got.error, std::system_category()});
@@ -441,6 +469,7 @@ inline void stream::read_some() {
     } else {
         deliver(buffer.first(got.bytes));
     }
+    return true;
 }
 
 inline void stream::deliver(bytes data) {
@@ -487,7 +516,7 @@ inline void stream::peer_ended() {
     peer_ended_ = true;
     update_interest();
     if (fin_sent_) {
-        finish({});
+        finish();
     } else if (rare_ && rare_->on_end && !ending_) {
         call(rare_->on_end);
     } else {
@@ -547,7 +576,7 @@ inline void stream::sent_everything() {
         return;
     }
     if (close_at_once_ || peer_ended_) {
-        finish({});
+        finish();
         return;
     }
     fin_sent_ = true;
@@ -572,7 +601,7 @@ inline void stream::close_when_sent() {
     close_at_once_ = true;
     end();
     if (fin_sent_) { // by an earlier end(), which waits for the peer
-        finish({});
+        finish();
     }
 }
 
@@ -637,6 +666,12 @@ inline void stream::update_interest() noexcept {
 inline void stream::finish(std::error_code reason) noexcept {
     if (open_) {
         reason_ = reason;
+        finish();
+    }
+}
+
+inline void stream::finish() noexcept {
+    if (open_) {
         abandon();
         set_.closed(*this);
     }
@@ -644,7 +679,7 @@ inline void stream::finish(std::error_code reason) noexcept {
 
 inline void stream::abandon() noexcept {
     open_ = false;
-    watch_.stop();
+    sole_ && !ticket_.is_copied() ? watch_.stop_with_close() : watch_.stop();
     fd_.reset();
     ticket_.reset();
     timer_.cancel();

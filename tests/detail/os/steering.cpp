@@ -70,7 +70,7 @@ public:
             while (sockets[i] && os::accept_from(sockets[i].get())) {
                 ++result.back();
                 if (auto* load = steering.load()) {
-                    load->places[i].accepted.fetch_add(1);
+                    load->places[i].gone.fetch_add(1);
                 }
             }
         }
@@ -108,13 +108,13 @@ TEST_SUITE("os/steering") {
     TEST_CASE("the least loaded socket gets the client") {
         group sockets;
         if (sockets.open(steer_by::load)) {
-            sockets.steering.load()->places[0].active = 30;
+            sockets.steering.load()->places[0].gone -= 30U;
             sockets.connect(120); // none is accepted meanwhile: those that wait count
             auto even = sockets.accept();
             even[0] += 30;
             CHECK(*std::min_element(even.begin(), even.end()) == 37);
             CHECK(*std::max_element(even.begin(), even.end()) == 38);
-            sockets.steering.load()->places[3].active = 100;
+            sockets.steering.load()->places[3].gone -= 100U;
             sockets.steering.turn_off(1, true);
             sockets.connect(50);
             auto got = sockets.accept();

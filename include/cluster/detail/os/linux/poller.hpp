@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <system_error>
+#include <utility>
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -35,7 +36,9 @@ constexpr bool operator&(io a, io b) noexcept {
 }
 
 /// A level-triggered epoll set. Keys are the caller's; descriptors are borrowed and must be removed
-/// before they are closed: a copy of the open file in another process would keep reporting.
+/// before they are closed, unless nobody else has the open file: a copy would keep reporting, and
+/// without the descriptor nothing but renew() ends that (epoll(7), "Will closing a file descriptor
+/// cause it to be removed from all epoll interest lists?").
 class poller {
 public:
     struct event {
@@ -50,6 +53,16 @@ public:
     }
 
     [[nodiscard]] int native_handle() const noexcept { return epoll_.get(); }
+
+    /// An empty set instead of this one, whose last events stay. native_handle() changes.
+    std::error_code renew() noexcept {
+        unique_fd fresh{::epoll_create1(EPOLL_CLOEXEC)};
+        if (!fresh) {
+            return last_error();
+        }
+        epoll_ = std::move(fresh);
+        return {};
+    }
 
     std::error_code add(int fd, std::uint64_t key, io what) noexcept {
         return control(EPOLL_CTL_ADD, fd, key, what);
@@ -84,6 +97,16 @@ private:
     unique_fd epoll_;
     epoll_event events_[batch];
 };
+
+/// The steady clock as the last tick of the kernel left it: behind by `coarse_clock_lag` at most,
+/// and a fifth of the price.
+inline std::chrono::steady_clock::time_point coarse_now() noexcept {
+    timespec at{};
+    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &at);
+    return std::chrono::steady_clock::time_point{std::chrono::seconds{at.tv_sec} +
+                                                 std::chrono::nanoseconds{at.tv_nsec}};
+}
+inline constexpr std::chrono::milliseconds coarse_clock_lag{10}; // a tick, where HZ is 100
 
 /// Wakes a poller from any thread or signal handler.
 class wakeup {

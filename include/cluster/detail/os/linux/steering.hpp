@@ -29,17 +29,21 @@ enum class steer_by : std::uint8_t { turns, load, client };
 /// The most places that can be steered to.
 inline constexpr std::uint32_t steered_places = 1024;
 
-/// What the load of a place is known by. `picked` is the kernel's, the rest the workers': the load
-/// is what was picked and not accepted yet, and what is open. A worker that lies hurts the
-/// distribution, nothing else.
+/// What the load of a place is known by: what the kernel has sent there less what is gone again. So
+/// it is what waits in its queue and what its workers have open, and a worker stores here but once
+/// for a connection: each store takes the page from the processor that chooses. A worker that lies
+/// hurts the distribution, nothing else.
 struct steering_load {
     struct place {
-        std::atomic<std::uint32_t> picked{0};
-        std::atomic<std::uint32_t> accepted{0}; // from this place's socket, by whomever
-        std::atomic<std::uint32_t> active{0};   // open connections of the place's workers
-        std::uint32_t unused = 0;
+        std::atomic<std::uint32_t> picked{0}; // the kernel's
+        std::atomic<std::uint32_t> gone{0};   // ended, or accepted by another place's worker
+
+        [[nodiscard]] std::uint32_t load() const noexcept { return picked.load() - gone.load(); }
     };
     place places[steered_places];
+    struct alignas(64) {                     // not the kernel's
+        std::atomic<std::uint32_t> count{0}; // from this place's socket, by whomever
+    } accepted[steered_places];
 };
 
 /// What only the primary and the kernel write.
@@ -160,13 +164,11 @@ private:
         load_on();
         jump_if(BPF_JEQ, r5, 0, off);
         move(r4, r0);
-        alu64(BPF_LSH, r4, 4);
+        alu64(BPF_LSH, r4, 3);
         alu64(BPF_ADD, r4, r9);
         load32(r5, r4, offsetof(steering_load::place, picked));
-        load32(r3, r4, offsetof(steering_load::place, accepted));
+        load32(r3, r4, offsetof(steering_load::place, gone));
         alu32(BPF_SUB, r5, r3);
-        load32(r3, r4, offsetof(steering_load::place, active));
-        alu32(BPF_ADD, r5, r3);
     }
 
     // The least load, then the first place that has it, beginning with another one each time.
@@ -300,7 +302,7 @@ private:
         call(bpf_abi::func_sk_select_reuseport);
         if (counts) {
             jump_if(bpf_abi::jne, r0, 0, leave_);
-            alu64(BPF_LSH, r8, 4);
+            alu64(BPF_LSH, r8, 3);
             alu64(BPF_ADD, r8, r9);
             move(r1, 1);
             add_to32(r8, offsetof(steering_load::place, picked), r1);
@@ -330,9 +332,9 @@ public:
     /// group's sockets are added in the order in which they were bound.
     virtual std::error_code add(std::uint32_t place, int socket) = 0;
     virtual void turn_off(std::uint32_t place, bool off) = 0;
-    /// Null without eBPF.
+    /// Null where the kernel does not choose by it.
     [[nodiscard]] virtual steering_load* load() noexcept = 0;
-    /// What workers map to tell their load; -1 without eBPF.
+    /// What workers map to tell their load, where load() is not null.
     [[nodiscard]] virtual int load_descriptor() const noexcept = 0;
 };
 
@@ -409,7 +411,8 @@ public:
     }
 
     [[nodiscard]] steering_load* load() noexcept override {
-        return why_classic_ ? nullptr : std::launder(static_cast<steering_load*>(load_map_.data()));
+        return what_ == steer_by::load ? std::launder(static_cast<steering_load*>(load_map_.data()))
+                                       : nullptr;
     }
     [[nodiscard]] int load_descriptor() const noexcept override { return load_fd_.get(); }
 
