@@ -13211,8 +13211,8 @@ namespace detail {
 /// | 8      | type     | u32, the type of a message, the key of a listener                  |
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
-/// The version of everything in this file; both sides must agree.
-inline constexpr std::uint32_t protocol_version = 7;
+/// The version of everything in this file, and of the memory that both sides map; they must agree.
+inline constexpr std::uint32_t protocol_version = 8;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
