@@ -52,9 +52,9 @@ def parser():
     add("--seconds", type=int, default=3, help="seconds per sample (3)")
     add("--connections", type=numbers, default=[64, 256], metavar="N,...",
         help="HTTP connections of http; other groups take the first (64,256)")
-    add("--workers", type=int, default=2, help="workers of http and short (2)")
+    add("--workers", type=int, default=2, help="workers of http, short and cost (2)")
     add("--scheduling", type=words, default=MODELS, metavar="MODEL,...",
-        help="our models for fairness and short (all)")
+        help="our models for fairness, short and cost (all)")
     add("--only", type=words, metavar="SERVER,...",
         help="of the servers only these, as they are named in the tables")
     add("--reloads", type=int, default=20, help="of the group reload, each model (20)")

@@ -4,12 +4,13 @@
 A group is a function of the options that returns its sections; its docstring is what --help says.
 """
 
-from . import (broadcast, compile_time, connections, http, memory, messages, micro, pools, recovery,
-               reload, scale, spawn, syscalls)
+from . import (broadcast, compile_time, connections, cost, http, memory, messages, micro, pools,
+               recovery, reload, scale, spawn, syscalls)
 
 GROUPS = {
     "http": http.keep_alive,
     "short": http.short,
+    "cost": cost.cost,
     "blocked": http.blocked,
     "fairness": connections.fairness,
     "syscalls": syscalls.syscalls,
