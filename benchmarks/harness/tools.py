@@ -64,6 +64,33 @@ def peer(options, name, package, program=None, header=None):
     return False
 
 
+def node_peer(options, name, package):
+    """The environment in which Node finds a package of npm, or None; `--install` gets it."""
+    folder = options.build / "node"
+    path = os.pathsep.join(filter(None, [os.environ.get("NODE_PATH"), str(folder / "node_modules")]))
+    environment = {**os.environ, "NODE_PATH": path}
+
+    def there():
+        command = ["node", "-e", f"require.resolve('{package}')"]
+        return subprocess.run(command, env=environment, capture_output=True,
+                              check=False).returncode == 0
+    if not where("node"):
+        skip(name, "Node.js is not installed (Debian: nodejs)")
+    elif there():
+        return environment
+    elif options.install and where("npm"):
+        say(f"installing {package}")
+        folder.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["npm", "install", "--silent", "--prefix", str(folder), package],
+                       capture_output=True, check=False)
+        if there():
+            return environment
+        skip(name, f"npm install {package} failed")
+    else:
+        skip(name, f"not installed (npm: {package}, found by NODE_PATH)")
+    return None
+
+
 def header_is_there(compiler, header):
     done = subprocess.run([compiler, "-E", "-x", "c++", "-"], input=f"#include <{header}>\n",
                           capture_output=True, text=True, check=False)

@@ -70,10 +70,13 @@ def processes(options):
     ]
     if tools.peer(options, "Node.js", "nodejs", program="node"):
         commands.append((PEER, ["node", ROOT / "benchmarks/pools/child_process.js"]))
+    node = tools.node_peer(options, "Piscina", "piscina")
+    if node:
+        commands.append((PEER, ["node", ROOT / "benchmarks/pools/piscina.js"]))
     samples = Samples()
 
     def turn(role, command):
-        for line in tools.lines_of(*command):
+        for line in tools.lines_of(*command, environment=node):
             samples.add(line["pool"], role, line)
 
     tools.with_rounds(options, [lambda r=role, c=command: turn(r, c)
