@@ -10848,6 +10848,45 @@ inline std::string describe(const listen_options& options) {
 #ifndef CLUSTER_NET_SERVER_HPP
 #define CLUSTER_NET_SERVER_HPP
 
+// ---- cluster/detail/accept_pace.hpp
+#ifndef CLUSTER_DETAIL_ACCEPT_PACE_HPP
+#define CLUSTER_DETAIL_ACCEPT_PACE_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// How many connections to accept before a look at everything else. The call that finds nothing
+/// costs as much as one that does, and mostly one client waits: so it is one, and more while there
+/// are always more, as in a storm. The poller tells again what stays behind.
+class accept_pace {
+public:
+    [[nodiscard]] int budget() const noexcept { return budget_; }
+
+    void used_up() noexcept {
+        if (++streak_ == patience) {
+            streak_ = 0;
+            budget_ = budget_ < most ? budget_ * 2 : most;
+        }
+    }
+    void found_the_end() noexcept {
+        streak_ = 0;
+        budget_ = 1;
+    }
+
+private:
+    static constexpr int patience = 4;
+    static constexpr int most = 64;
+
+    int budget_ = 1;
+    int streak_ = 0;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_ACCEPT_PACE_HPP
 // ---- cluster/detail/accept_pressure.hpp
 #ifndef CLUSTER_DETAIL_ACCEPT_PRESSURE_HPP
 #define CLUSTER_DETAIL_ACCEPT_PRESSURE_HPP
@@ -11644,6 +11683,7 @@ private:
         unique_fd fd;
         detail::io_watch watch;
         int accepted = 0; // since it was registered last
+        detail::accept_pace pace = {};
 
         void on_ready(detail::os::io) { owner.accept_some(*this); }
         [[nodiscard]] bool is_shared() const noexcept {
@@ -11655,7 +11695,6 @@ private:
     // worker would take everything. Registering anew after a few accepts rotates the list
     // (measured: 496/512/496/496 of 2,000 instead of 1949/1/45/5).
     static constexpr int accepts_per_registration = 16;
-    static constexpr int accepts_per_wake = 64;
 
     detail::endpoint&
     add_endpoint(std::uint32_t key, const cluster::address& at, detail::accept_mode mode) {
@@ -11707,11 +11746,14 @@ private:
     }
 
     void accept_some(socket& from) {
-        int budget = from.is_shared() ? 1 : accepts_per_wake;
+        int budget = from.is_shared() ? 1 : from.pace.budget();
+        from.pace.used_up(); // now: a handler may close the server, and `from` with it
         while (budget-- != 0 && listening_ && !waiting_) {
             unique_fd accepted = detail::os::accept_from(from.fd.get());
             if (!accepted) {
-                if (!goes_on_after(from, detail::os::last_error())) {
+                auto cause = detail::os::last_error();
+                from.pace.found_the_end();
+                if (!goes_on_after(from, cause)) {
                     return;
                 }
                 continue;

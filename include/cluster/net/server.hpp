@@ -2,6 +2,7 @@
 #ifndef CLUSTER_NET_SERVER_HPP
 #define CLUSTER_NET_SERVER_HPP
 
+#include "../detail/accept_pace.hpp"
 #include "../detail/accept_pressure.hpp"
 #include "../detail/algorithm.hpp"
 #include "../detail/chrono.hpp"
@@ -164,6 +165,7 @@ private:
         unique_fd fd;
         detail::io_watch watch;
         int accepted = 0; // since it was registered last
+        detail::accept_pace pace = {};
 
         void on_ready(detail::os::io) { owner.accept_some(*this); }
         [[nodiscard]] bool is_shared() const noexcept {
@@ -175,7 +177,6 @@ private:
     // worker would take everything. Registering anew after a few accepts rotates the list
     // (measured: 496/512/496/496 of 2,000 instead of 1949/1/45/5).
     static constexpr int accepts_per_registration = 16;
-    static constexpr int accepts_per_wake = 64;
 
     detail::endpoint&
     add_endpoint(std::uint32_t key, const cluster::address& at, detail::accept_mode mode) {
@@ -227,11 +228,14 @@ private:
     }
 
     void accept_some(socket& from) {
-        int budget = from.is_shared() ? 1 : accepts_per_wake;
+        int budget = from.is_shared() ? 1 : from.pace.budget();
+        from.pace.used_up(); // now: a handler may close the server, and `from` with it
         while (budget-- != 0 && listening_ && !waiting_) {
             unique_fd accepted = detail::os::accept_from(from.fd.get());
             if (!accepted) {
-                if (!goes_on_after(from, detail::os::last_error())) {
+                auto cause = detail::os::last_error();
+                from.pace.found_the_end();
+                if (!goes_on_after(from, cause)) {
                     return;
                 }
                 continue;
