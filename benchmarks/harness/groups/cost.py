@@ -8,10 +8,10 @@ median ratio is known to half a percent. "raw again" tells.
 
 import json
 import random
-import resource
 import subprocess
 
 from .. import servers, tools
+from ..load import client_seconds
 from ..model import Column, Goal, Samples, Section
 from ..processes import run_time, started, stop, tree_of
 
@@ -24,18 +24,13 @@ COLUMNS = [
 ]
 
 
-def client_us():
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return 1e6 * (used.ru_utime + used.ru_stime)
-
-
 def turn(client, server, pids):
     """Microseconds of CPU per connection, or {} if one of them failed."""
-    server_before, client_before = run_time(pids), client_us()
+    server_before, client_before = run_time(pids), client_seconds()
     done = subprocess.run(
         [client, "--json", "--port", str(server.port), "--connections", str(CONNECTIONS),
          "--concurrency", str(CONCURRENCY)], capture_output=True, text=True, check=False)
-    used, spent = run_time(pids) - server_before, client_us() - client_before
+    used, spent = run_time(pids) - server_before, 1e6 * (client_seconds() - client_before)
     if done.returncode != 0 or json.loads(done.stdout)["ok"] != CONNECTIONS:
         tools.say(f"{server.name}: {(done.stderr or done.stdout).strip()[-200:]}")
         return {}
