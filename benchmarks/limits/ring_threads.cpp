@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The limit for a thread pool: a ring of fixed slots for each pair of a producer and a worker, a
-// futex for who sleeps. No functions, no futures, no stealing: a task is a number.
+// futex for who sleeps. No types, no futures, no stealing, no end of what a queue holds but the
+// producer's patience: a task is a function and a number, there for its worker when it is put.
 //
 //   ring_threads      a line of JSON for each number of producers and length of task
 
@@ -21,13 +22,18 @@ namespace {
 
 using clock_type = std::chrono::steady_clock;
 constexpr unsigned workers = 2;
-constexpr std::uint64_t slots = 1024;
-constexpr std::uint64_t published_at_once = 16;
+constexpr std::uint64_t slots = 16'384; // a producer of tasks of 10 us need not wait
+constexpr std::uint64_t in_a_row = 16; // to one worker
+
+struct task {
+    void (*run)(std::int64_t);
+    std::int64_t argument;
+};
 
 struct ring {
     alignas(64) std::atomic<std::uint64_t> written{0};
     alignas(64) std::atomic<std::uint64_t> read{0};
-    alignas(64) std::int32_t task_us[slots];
+    alignas(64) task tasks[slots];
 };
 
 struct worker_state {
@@ -46,12 +52,15 @@ void wake(worker_state& who) {
     }
 }
 
-void work_for(std::int32_t microseconds) {
+// What the tasks of the pools do as well.
+std::atomic<long> counted{0};
+void work_for(std::int64_t microseconds) {
     if (microseconds != 0) {
         const auto end = clock_type::now() + std::chrono::microseconds{microseconds};
         while (clock_type::now() < end) {
         }
     }
+    counted.fetch_add(1, std::memory_order_relaxed);
 }
 
 // Whether there was anything to do.
@@ -62,7 +71,8 @@ bool drain(worker_state& me, std::uint64_t& done) {
         auto at = each->read.load(std::memory_order_relaxed);
         any = any || at != end;
         for (; at != end; ++at) {
-            work_for(each->task_us[at % slots]);
+            const task next = each->tasks[at % slots];
+            next.run(next.argument);
             ++done;
         }
         each->read.store(at, std::memory_order_release);
@@ -84,23 +94,25 @@ void work(worker_state& me, std::uint64_t total) {
     }
 }
 
-// `count` tasks for each worker, in runs, which is what a batch of tasks in turn comes to.
+// `count` tasks for each worker.
 void produce(std::vector<worker_state>& all, unsigned me, std::uint64_t count, std::int32_t time) {
     std::uint64_t sent[workers] = {};
-    const auto run = time == 0 ? published_at_once : 1;
+    std::uint64_t read[workers] = {}; // as far as is known
     for (std::uint64_t left = count; left != 0;) {
-        const auto now = left < run ? left : run;
+        const auto now = left < in_a_row ? left : in_a_row;
         for (unsigned i = 0; i != workers; ++i) {
             ring& to = *all[i].rings[me];
-            while (sent[i] + now - to.read.load(std::memory_order_acquire) > slots) {
-                wake(all[i]);
-                std::this_thread::yield();
-            }
             for (std::uint64_t n = 0; n != now; ++n) {
-                to.task_us[sent[i]++ % slots] = time;
+                while (sent[i] - read[i] == slots) {
+                    read[i] = to.read.load(std::memory_order_acquire);
+                    if (sent[i] - read[i] == slots) {
+                        std::this_thread::yield();
+                    }
+                }
+                to.tasks[sent[i]++ % slots] = {&work_for, time};
+                to.written.store(sent[i], std::memory_order_release);
+                wake(all[i]);
             }
-            to.written.store(sent[i], std::memory_order_release);
-            wake(all[i]);
         }
         left -= now;
     }

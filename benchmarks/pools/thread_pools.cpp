@@ -30,6 +30,7 @@
 #    define HAS_ASIO 1
 #endif
 #if __has_include(<tbb/task_arena.h>) && !defined(WITHOUT_TBB)
+#    include <tbb/global_control.h>
 #    include <tbb/task_arena.h>
 #    define HAS_TBB 1
 #endif
@@ -137,6 +138,8 @@ struct asio_pool {
 #if HAS_TBB
 struct tbb_arena {
     static constexpr const char* name = "tbb::task_arena";
+    // One thread of it counts as the caller's, so that a machine of two cores would have one worker.
+    tbb::global_control threads{tbb::global_control::max_allowed_parallelism, workers + 1};
     tbb::task_arena arena{static_cast<int>(workers), 0};
     template <typename F>
     void post(F f) {
