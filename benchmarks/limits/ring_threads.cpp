@@ -23,7 +23,7 @@ namespace {
 using clock_type = std::chrono::steady_clock;
 constexpr unsigned workers = 2;
 constexpr std::uint64_t slots = 16'384; // a producer of tasks of 10 us need not wait
-constexpr std::uint64_t in_a_row = 16; // to one worker
+constexpr std::uint64_t in_a_row = 16;  // to one worker
 
 struct task {
     void (*run)(std::int64_t);

@@ -4943,7 +4943,7 @@ public:
         what_ = what;
         std::error_code error;
         control_fd_ = make_array(sizeof(steering_control), error);
-        if (!error) {
+        if (!error && what == steer_by::load) {
             load_fd_ = make_array(sizeof(steering_load), error);
         }
         if (!error) {
@@ -4956,7 +4956,7 @@ public:
         if (!error) {
             control_map_ = shared_mapping::map(control_fd_.get(), sizeof(steering_control), error);
         }
-        if (!error) {
+        if (load_fd_) {
             load_map_ = shared_mapping::map(load_fd_.get(), sizeof(steering_load), error);
         }
         if (!error) {
@@ -5007,8 +5007,7 @@ public:
     }
 
     [[nodiscard]] steering_load* load() noexcept override {
-        return what_ == steer_by::load ? std::launder(static_cast<steering_load*>(load_map_.data()))
-                                       : nullptr;
+        return load_fd_ ? std::launder(static_cast<steering_load*>(load_map_.data())) : nullptr;
     }
     [[nodiscard]] int load_descriptor() const noexcept override { return load_fd_.get(); }
 
@@ -10265,7 +10264,7 @@ namespace detail {
 struct handed_over {
     bool by_primary = false;
     bool copied = false;
-    bool foreign = false; // the user's: others may have copies
+    bool shared = false; // somebody else may have it open
     std::uint32_t sequence = 0;
 };
 
@@ -10408,35 +10407,35 @@ public:
     }
     connection_ticket(connection_ticket&&) noexcept = default;
     connection_ticket& operator=(connection_ticket&& other) noexcept {
-        if (account_) {
-            reset();
-        }
+        reset();
         account_ = std::move(other.account_);
         from_ = other.from_;
         return *this;
     }
-    ~connection_ticket() {
-        if (account_) {
-            reset();
-        }
-    }
+    ~connection_ticket() { reset(); }
 
-    /// Whether nobody can have a copy of the connection but the primary.
-    [[nodiscard]] bool is_sole() const noexcept { return !from_.foreign; }
-    /// Whether the primary has one.
-    [[nodiscard]] bool is_copied() const noexcept { return account_ && account_->has_copy(from_); }
+    /// Somebody else can have the connection open from now on.
+    void share() const noexcept { from_.shared = true; }
+    /// Whether somebody else, the primary too, may have it open: then to close it does not end it.
+    [[nodiscard]] bool is_shared() const noexcept {
+        return from_.shared || (account_ && account_->has_copy(from_));
+    }
 
     void reset() noexcept {
         if (account_) {
-            account_->leaves(from_);
-            account_->closed();
-            account_ = nullptr; // behind the last use: it may be the last owner
+            leave();
         }
     }
 
 private:
+    void leave() noexcept {
+        account_->leaves(from_);
+        account_->closed();
+        account_ = nullptr; // behind the last use: it may be the last owner
+    }
+
     std::shared_ptr<connection_account> account_;
-    handed_over from_;
+    mutable handed_over from_{.shared = true}; // of one that no server has accepted
 };
 
 struct connection_access;
@@ -10479,7 +10478,7 @@ public:
 
     /// Borrows the descriptor: the connection still closes it.
     [[nodiscard]] int native_handle() const noexcept {
-        sole_ = false;
+        ticket_.share();
         return fd_.get();
     }
 
@@ -10495,7 +10494,7 @@ public:
 
     /// A second owner of the same connection, for send() when both sides shall keep it.
     [[nodiscard]] unique_fd duplicate() const noexcept {
-        sole_ = false;
+        ticket_.share();
         return fd_.duplicate();
     }
 
@@ -10503,12 +10502,11 @@ private:
     friend struct detail::connection_access;
 
     connection(unique_fd fd, detail::connection_ticket ticket) noexcept
-        : fd_{std::move(fd)}, ticket_{std::move(ticket)}, sole_{ticket_.is_sole()} {}
+        : fd_{std::move(fd)}, ticket_{std::move(ticket)} {}
 
     unique_fd fd_;
     detail::connection_ticket ticket_;
     std::unique_ptr<address> proxied_;
-    mutable bool sole_ = false; // nobody else can have the open file, but for the primary's copy
 };
 
 namespace detail {
@@ -10521,7 +10519,6 @@ struct connection_access {
                            const load_counter* counted = nullptr) noexcept {
         return connection{std::move(fd), connection_ticket{std::move(account), from, counted}};
     }
-    static bool is_sole(const connection& one) noexcept { return one.sole_; }
     static void set_remote(connection& of, const address& remote) {
         of.proxied_ = std::make_unique<address>(remote);
     }
@@ -11642,7 +11639,7 @@ public:
 
     /// Treats a connection from elsewhere (a message) as one of this server's own.
     void inject(connection client) {
-        take(detail::connection_access::take_descriptor(client), {.foreign = true});
+        take(detail::connection_access::take_descriptor(client), {.shared = true});
     }
 
     server(detail::server_owner& owner,
@@ -15998,7 +15995,7 @@ public:
     [[nodiscard]] address local() const noexcept { return detail::os::local_address(fd_.get()); }
     /// Borrows the descriptor.
     [[nodiscard]] int native_handle() const noexcept {
-        sole_ = false;
+        ticket_.share();
         return fd_.get();
     }
 
@@ -16060,7 +16057,6 @@ private:
     detail::time_point timer_at_ = detail::time_point::max();
     timer timer_;
     std::optional<std::error_code> reason_; // an empty code costs calls of the library's
-    mutable bool sole_; // nobody else can have the open file, but for the primary's copy
     bool open_ = true;
     bool paused_ = false;
     bool corked_ = false;     // inside on_data: gather what is written
@@ -16264,8 +16260,7 @@ inline stream::stream(detail::stream_set& set, event_loop& loop, connection&& fr
     : set_{set},
       loop_{loop},
       fd_{detail::connection_access::take_descriptor(from)},
-      ticket_{detail::connection_access::take_ticket(from)},
-      sole_{detail::connection_access::is_sole(from)} {
+      ticket_{detail::connection_access::take_ticket(from)} {
     hold(true);
     watch_.keep_alive(false);
 }
@@ -16536,7 +16531,7 @@ inline void stream::finish() noexcept {
 
 inline void stream::abandon() noexcept {
     open_ = false;
-    sole_ && !ticket_.is_copied() ? watch_.stop_with_close() : watch_.stop();
+    ticket_.is_shared() ? watch_.stop() : watch_.stop_with_close();
     fd_.reset();
     ticket_.reset();
     timer_.cancel();

@@ -25,7 +25,7 @@ namespace detail {
 struct handed_over {
     bool by_primary = false;
     bool copied = false;
-    bool foreign = false; // the user's: others may have copies
+    bool shared = false; // somebody else may have it open
     std::uint32_t sequence = 0;
 };
 
@@ -168,35 +168,35 @@ public:
     }
     connection_ticket(connection_ticket&&) noexcept = default;
     connection_ticket& operator=(connection_ticket&& other) noexcept {
-        if (account_) {
-            reset();
-        }
+        reset();
         account_ = std::move(other.account_);
         from_ = other.from_;
         return *this;
     }
-    ~connection_ticket() {
-        if (account_) {
-            reset();
-        }
-    }
+    ~connection_ticket() { reset(); }
 
-    /// Whether nobody can have a copy of the connection but the primary.
-    [[nodiscard]] bool is_sole() const noexcept { return !from_.foreign; }
-    /// Whether the primary has one.
-    [[nodiscard]] bool is_copied() const noexcept { return account_ && account_->has_copy(from_); }
+    /// Somebody else can have the connection open from now on.
+    void share() const noexcept { from_.shared = true; }
+    /// Whether somebody else, the primary too, may have it open: then to close it does not end it.
+    [[nodiscard]] bool is_shared() const noexcept {
+        return from_.shared || (account_ && account_->has_copy(from_));
+    }
 
     void reset() noexcept {
         if (account_) {
-            account_->leaves(from_);
-            account_->closed();
-            account_ = nullptr; // behind the last use: it may be the last owner
+            leave();
         }
     }
 
 private:
+    void leave() noexcept {
+        account_->leaves(from_);
+        account_->closed();
+        account_ = nullptr; // behind the last use: it may be the last owner
+    }
+
     std::shared_ptr<connection_account> account_;
-    handed_over from_;
+    mutable handed_over from_{.shared = true}; // of one that no server has accepted
 };
 
 struct connection_access;

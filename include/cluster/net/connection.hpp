@@ -42,7 +42,7 @@ public:
 
     /// Borrows the descriptor: the connection still closes it.
     [[nodiscard]] int native_handle() const noexcept {
-        sole_ = false;
+        ticket_.share();
         return fd_.get();
     }
 
@@ -58,7 +58,7 @@ public:
 
     /// A second owner of the same connection, for send() when both sides shall keep it.
     [[nodiscard]] unique_fd duplicate() const noexcept {
-        sole_ = false;
+        ticket_.share();
         return fd_.duplicate();
     }
 
@@ -66,12 +66,11 @@ private:
     friend struct detail::connection_access;
 
     connection(unique_fd fd, detail::connection_ticket ticket) noexcept
-        : fd_{std::move(fd)}, ticket_{std::move(ticket)}, sole_{ticket_.is_sole()} {}
+        : fd_{std::move(fd)}, ticket_{std::move(ticket)} {}
 
     unique_fd fd_;
     detail::connection_ticket ticket_;
     std::unique_ptr<address> proxied_;
-    mutable bool sole_ = false; // nobody else can have the open file, but for the primary's copy
 };
 
 namespace detail {
@@ -84,7 +83,6 @@ struct connection_access {
                            const load_counter* counted = nullptr) noexcept {
         return connection{std::move(fd), connection_ticket{std::move(account), from, counted}};
     }
-    static bool is_sole(const connection& one) noexcept { return one.sole_; }
     static void set_remote(connection& of, const address& remote) {
         of.proxied_ = std::make_unique<address>(remote);
     }

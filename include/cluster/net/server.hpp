@@ -124,7 +124,7 @@ public:
 
     /// Treats a connection from elsewhere (a message) as one of this server's own.
     void inject(connection client) {
-        take(detail::connection_access::take_descriptor(client), {.foreign = true});
+        take(detail::connection_access::take_descriptor(client), {.shared = true});
     }
 
     server(detail::server_owner& owner,

@@ -141,7 +141,7 @@ public:
     [[nodiscard]] address local() const noexcept { return detail::os::local_address(fd_.get()); }
     /// Borrows the descriptor.
     [[nodiscard]] int native_handle() const noexcept {
-        sole_ = false;
+        ticket_.share();
         return fd_.get();
     }
 
@@ -203,7 +203,6 @@ private:
     detail::time_point timer_at_ = detail::time_point::max();
     timer timer_;
     std::optional<std::error_code> reason_; // an empty code costs calls of the library's
-    mutable bool sole_; // nobody else can have the open file, but for the primary's copy
     bool open_ = true;
     bool paused_ = false;
     bool corked_ = false;     // inside on_data: gather what is written
@@ -407,8 +406,7 @@ inline stream::stream(detail::stream_set& set, event_loop& loop, connection&& fr
     : set_{set},
       loop_{loop},
       fd_{detail::connection_access::take_descriptor(from)},
-      ticket_{detail::connection_access::take_ticket(from)},
-      sole_{detail::connection_access::is_sole(from)} {
+      ticket_{detail::connection_access::take_ticket(from)} {
     hold(true);
     watch_.keep_alive(false);
 }
@@ -679,7 +677,7 @@ inline void stream::finish() noexcept {
 
 inline void stream::abandon() noexcept {
     open_ = false;
-    sole_ && !ticket_.is_copied() ? watch_.stop_with_close() : watch_.stop();
+    ticket_.is_shared() ? watch_.stop() : watch_.stop_with_close();
     fd_.reset();
     ticket_.reset();
     timer_.cancel();

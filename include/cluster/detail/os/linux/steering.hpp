@@ -347,7 +347,7 @@ public:
         what_ = what;
         std::error_code error;
         control_fd_ = make_array(sizeof(steering_control), error);
-        if (!error) {
+        if (!error && what == steer_by::load) {
             load_fd_ = make_array(sizeof(steering_load), error);
         }
         if (!error) {
@@ -360,7 +360,7 @@ public:
         if (!error) {
             control_map_ = shared_mapping::map(control_fd_.get(), sizeof(steering_control), error);
         }
-        if (!error) {
+        if (load_fd_) {
             load_map_ = shared_mapping::map(load_fd_.get(), sizeof(steering_load), error);
         }
         if (!error) {
@@ -411,8 +411,7 @@ public:
     }
 
     [[nodiscard]] steering_load* load() noexcept override {
-        return what_ == steer_by::load ? std::launder(static_cast<steering_load*>(load_map_.data()))
-                                       : nullptr;
+        return load_fd_ ? std::launder(static_cast<steering_load*>(load_map_.data())) : nullptr;
     }
     [[nodiscard]] int load_descriptor() const noexcept override { return load_fd_.get(); }
 
