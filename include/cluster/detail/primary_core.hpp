@@ -431,7 +431,10 @@ primary_core::open_channel(worker_core& one, channel_ends& ends, unique_fd lasti
         return error;
     }
     descriptor_list passed{std::move(page)};
-    for (auto* each : {&ends.memory.descriptor, &lasting_stderr}) {
+    for (auto* each : {&ends.memory.descriptor,
+                       &ends.memory.worker_hears,
+                       &ends.memory.worker_rings,
+                       &lasting_stderr}) {
         if (*each) {
             passed.numbers.push_back(each->get());
             passed.owned.push_back(std::move(*each));

@@ -301,12 +301,14 @@ inline void self_core::be_welcomed(const std::string& serializer) {
             } else {
                 page_ = std::make_shared<control_mapping>(
                     control_mapping::open(arrived.descriptors.front().get(), error));
-                std::size_t rest = welcome_.ring == 0 ? 1 : 2;
-                if (rest == 2 && arrived.descriptors.size() > 1) {
-                    memory = {std::move(arrived.descriptors[1]), welcome_.ring};
+                auto& more = arrived.descriptors;
+                std::size_t rest = welcome_.ring == 0 ? 1 : 4;
+                if (rest == 4 && more.size() >= rest) {
+                    memory = {
+                        std::move(more[1]), welcome_.ring, std::move(more[2]), std::move(more[3])};
                 }
-                if (arrived.descriptors.size() > rest && os::identify(2, boot_stderr_)) {
-                    lasting_stderr_ = std::move(arrived.descriptors[rest]);
+                if (more.size() > rest && os::identify(2, boot_stderr_)) {
+                    lasting_stderr_ = std::move(more[rest]);
                 }
             }
         });

@@ -149,6 +149,10 @@ public:
 
     /// Readable when something has arrived, or the peer is gone.
     [[nodiscard]] virtual int descriptor() const noexcept = 0;
+    /// Where the descriptor does not tell what comes silently: tells it by an edge, and that there
+    /// is room again. Else -1. hear() is to be called first when it has rung.
+    [[nodiscard]] virtual int bell() const noexcept { return -1; }
+    virtual void hear() noexcept {}
     /// What the descriptor becomes when there is room again.
     [[nodiscard]] virtual os::io room_signal() const noexcept = 0;
     /// To be called first when the descriptor is ready.
@@ -161,11 +165,16 @@ public:
     /// something. No bytes and no error: the peer is gone and everything of it was taken. EPROTO:
     /// the peer broke the rules.
     virtual os::transfer pull(inbox& into) = 0;
+    /// Blocks until something has arrived, the peer is gone, or the time is over (-1: for ever).
+    /// \returns false in the last case
+    virtual bool wait_for_news(int milliseconds) {
+        return os::wait_for(descriptor(), false, milliseconds);
+    }
     /// Blocks until push() has a chance, or the time is over.
     virtual void wait_for_room(std::chrono::milliseconds limit) = 0;
 
-    /// Whether more may have arrived without a sign at the descriptor, which is only given after
-    /// arm(). \returns of arm(): whether something has arrived before
+    /// Whether more may have arrived without a sign, which is only given after arm().
+    /// \returns of arm(): whether something has arrived before
     [[nodiscard]] virtual bool arrives_silently() const noexcept { return false; }
     virtual bool arm() { return false; }
     /// Looks for it while the loop has nothing else to do, for so long; 0: not at all.

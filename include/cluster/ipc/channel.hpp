@@ -75,15 +75,22 @@ public:
         carrier_ = std::move(by);
         between_threads_ = carrier_->is_between_threads();
         listen_closely();
-        return watch_.start<&channel::on_ready>(
-            loop_, carrier_->descriptor(), os::io::readable, *this);
+        std::error_code error;
+        if (carrier_->bell() != -1) {
+            error = bell_watch_.start<&channel::on_bell>(
+                loop_, carrier_->bell(), os::io::readable | os::io::edge, *this);
+            bell_watch_.keep_alive(false); // the other one says whether the loop goes on
+        }
+        return error ? error
+                     : watch_.start<&channel::on_ready>(
+                           loop_, carrier_->descriptor(), os::io::readable, *this);
     }
     /// The stream goes on by what `make(unique_fd, std::error_code&)` makes of the socket. \pre
     /// nothing waits to be sent, and every frame that the peer has sent by the socket was read
     template <typename Make>
     std::error_code change_carrier(Make make) {
         watch_.stop();
-        in_.bytes.clear(); // bells; descriptors that are there are for frames to come
+        in_.bytes.clear(); // marks of descriptors, which are there for frames to come
         std::error_code error;
         auto next = make(carrier_->release_socket(), error);
         return error ? error : open(std::move(next));
@@ -242,6 +249,7 @@ private:
         return news;
     }
     void on_ready(os::io what);
+    void on_bell(os::io);
     void flush_now() { blocked_ ? void() : flush(); }
     void drained() { owner_.on_channel_drained(); }
     void complete_sent();
@@ -264,6 +272,7 @@ private:
     std::unique_ptr<carrier> closed_;
     bool between_threads_ = false;
     io_watch watch_;
+    io_watch bell_watch_;
     timer retry_;
 
     counters counters_;
@@ -397,8 +406,20 @@ inline void channel::on_ready(os::io what) {
     dispatch();
 }
 
+inline void channel::on_bell(os::io) {
+    carrier_->hear();
+    if (blocked_) { // perhaps there is room
+        blocked_ = false;
+        flush();
+    }
+    if (is_open() && reading_) {
+        dispatch();
+    }
+}
+
 inline void channel::finish() {
     watch_.stop();
+    bell_watch_.stop();
     owner_.on_channel_end();
 }
 
@@ -558,7 +579,7 @@ inline bool channel::wait(function_ref<bool(const frame_header&)> wanted,
             }
             if (got.would_block() && !carrier_->arm()) {
                 auto left = endless ? -1 : static_cast<int>(time_until(deadline).count());
-                if (!os::wait_for(carrier_->descriptor(), false, left) && left == 0) {
+                if (!carrier_->wait_for_news(left) && left == 0) {
                     return false;
                 }
                 carrier_->clear(in_);
@@ -680,6 +701,7 @@ inline void channel::close() noexcept {
         return;
     }
     watch_.stop();
+    bell_watch_.stop();
     retry_.cancel();
     flush_hook_.unlink();
     dispatch_hook_.unlink();

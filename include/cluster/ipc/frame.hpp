@@ -32,7 +32,7 @@ namespace detail {
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
 /// The version of everything in this file, and of the memory that both sides map; they must agree.
-inline constexpr std::uint32_t protocol_version = 8;
+inline constexpr std::uint32_t protocol_version = 9;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
@@ -103,7 +103,7 @@ inline constexpr int batch_limit = 32; // connections in one frame
 constexpr frame_rule describe_rule(frame_kind kind) noexcept {
     switch (kind) {
     case frame_kind::welcome:
-        return {3, -1, any_length};
+        return {5, -1, any_length};
     case frame_kind::connections:
         return {batch_limit, -1, 0};
     case frame_kind::lent_connections:

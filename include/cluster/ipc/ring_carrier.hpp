@@ -3,6 +3,7 @@
 #define CLUSTER_IPC_RING_CARRIER_HPP
 
 #include "../detail/byte_ring.hpp"
+#include "../detail/ring_bells.hpp"
 #include "../detail/ring_page.hpp"
 #include "carrier.hpp"
 #include "frame.hpp"
@@ -21,12 +22,9 @@ namespace detail {
 
 /// Frames through memory that both processes have, beside the socket that they have anyway. The
 /// socket carries the frame that the primary sends first, with which the memory goes; descriptors,
-/// one byte with each batch, always before their frame begins in the ring; one byte as a bell, and
-/// only to a side that has said that it sleeps; and the end of the peer, whose ring outlives it and
-/// is read to its end.
-///
-/// The bell is no eventfd: its counter and its flags belong to all who hold it, so a worker could
-/// make its primary block in write(2). Each end of a socket has flags of its own.
+/// one byte with each batch, always before their frame begins in the ring; and the end of the peer,
+/// whose ring outlives it and is read to its end. A bell is rung only for a side that has said that
+/// it sleeps.
 ///
 /// The worker trusts the primary and reads frames where they are. The primary copies before it
 /// looks: what a worker writes may change at any time.
@@ -34,10 +32,12 @@ class ring_carrier final : public carrier {
 public:
     ring_carrier(unique_fd socket,
                  ring_mapping memory,
+                 ring_bells bells,
                  direction incoming,
                  std::chrono::microseconds spins)
         : socket_{std::move(socket)},
           memory_{std::move(memory)},
+          bells_{std::move(bells)},
           lends_{incoming == direction::to_worker},
           first_by_socket_{incoming == direction::to_primary},
           spins_{spins},
@@ -52,17 +52,26 @@ public:
 
     [[nodiscard]] inline int descriptor() const noexcept override { return socket_.get(); }
     [[nodiscard]] inline os::io room_signal() const noexcept override {
-        return waits_for_socket_ ? os::io::writable : os::io::readable;
+        return waits_for_socket_ ? os::io::writable : os::io::none;
     }
+    [[nodiscard]] inline int bell() const noexcept override { return bells_.heard.get(); }
+    inline void hear() noexcept override { bells_.hear(); }
     inline void clear(inbox& into) override;
     inline result push(outbox& from) override;
     inline os::transfer pull(inbox& into) override;
+    inline bool wait_for_news(int milliseconds) override {
+        const bool there = os::wait_for_either(socket_.get(), bell(), milliseconds);
+        bells_.hear();
+        return there;
+    }
     inline void wait_for_room(std::chrono::milliseconds limit) override {
-        os::wait_for(socket_.get(), waits_for_socket_, static_cast<int>(limit.count()));
+        const int milliseconds = static_cast<int>(limit.count());
+        waits_for_socket_ ? os::wait_for(socket_.get(), true, milliseconds)
+                          : wait_for_news(milliseconds);
     }
     [[nodiscard]] inline bool arrives_silently() const noexcept override { return true; }
     inline bool arm() override {
-        bells_due_ += incoming_.reader_sleeps.set() ? 1U : 0U;
+        incoming_.reader_sleeps.set();
         return has_news();
     }
     [[nodiscard]] inline std::chrono::microseconds spins() const noexcept override {
@@ -79,25 +88,21 @@ private:
     void publish() noexcept {
         writer_.publish();
         if (outgoing_.reader_sleeps.take()) {
-            ring_bell();
+            bells_.ring();
         }
-    }
-    // A full socket is a bell that has not been heard yet; the peer's end comes by reading.
-    void ring_bell() const noexcept {
-        constexpr std::byte bell{};
-        os::send(socket_.get(), {&bell, 1});
     }
     void release(std::size_t count) noexcept {
         reader_.advance(count);
         reader_.release();
         left_ -= count < left_ ? count : left_;
         if (incoming_.writer_waits.take()) {
-            ring_bell();
+            bells_.ring();
         }
     }
 
     unique_fd socket_;
     ring_mapping memory_;
+    ring_bells bells_;
     bool lends_;
     bool first_by_socket_;
     bool waits_for_socket_ = false;
@@ -112,32 +117,26 @@ private:
     std::size_t lent_ = 0;           // of the next bytes: to the inbox, as its view
     std::size_t seen_ = 0;           // of the next bytes: a frame's beginning, nothing without more
     std::size_t left_ = 0;           // bytes to take since the peer is gone
-    std::uint64_t bells_due_ = 0;    // the most that the peer has a reason for
 };
 
 // One batch of descriptors at most: those behind it are told of by the next call.
 inline void ring_carrier::clear(inbox& into) {
+    if (ended_ || broken_) {
+        return;
+    }
     std::array<std::byte, 64> bytes;
-    bool more = !ended_ && !broken_;
-    while (more) {
-        os::received_descriptors descriptors;
-        auto got = os::receive_with_descriptors(socket_.get(), bytes, descriptors);
-        if (got.would_block()) {
-            return;
-        }
-        if (got.error != 0 || got.bytes == 0) { // ECONNRESET: it died with our bells unheard
-            ended_ = true;
-            left_ = reader_.available();
-            return;
-        }
-        bool batch = descriptors.count() != 0 || descriptors.truncated;
-        std::size_t bells = got.bytes - (batch ? 1 : 0);
-        broken_ = bells > bells_due_;
-        bells_due_ -= broken_ ? 0 : bells;
-        if (batch) {
-            into.add(descriptors);
-        }
-        more = !batch && !broken_ && got.bytes == bytes.size();
+    os::received_descriptors descriptors;
+    auto got = os::receive_with_descriptors(socket_.get(), bytes, descriptors);
+    if (got.would_block()) {
+        return;
+    }
+    if (got.error != 0 || got.bytes == 0) { // ECONNRESET: it died with our descriptors unread
+        ended_ = true;
+        left_ = reader_.available();
+    } else if (got.bytes == 1 && (descriptors.count() != 0 || descriptors.truncated)) {
+        into.add(descriptors);
+    } else {
+        broken_ = true;
     }
 }
 
@@ -193,7 +192,7 @@ inline carrier::result ring_carrier::push_bytes(outbox& from) {
                                : static_cast<std::size_t>(from.passed.front().offset - from.sent);
         std::size_t room = writer_.room();
         if (room == 0) {
-            bells_due_ += outgoing_.writer_waits.set() ? 1U : 0U;
+            outgoing_.writer_waits.set();
             if (writer_.room() == 0) {
                 return result::blocked;
             }

@@ -32,10 +32,12 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
-/// Memory that goes to a worker with the first frame.
+/// Memory that goes to a worker with the first frame, and by what the two wake each other.
 struct transport_memory {
     unique_fd descriptor;
     std::uint64_t ring = 0; // bytes of each of its two rings; 0: there is none
+    unique_fd worker_hears{};
+    unique_fd worker_rings{};
 };
 
 } // namespace detail

@@ -32,7 +32,7 @@ struct shared_memory_options {
 
 /// A `transport_policy`: a ring in memory that both processes map for each direction, beside the
 /// socket. Messages are encoded where the worker reads them; a system call is made only to wake a
-/// side that sleeps, and for descriptors. What is sent before a process dies arrives. Nothing that a
+/// side that sleeps, and for descriptors. The primary has five descriptors for a worker instead of two. What is sent before a process dies arrives. Nothing that a
 /// worker does to the memory hurts more than its own channel.
 ///
 /// A system that does not give the memory (a sandbox, a limit of file sizes) leaves that worker with
@@ -52,28 +52,41 @@ struct basic_shared_memory {
                                                  detail::transport_memory& memory) {
         std::error_code error;
         auto rings = detail::ring_mapping::create(Options.ring, memory.descriptor, error);
+        detail::ring_bells bells;
+        if (!error) {
+            bells = detail::ring_bells::make(memory.worker_hears, memory.worker_rings, error);
+        }
         if (error) {
             memory.descriptor.reset();
             return std::make_unique<detail::socket_carrier>(std::move(channel));
         }
         memory.ring = Options.ring;
-        return make(std::move(channel), std::move(rings), detail::direction::to_primary);
+        return make(
+            std::move(channel), std::move(rings), std::move(bells), detail::direction::to_primary);
     }
     /// The worker's end.
     static std::unique_ptr<detail::carrier>
     join(unique_fd channel, detail::transport_memory& memory, std::error_code& error) {
         auto rings = detail::ring_mapping::open(
             memory.descriptor.get(), static_cast<std::size_t>(memory.ring), error);
-        return error ? nullptr
-                     : make(std::move(channel), std::move(rings), detail::direction::to_worker);
+        if (error) {
+            return nullptr;
+        }
+        return make(std::move(channel),
+                    std::move(rings),
+                    {std::move(memory.worker_hears), std::move(memory.worker_rings), {}},
+                    detail::direction::to_worker);
     }
 
 private:
-    static std::unique_ptr<detail::carrier>
-    make(unique_fd channel, detail::ring_mapping rings, detail::direction incoming) {
+    static std::unique_ptr<detail::carrier> make(unique_fd channel,
+                                                 detail::ring_mapping rings,
+                                                 detail::ring_bells bells,
+                                                 detail::direction incoming) {
         return std::make_unique<detail::ring_carrier>(
             std::move(channel),
             std::move(rings),
+            std::move(bells),
             incoming,
             std::chrono::microseconds{Options.spin_microseconds});
     }

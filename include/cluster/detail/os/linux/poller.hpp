@@ -111,10 +111,14 @@ inline constexpr std::chrono::milliseconds coarse_clock_lag{10}; // a tick, wher
 /// Wakes a poller from any thread or signal handler.
 class wakeup {
 public:
-    wakeup() : event_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
+    wakeup() : event_{make()} {
         if (!event_) {
             throw std::system_error(last_error(), "eventfd");
         }
+    }
+    /// What notify() takes; empty, and errno, when the system is out of descriptors.
+    [[nodiscard]] static unique_fd make() noexcept {
+        return unique_fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     }
     [[nodiscard]] int descriptor() const noexcept { return event_.get(); }
 

@@ -399,6 +399,11 @@ inline bool wait_for(int fd, bool writable, int milliseconds) noexcept {
     pollfd each{fd, static_cast<short>(writable ? POLLOUT : POLLIN), 0};
     return retry([&] { return ::poll(&each, 1, milliseconds); }) > 0;
 }
+/// The same for something to read from one of two.
+inline bool wait_for_either(int one, int other, int milliseconds) noexcept {
+    pollfd both[] = {{one, POLLIN, 0}, {other, POLLIN, 0}};
+    return retry([&] { return ::poll(both, 2, milliseconds); }) > 0;
+}
 
 } // namespace detail::os
 } // namespace v0
