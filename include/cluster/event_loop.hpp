@@ -133,7 +133,12 @@ public:
     using duration = std::chrono::nanoseconds;
 
     /// \throws std::system_error when the system is out of descriptors.
-    event_loop() { watch_wakeup(); }
+    event_loop() {
+        watch_own<&event_loop::on_wakeup>(
+            wakeup_watch_, wakeup_.descriptor(), detail::os::io::readable);
+        watch_own<&event_loop::on_alarm>(
+            alarm_watch_, alarm_.descriptor(), detail::os::io::readable | detail::os::io::edge);
+    }
     event_loop(event_loop&&) = delete;
     event_loop& operator=(event_loop&&) = delete;
     ~event_loop() {
@@ -188,15 +193,9 @@ public:
     /// One descriptor that is readable whenever poll() has something to do; the loop keeps it.
     /// Thread-safe after its first call, which is the loop's thread's.
     [[nodiscard]] int native_handle() {
-        if (!outer_timer_) {
-            outer_timer_ = std::make_unique<detail::os::deadline_timer>();
-            outer_watch_.start(*this,
-                               outer_timer_->descriptor(),
-                               detail::os::io::readable,
-                               nullptr,
-                               [](void*, detail::os::io) {});
-            outer_watch_.keep_alive(false);
-            arm_outer_timer();
+        if (!is_inner_) {
+            is_inner_ = true;
+            tell_outer();
         }
         return poller_.native_handle();
     }
@@ -215,7 +214,7 @@ public:
     /// Runs `f` in the next turn, in order, before any descriptor is looked at.
     void defer(task f) {
         deferred_.push_back(std::move(f));
-        arm_outer_timer();
+        tell_outer();
     }
 
     /// Runs `f` once, `delay` from now. Cancel it with the result.
@@ -283,7 +282,7 @@ public:
     void at_turn_end(detail::turn_hook& hook) noexcept {
         if (!hook.linked()) {
             hook.insert_before(hooks_);
-            arm_outer_timer();
+            tell_outer();
         }
     }
 
@@ -311,17 +310,15 @@ private:
         return static_cast<std::uint64_t>(generation) << 32U | static_cast<std::uint32_t>(fd);
     }
 
-    void watch_wakeup() {
-        auto error = wakeup_watch_.start(
-            *this,
-            wakeup_.descriptor(),
-            detail::os::io::readable,
-            this,
-            [](void* self, detail::os::io) { static_cast<event_loop*>(self)->on_wakeup(); });
+    template <void (event_loop::*Handle)()>
+    void watch_own(detail::io_watch& watch, int fd, detail::os::io what) {
+        auto error = watch.start(*this, fd, what, this, [](void* self, detail::os::io) {
+            (static_cast<event_loop*>(self)->*Handle)();
+        });
         if (error) {
             throw std::system_error(error, "event_loop");
         }
-        wakeup_watch_.keep_alive(false);
+        watch.keep_alive(false);
     }
 
     // What woke us becomes work of the next turn: nothing else says that it is there.
@@ -331,12 +328,18 @@ private:
         run_signals();
     }
 
+    void on_alarm() noexcept {
+        alarm_at_ = detail::time_point::max();
+        alarmed_ = true;
+    }
+
     bool take_stop() noexcept {
         return stopped_.load(std::memory_order_relaxed) && stopped_.exchange(false);
     }
 
     [[nodiscard]] bool has_immediate_work() const noexcept {
-        return !deferred_.empty() || running_at_ != running_.size() || hooks_.linked();
+        return !deferred_.empty() || running_at_ != running_.size() || hooks_.linked() ||
+               event_at_ != events_;
     }
 
     [[nodiscard]] bool alive() const noexcept {
@@ -353,7 +356,7 @@ private:
             ~in_turn() {
                 returns ? loop.silence_.tell() : void(); // to somebody who sleeps
                 loop.turning_ = false;
-                loop.arm_outer_timer();
+                loop.tell_outer();
             }
         } guard{*this, !may_block};
         turning_ = true;
@@ -371,17 +374,17 @@ private:
         if (may_block && silence_.awaited() && !end_silence()) {
             return true;
         }
-        int patience = may_block ? timeout() : 0;
-        int events = wait(patience);
-        strays_.next_turn();
-        busy_ = events != 0;
-        for (int i = 0; i != events; ++i) { // all level-triggered: what stop() leaves comes again
-            if (!stopped_.load(std::memory_order_relaxed)) {
-                dispatch(poller_.event_at(i));
-            }
+        if (event_at_ == events_) { // else an exception or stop() interrupted the last walk
+            set_alarm(timers_.next());
+            events_ = wait(may_block && !has_immediate_work());
+            event_at_ = 0;
+            strays_.next_turn();
         }
-        // An event that ended a wait came before any timer was due: the next turn looks at them.
-        if (timers_.next() != detail::time_point::max() && (events == 0 || patience == 0)) {
+        while (event_at_ != events_ && !stopped_.load(std::memory_order_relaxed)) {
+            dispatch(poller_.event_at(event_at_++));
+        }
+        if ((std::exchange(alarmed_, false) || !may_block) &&
+            timers_.next() != detail::time_point::max()) {
             timers_.run_due(now(), [this] { return stopped_.load(std::memory_order_relaxed); });
         }
         run_hooks();
@@ -389,11 +392,11 @@ private:
     }
 
     // \returns the number of events; the time is not known any more when it has slept
-    int wait(int milliseconds) {
+    int wait(bool sleeps) {
         bool measures = silence_.looks_out();
         auto before = measures ? now() : detail::time_point{};
-        int events = poller_.wait(milliseconds);
-        knows_time_ = knows_time_ && milliseconds == 0;
+        int events = poller_.wait(sleeps ? -1 : 0);
+        knows_time_ = knows_time_ && !sleeps;
         if (measures) {
             silence_.waited(now() - before);
         }
@@ -406,7 +409,7 @@ private:
     bool end_silence() {
         constexpr int most_rounds = 64;
         for (int round = 0; round != most_rounds; ++round) {
-            if (timeout() == 0 || !silence_.look_out([this] { return is_called(); })) {
+            if (has_immediate_work() || !silence_.look_out([this] { return is_called(); })) {
                 break;
             }
             while (hooks_.linked()) {
@@ -416,7 +419,7 @@ private:
                 return false;
             }
         }
-        if (timeout() != 0) {
+        if (!has_immediate_work()) {
             silence_.tell();
         }
         return true;
@@ -441,7 +444,7 @@ private:
     // Somebody has a copy of a file that we have closed: it would wake us for ever. Another loop's
     // poller, which has ours in it, would lose it.
     void renew_poller() {
-        if (outer_timer_ || poller_.renew()) {
+        if (is_inner_ || poller_.renew()) {
             return;
         }
         for (std::size_t fd = 0; fd != watches_.size(); ++fd) {
@@ -454,29 +457,14 @@ private:
         }
     }
 
-    [[nodiscard]] int timeout() const noexcept {
-        if (has_immediate_work()) {
-            return 0;
+    // The poller is woken then, or before: an alarm for a timer that is no longer there is not worth
+    // a system call, and most timers are moved on before they are due. A wait with an end of its own
+    // would set the clock of the machine at every sleep, and need the time.
+    void set_alarm(detail::time_point when) noexcept {
+        if (when < alarm_at_) {
+            alarm_.arm(when);
+            alarm_at_ = when;
         }
-        auto next = timers_.next();
-        if (next == detail::time_point::max()) {
-            return -1;
-        }
-        auto left = std::chrono::ceil<std::chrono::milliseconds>(time_until(next)).count();
-        constexpr std::int64_t most = 3'600'000; // an hour: any wait fits an int
-        return static_cast<int>(left < 0 ? 0 : (left > most ? most : left));
-    }
-
-    // How long to sleep for a timer. While there is much to do, the sleep ends by something else, and
-    // an exact reading for each is for nothing: too early is soon enough, and looks again.
-    [[nodiscard]] duration time_until(detail::time_point due) const noexcept {
-        if (busy_) {
-            auto least = due - detail::os::coarse_now() - detail::os::coarse_clock_lag;
-            if (least > detail::os::coarse_clock_lag) {
-                return least;
-            }
-        }
-        return due - now();
     }
 
     [[nodiscard]] bool has_posted() const noexcept {
@@ -570,15 +558,15 @@ private:
         constexpr duration most = std::chrono::hours{24 * 365 * 100};
         delay = delay < duration::zero() ? duration::zero() : delay; // none overtakes for ever
         auto key = timers_.add(base + (delay < most ? delay : most), period, std::move(f));
-        arm_outer_timer();
+        tell_outer();
         return timer{*this, key};
     }
 
-    // Only for a loop inside another one: run() itself passes the time to the poller.
-    void arm_outer_timer() noexcept {
-        if (outer_timer_ && !turning_) { // else at the end of the turn
+    // The loop around this one sees nothing but our poller.
+    void tell_outer() noexcept {
+        if (is_inner_ && !turning_) { // else at the end of the turn
             bool now = has_immediate_work() || stopped_.load();
-            outer_timer_->arm(now ? detail::time_point{} : timers_.next());
+            set_alarm(now ? detail::time_point{} : timers_.next());
             tell_liveness();
         }
     }
@@ -594,10 +582,14 @@ private:
     detail::os::wakeup wakeup_;
     std::vector<watch_entry> watches_; // by descriptor
     detail::stray_events strays_;
+    int event_at_ = 0; // of the last wait's, the next to be handled
+    int events_ = 0;
     std::size_t alive_ = 0;
     detail::io_watch wakeup_watch_;
-    std::unique_ptr<detail::os::deadline_timer> outer_timer_;
-    detail::io_watch outer_watch_;
+    detail::os::deadline_timer alarm_;
+    detail::time_point alarm_at_ = detail::time_point::max(); // when it rings
+    bool alarmed_ = false;                                    // it has, in this turn
+    detail::io_watch alarm_watch_;
     detail::timer_heap timers_;
     detail::list_node hooks_;
     detail::silence silence_;
@@ -608,7 +600,7 @@ private:
     mutable std::chrono::steady_clock::time_point now_{};
     mutable bool knows_time_ = false;
     bool turning_ = false;
-    bool busy_ = false; // the last wait has brought something
+    bool is_inner_ = false; // another loop's poller has ours in it
     bool was_stopped_ = false;
     detail::loop_driver* driver_ = nullptr;
     bool told_alive_ = true;
@@ -690,7 +682,7 @@ inline void io_watch::stop() noexcept {
 }
 
 inline void io_watch::stop_with_close() noexcept {
-    if (loop_ != nullptr && !loop_->outer_timer_) {
+    if (loop_ != nullptr && !loop_->is_inner_) {
         leave();
     } else {
         stop(); // strays could not be shaken off

@@ -875,6 +875,11 @@ inline bool wait_for(int fd, bool writable, int milliseconds) noexcept {
     pollfd each{fd, static_cast<short>(writable ? POLLOUT : POLLIN), 0};
     return retry([&] { return ::poll(&each, 1, milliseconds); }) > 0;
 }
+/// The same for something to read from one of two.
+inline bool wait_for_either(int one, int other, int milliseconds) noexcept {
+    pollfd both[] = {{one, POLLIN, 0}, {other, POLLIN, 0}};
+    return retry([&] { return ::poll(both, 2, milliseconds); }) > 0;
+}
 
 } // namespace detail::os
 } // namespace v0
@@ -3503,23 +3508,17 @@ private:
     epoll_event events_[batch];
 };
 
-/// The steady clock as the last tick of the kernel left it: behind by `coarse_clock_lag` at most,
-/// and a fifth of the price.
-inline std::chrono::steady_clock::time_point coarse_now() noexcept {
-    timespec at{};
-    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &at);
-    return std::chrono::steady_clock::time_point{std::chrono::seconds{at.tv_sec} +
-                                                 std::chrono::nanoseconds{at.tv_nsec}};
-}
-inline constexpr std::chrono::milliseconds coarse_clock_lag{10}; // a tick, where HZ is 100
-
 /// Wakes a poller from any thread or signal handler.
 class wakeup {
 public:
-    wakeup() : event_{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)} {
+    wakeup() : event_{make()} {
         if (!event_) {
             throw std::system_error(last_error(), "eventfd");
         }
+    }
+    /// What notify() takes; empty, and errno, when the system is out of descriptors.
+    [[nodiscard]] static unique_fd make() noexcept {
+        return unique_fd{::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     }
     [[nodiscard]] int descriptor() const noexcept { return event_.get(); }
 
@@ -3540,7 +3539,7 @@ private:
     unique_fd event_;
 };
 
-/// A deadline as a descriptor, for a loop that lives inside another loop.
+/// A deadline as a descriptor.
 class deadline_timer {
 public:
     deadline_timer() : timer_{::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)} {
@@ -3550,7 +3549,7 @@ public:
     }
     [[nodiscard]] int descriptor() const noexcept { return timer_.get(); }
 
-    /// Becomes readable at `when`; never, with time_point::max().
+    /// Becomes readable at `when`, and not before; never, with time_point::max().
     void arm(std::chrono::steady_clock::time_point when) noexcept {
         itimerspec spec{};
         if (when != std::chrono::steady_clock::time_point::max()) {
@@ -8118,6 +8117,10 @@ public:
 
     /// Readable when something has arrived, or the peer is gone.
     [[nodiscard]] virtual int descriptor() const noexcept = 0;
+    /// Where the descriptor does not tell what comes silently: tells it by an edge, and that there
+    /// is room again. Else -1. hear() is to be called first when it has rung.
+    [[nodiscard]] virtual int bell() const noexcept { return -1; }
+    virtual void hear() noexcept {}
     /// What the descriptor becomes when there is room again.
     [[nodiscard]] virtual os::io room_signal() const noexcept = 0;
     /// To be called first when the descriptor is ready.
@@ -8130,11 +8133,16 @@ public:
     /// something. No bytes and no error: the peer is gone and everything of it was taken. EPROTO:
     /// the peer broke the rules.
     virtual os::transfer pull(inbox& into) = 0;
+    /// Blocks until something has arrived, the peer is gone, or the time is over (-1: for ever).
+    /// \returns false in the last case
+    virtual bool wait_for_news(int milliseconds) {
+        return os::wait_for(descriptor(), false, milliseconds);
+    }
     /// Blocks until push() has a chance, or the time is over.
     virtual void wait_for_room(std::chrono::milliseconds limit) = 0;
 
-    /// Whether more may have arrived without a sign at the descriptor, which is only given after
-    /// arm(). \returns of arm(): whether something has arrived before
+    /// Whether more may have arrived without a sign, which is only given after arm().
+    /// \returns of arm(): whether something has arrived before
     [[nodiscard]] virtual bool arrives_silently() const noexcept { return false; }
     virtual bool arm() { return false; }
     /// Looks for it while the loop has nothing else to do, for so long; 0: not at all.
@@ -8391,10 +8399,12 @@ namespace cluster {
 inline namespace v0 {
 namespace detail {
 
-/// Memory that goes to a worker with the first frame.
+/// Memory that goes to a worker with the first frame, and by what the two wake each other.
 struct transport_memory {
     unique_fd descriptor;
     std::uint64_t ring = 0; // bytes of each of its two rings; 0: there is none
+    unique_fd worker_hears{};
+    unique_fd worker_rings{};
 };
 
 } // namespace detail
@@ -9501,7 +9511,12 @@ public:
     using duration = std::chrono::nanoseconds;
 
     /// \throws std::system_error when the system is out of descriptors.
-    event_loop() { watch_wakeup(); }
+    event_loop() {
+        watch_own<&event_loop::on_wakeup>(
+            wakeup_watch_, wakeup_.descriptor(), detail::os::io::readable);
+        watch_own<&event_loop::on_alarm>(
+            alarm_watch_, alarm_.descriptor(), detail::os::io::readable | detail::os::io::edge);
+    }
     event_loop(event_loop&&) = delete;
     event_loop& operator=(event_loop&&) = delete;
     ~event_loop() {
@@ -9556,15 +9571,9 @@ public:
     /// One descriptor that is readable whenever poll() has something to do; the loop keeps it.
     /// Thread-safe after its first call, which is the loop's thread's.
     [[nodiscard]] int native_handle() {
-        if (!outer_timer_) {
-            outer_timer_ = std::make_unique<detail::os::deadline_timer>();
-            outer_watch_.start(*this,
-                               outer_timer_->descriptor(),
-                               detail::os::io::readable,
-                               nullptr,
-                               [](void*, detail::os::io) {});
-            outer_watch_.keep_alive(false);
-            arm_outer_timer();
+        if (!is_inner_) {
+            is_inner_ = true;
+            tell_outer();
         }
         return poller_.native_handle();
     }
@@ -9583,7 +9592,7 @@ public:
     /// Runs `f` in the next turn, in order, before any descriptor is looked at.
     void defer(task f) {
         deferred_.push_back(std::move(f));
-        arm_outer_timer();
+        tell_outer();
     }
 
     /// Runs `f` once, `delay` from now. Cancel it with the result.
@@ -9651,7 +9660,7 @@ public:
     void at_turn_end(detail::turn_hook& hook) noexcept {
         if (!hook.linked()) {
             hook.insert_before(hooks_);
-            arm_outer_timer();
+            tell_outer();
         }
     }
 
@@ -9679,17 +9688,15 @@ private:
         return static_cast<std::uint64_t>(generation) << 32U | static_cast<std::uint32_t>(fd);
     }
 
-    void watch_wakeup() {
-        auto error = wakeup_watch_.start(
-            *this,
-            wakeup_.descriptor(),
-            detail::os::io::readable,
-            this,
-            [](void* self, detail::os::io) { static_cast<event_loop*>(self)->on_wakeup(); });
+    template <void (event_loop::*Handle)()>
+    void watch_own(detail::io_watch& watch, int fd, detail::os::io what) {
+        auto error = watch.start(*this, fd, what, this, [](void* self, detail::os::io) {
+            (static_cast<event_loop*>(self)->*Handle)();
+        });
         if (error) {
             throw std::system_error(error, "event_loop");
         }
-        wakeup_watch_.keep_alive(false);
+        watch.keep_alive(false);
     }
 
     // What woke us becomes work of the next turn: nothing else says that it is there.
@@ -9699,12 +9706,18 @@ private:
         run_signals();
     }
 
+    void on_alarm() noexcept {
+        alarm_at_ = detail::time_point::max();
+        alarmed_ = true;
+    }
+
     bool take_stop() noexcept {
         return stopped_.load(std::memory_order_relaxed) && stopped_.exchange(false);
     }
 
     [[nodiscard]] bool has_immediate_work() const noexcept {
-        return !deferred_.empty() || running_at_ != running_.size() || hooks_.linked();
+        return !deferred_.empty() || running_at_ != running_.size() || hooks_.linked() ||
+               event_at_ != events_;
     }
 
     [[nodiscard]] bool alive() const noexcept {
@@ -9721,7 +9734,7 @@ private:
             ~in_turn() {
                 returns ? loop.silence_.tell() : void(); // to somebody who sleeps
                 loop.turning_ = false;
-                loop.arm_outer_timer();
+                loop.tell_outer();
             }
         } guard{*this, !may_block};
         turning_ = true;
@@ -9739,17 +9752,17 @@ private:
         if (may_block && silence_.awaited() && !end_silence()) {
             return true;
         }
-        int patience = may_block ? timeout() : 0;
-        int events = wait(patience);
-        strays_.next_turn();
-        busy_ = events != 0;
-        for (int i = 0; i != events; ++i) { // all level-triggered: what stop() leaves comes again
-            if (!stopped_.load(std::memory_order_relaxed)) {
-                dispatch(poller_.event_at(i));
-            }
+        if (event_at_ == events_) { // else an exception or stop() interrupted the last walk
+            set_alarm(timers_.next());
+            events_ = wait(may_block && !has_immediate_work());
+            event_at_ = 0;
+            strays_.next_turn();
         }
-        // An event that ended a wait came before any timer was due: the next turn looks at them.
-        if (timers_.next() != detail::time_point::max() && (events == 0 || patience == 0)) {
+        while (event_at_ != events_ && !stopped_.load(std::memory_order_relaxed)) {
+            dispatch(poller_.event_at(event_at_++));
+        }
+        if ((std::exchange(alarmed_, false) || !may_block) &&
+            timers_.next() != detail::time_point::max()) {
             timers_.run_due(now(), [this] { return stopped_.load(std::memory_order_relaxed); });
         }
         run_hooks();
@@ -9757,11 +9770,11 @@ private:
     }
 
     // \returns the number of events; the time is not known any more when it has slept
-    int wait(int milliseconds) {
+    int wait(bool sleeps) {
         bool measures = silence_.looks_out();
         auto before = measures ? now() : detail::time_point{};
-        int events = poller_.wait(milliseconds);
-        knows_time_ = knows_time_ && milliseconds == 0;
+        int events = poller_.wait(sleeps ? -1 : 0);
+        knows_time_ = knows_time_ && !sleeps;
         if (measures) {
             silence_.waited(now() - before);
         }
@@ -9774,7 +9787,7 @@ private:
     bool end_silence() {
         constexpr int most_rounds = 64;
         for (int round = 0; round != most_rounds; ++round) {
-            if (timeout() == 0 || !silence_.look_out([this] { return is_called(); })) {
+            if (has_immediate_work() || !silence_.look_out([this] { return is_called(); })) {
                 break;
             }
             while (hooks_.linked()) {
@@ -9784,7 +9797,7 @@ private:
                 return false;
             }
         }
-        if (timeout() != 0) {
+        if (!has_immediate_work()) {
             silence_.tell();
         }
         return true;
@@ -9809,7 +9822,7 @@ private:
     // Somebody has a copy of a file that we have closed: it would wake us for ever. Another loop's
     // poller, which has ours in it, would lose it.
     void renew_poller() {
-        if (outer_timer_ || poller_.renew()) {
+        if (is_inner_ || poller_.renew()) {
             return;
         }
         for (std::size_t fd = 0; fd != watches_.size(); ++fd) {
@@ -9822,29 +9835,14 @@ private:
         }
     }
 
-    [[nodiscard]] int timeout() const noexcept {
-        if (has_immediate_work()) {
-            return 0;
+    // The poller is woken then, or before: an alarm for a timer that is no longer there is not worth
+    // a system call, and most timers are moved on before they are due. A wait with an end of its own
+    // would set the clock of the machine at every sleep, and need the time.
+    void set_alarm(detail::time_point when) noexcept {
+        if (when < alarm_at_) {
+            alarm_.arm(when);
+            alarm_at_ = when;
         }
-        auto next = timers_.next();
-        if (next == detail::time_point::max()) {
-            return -1;
-        }
-        auto left = std::chrono::ceil<std::chrono::milliseconds>(time_until(next)).count();
-        constexpr std::int64_t most = 3'600'000; // an hour: any wait fits an int
-        return static_cast<int>(left < 0 ? 0 : (left > most ? most : left));
-    }
-
-    // How long to sleep for a timer. While there is much to do, the sleep ends by something else, and
-    // an exact reading for each is for nothing: too early is soon enough, and looks again.
-    [[nodiscard]] duration time_until(detail::time_point due) const noexcept {
-        if (busy_) {
-            auto least = due - detail::os::coarse_now() - detail::os::coarse_clock_lag;
-            if (least > detail::os::coarse_clock_lag) {
-                return least;
-            }
-        }
-        return due - now();
     }
 
     [[nodiscard]] bool has_posted() const noexcept {
@@ -9938,15 +9936,15 @@ private:
         constexpr duration most = std::chrono::hours{24 * 365 * 100};
         delay = delay < duration::zero() ? duration::zero() : delay; // none overtakes for ever
         auto key = timers_.add(base + (delay < most ? delay : most), period, std::move(f));
-        arm_outer_timer();
+        tell_outer();
         return timer{*this, key};
     }
 
-    // Only for a loop inside another one: run() itself passes the time to the poller.
-    void arm_outer_timer() noexcept {
-        if (outer_timer_ && !turning_) { // else at the end of the turn
+    // The loop around this one sees nothing but our poller.
+    void tell_outer() noexcept {
+        if (is_inner_ && !turning_) { // else at the end of the turn
             bool now = has_immediate_work() || stopped_.load();
-            outer_timer_->arm(now ? detail::time_point{} : timers_.next());
+            set_alarm(now ? detail::time_point{} : timers_.next());
             tell_liveness();
         }
     }
@@ -9962,10 +9960,14 @@ private:
     detail::os::wakeup wakeup_;
     std::vector<watch_entry> watches_; // by descriptor
     detail::stray_events strays_;
+    int event_at_ = 0; // of the last wait's, the next to be handled
+    int events_ = 0;
     std::size_t alive_ = 0;
     detail::io_watch wakeup_watch_;
-    std::unique_ptr<detail::os::deadline_timer> outer_timer_;
-    detail::io_watch outer_watch_;
+    detail::os::deadline_timer alarm_;
+    detail::time_point alarm_at_ = detail::time_point::max(); // when it rings
+    bool alarmed_ = false;                                    // it has, in this turn
+    detail::io_watch alarm_watch_;
     detail::timer_heap timers_;
     detail::list_node hooks_;
     detail::silence silence_;
@@ -9976,7 +9978,7 @@ private:
     mutable std::chrono::steady_clock::time_point now_{};
     mutable bool knows_time_ = false;
     bool turning_ = false;
-    bool busy_ = false; // the last wait has brought something
+    bool is_inner_ = false; // another loop's poller has ours in it
     bool was_stopped_ = false;
     detail::loop_driver* driver_ = nullptr;
     bool told_alive_ = true;
@@ -10058,7 +10060,7 @@ inline void io_watch::stop() noexcept {
 }
 
 inline void io_watch::stop_with_close() noexcept {
-    if (loop_ != nullptr && !loop_->outer_timer_) {
+    if (loop_ != nullptr && !loop_->is_inner_) {
         leave();
     } else {
         stop(); // strays could not be shaken off
@@ -13251,7 +13253,7 @@ namespace detail {
 /// | 12     | sequence | u32, what a reply answers, the first connection of a batch         |
 
 /// The version of everything in this file, and of the memory that both sides map; they must agree.
-inline constexpr std::uint32_t protocol_version = 8;
+inline constexpr std::uint32_t protocol_version = 9;
 inline constexpr std::size_t frame_header_size = 16;
 
 enum class frame_kind : std::uint8_t {
@@ -13322,7 +13324,7 @@ inline constexpr int batch_limit = 32; // connections in one frame
 constexpr frame_rule describe_rule(frame_kind kind) noexcept {
     switch (kind) {
     case frame_kind::welcome:
-        return {3, -1, any_length};
+        return {5, -1, any_length};
     case frame_kind::connections:
         return {batch_limit, -1, 0};
     case frame_kind::lent_connections:
@@ -14722,15 +14724,22 @@ public:
         carrier_ = std::move(by);
         between_threads_ = carrier_->is_between_threads();
         listen_closely();
-        return watch_.start<&channel::on_ready>(
-            loop_, carrier_->descriptor(), os::io::readable, *this);
+        std::error_code error;
+        if (carrier_->bell() != -1) {
+            error = bell_watch_.start<&channel::on_bell>(
+                loop_, carrier_->bell(), os::io::readable | os::io::edge, *this);
+            bell_watch_.keep_alive(false); // the other one says whether the loop goes on
+        }
+        return error ? error
+                     : watch_.start<&channel::on_ready>(
+                           loop_, carrier_->descriptor(), os::io::readable, *this);
     }
     /// The stream goes on by what `make(unique_fd, std::error_code&)` makes of the socket. \pre
     /// nothing waits to be sent, and every frame that the peer has sent by the socket was read
     template <typename Make>
     std::error_code change_carrier(Make make) {
         watch_.stop();
-        in_.bytes.clear(); // bells; descriptors that are there are for frames to come
+        in_.bytes.clear(); // marks of descriptors, which are there for frames to come
         std::error_code error;
         auto next = make(carrier_->release_socket(), error);
         return error ? error : open(std::move(next));
@@ -14889,6 +14898,7 @@ private:
         return news;
     }
     void on_ready(os::io what);
+    void on_bell(os::io);
     void flush_now() { blocked_ ? void() : flush(); }
     void drained() { owner_.on_channel_drained(); }
     void complete_sent();
@@ -14911,6 +14921,7 @@ private:
     std::unique_ptr<carrier> closed_;
     bool between_threads_ = false;
     io_watch watch_;
+    io_watch bell_watch_;
     timer retry_;
 
     counters counters_;
@@ -15044,8 +15055,20 @@ inline void channel::on_ready(os::io what) {
     dispatch();
 }
 
+inline void channel::on_bell(os::io) {
+    carrier_->hear();
+    if (blocked_) { // perhaps there is room
+        blocked_ = false;
+        flush();
+    }
+    if (is_open() && reading_) {
+        dispatch();
+    }
+}
+
 inline void channel::finish() {
     watch_.stop();
+    bell_watch_.stop();
     owner_.on_channel_end();
 }
 
@@ -15205,7 +15228,7 @@ inline bool channel::wait(function_ref<bool(const frame_header&)> wanted,
             }
             if (got.would_block() && !carrier_->arm()) {
                 auto left = endless ? -1 : static_cast<int>(time_until(deadline).count());
-                if (!os::wait_for(carrier_->descriptor(), false, left) && left == 0) {
+                if (!carrier_->wait_for_news(left) && left == 0) {
                     return false;
                 }
                 carrier_->clear(in_);
@@ -15327,6 +15350,7 @@ inline void channel::close() noexcept {
         return;
     }
     watch_.stop();
+    bell_watch_.stop();
     retry_.cancel();
     flush_hook_.unlink();
     dispatch_hook_.unlink();
@@ -23358,7 +23382,10 @@ primary_core::open_channel(worker_core& one, channel_ends& ends, unique_fd lasti
         return error;
     }
     descriptor_list passed{std::move(page)};
-    for (auto* each : {&ends.memory.descriptor, &lasting_stderr}) {
+    for (auto* each : {&ends.memory.descriptor,
+                       &ends.memory.worker_hears,
+                       &ends.memory.worker_rings,
+                       &lasting_stderr}) {
         if (*each) {
             passed.numbers.push_back(each->get());
             passed.owned.push_back(std::move(*each));
@@ -27534,12 +27561,14 @@ inline void self_core::be_welcomed(const std::string& serializer) {
             } else {
                 page_ = std::make_shared<control_mapping>(
                     control_mapping::open(arrived.descriptors.front().get(), error));
-                std::size_t rest = welcome_.ring == 0 ? 1 : 2;
-                if (rest == 2 && arrived.descriptors.size() > 1) {
-                    memory = {std::move(arrived.descriptors[1]), welcome_.ring};
+                auto& more = arrived.descriptors;
+                std::size_t rest = welcome_.ring == 0 ? 1 : 4;
+                if (rest == 4 && more.size() >= rest) {
+                    memory = {
+                        std::move(more[1]), welcome_.ring, std::move(more[2]), std::move(more[3])};
                 }
-                if (arrived.descriptors.size() > rest && os::identify(2, boot_stderr_)) {
-                    lasting_stderr_ = std::move(arrived.descriptors[rest]);
+                if (more.size() > rest && os::identify(2, boot_stderr_)) {
+                    lasting_stderr_ = std::move(more[rest]);
                 }
             }
         });
@@ -39564,18 +39593,74 @@ std::size_t notify_all(const std::atomic<T>& element) noexcept {
 #ifndef CLUSTER_IPC_RING_CARRIER_HPP
 #define CLUSTER_IPC_RING_CARRIER_HPP
 
+// ---- cluster/detail/ring_bells.hpp
+#ifndef CLUSTER_DETAIL_RING_BELLS_HPP
+#define CLUSTER_DETAIL_RING_BELLS_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// By what two processes that talk through shared memory wake each other: one end. A byte through
+/// the socket would do, at twice the price of a wake.
+///
+/// A worker must not be able to hold its primary up, and the flags of an eventfd belong to all who
+/// have it. So the primary hears one by its edges and never touches it, and rings a pipe, whose ends
+/// have flags of their own. It keeps the pipe's other end: to write where nobody reads is a signal.
+struct ring_bells {
+    unique_fd heard; // readable, by an edge, when the peer has rung
+    unique_fd rung;
+    unique_fd kept; // of a primary: the worker's end of the pipe
+
+    /// The primary's end; the worker's are copies. An error leaves all as it was.
+    static ring_bells
+    make(unique_fd& worker_hears, unique_fd& worker_rings, std::error_code& error) noexcept {
+        ring_bells made;
+        unique_fd hears;
+        unique_fd rings;
+        error = os::make_pipe(made.kept, made.rung);
+        if (!error) {
+            os::set_nonblocking(made.rung.get(), true);
+            made.heard = os::wakeup::make();
+            rings = made.heard.duplicate();
+            hears = made.kept.duplicate();
+            if (!made.heard || !rings || !hears) {
+                error = os::last_error();
+            }
+        }
+        if (!error) {
+            worker_hears = std::move(hears);
+            worker_rings = std::move(rings);
+        }
+        return made;
+    }
+
+    /// A bell that is full has not been heard yet.
+    void ring() const noexcept { os::wakeup::notify(rung.get()); }
+    /// Makes it wait for the next one.
+    void hear() const noexcept {
+        if (!kept) {
+            std::array<std::byte, 512> forgotten;
+            os::read_some(heard.get(), forgotten);
+        }
+    }
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_RING_BELLS_HPP
+
 namespace cluster {
 inline namespace v0 {
 namespace detail {
 
 /// Frames through memory that both processes have, beside the socket that they have anyway. The
 /// socket carries the frame that the primary sends first, with which the memory goes; descriptors,
-/// one byte with each batch, always before their frame begins in the ring; one byte as a bell, and
-/// only to a side that has said that it sleeps; and the end of the peer, whose ring outlives it and
-/// is read to its end.
-///
-/// The bell is no eventfd: its counter and its flags belong to all who hold it, so a worker could
-/// make its primary block in write(2). Each end of a socket has flags of its own.
+/// one byte with each batch, always before their frame begins in the ring; and the end of the peer,
+/// whose ring outlives it and is read to its end. A bell is rung only for a side that has said that
+/// it sleeps.
 ///
 /// The worker trusts the primary and reads frames where they are. The primary copies before it
 /// looks: what a worker writes may change at any time.
@@ -39583,10 +39668,12 @@ class ring_carrier final : public carrier {
 public:
     ring_carrier(unique_fd socket,
                  ring_mapping memory,
+                 ring_bells bells,
                  direction incoming,
                  std::chrono::microseconds spins)
         : socket_{std::move(socket)},
           memory_{std::move(memory)},
+          bells_{std::move(bells)},
           lends_{incoming == direction::to_worker},
           first_by_socket_{incoming == direction::to_primary},
           spins_{spins},
@@ -39601,17 +39688,26 @@ public:
 
     [[nodiscard]] inline int descriptor() const noexcept override { return socket_.get(); }
     [[nodiscard]] inline os::io room_signal() const noexcept override {
-        return waits_for_socket_ ? os::io::writable : os::io::readable;
+        return waits_for_socket_ ? os::io::writable : os::io::none;
     }
+    [[nodiscard]] inline int bell() const noexcept override { return bells_.heard.get(); }
+    inline void hear() noexcept override { bells_.hear(); }
     inline void clear(inbox& into) override;
     inline result push(outbox& from) override;
     inline os::transfer pull(inbox& into) override;
+    inline bool wait_for_news(int milliseconds) override {
+        const bool there = os::wait_for_either(socket_.get(), bell(), milliseconds);
+        bells_.hear();
+        return there;
+    }
     inline void wait_for_room(std::chrono::milliseconds limit) override {
-        os::wait_for(socket_.get(), waits_for_socket_, static_cast<int>(limit.count()));
+        const int milliseconds = static_cast<int>(limit.count());
+        waits_for_socket_ ? os::wait_for(socket_.get(), true, milliseconds)
+                          : wait_for_news(milliseconds);
     }
     [[nodiscard]] inline bool arrives_silently() const noexcept override { return true; }
     inline bool arm() override {
-        bells_due_ += incoming_.reader_sleeps.set() ? 1U : 0U;
+        incoming_.reader_sleeps.set();
         return has_news();
     }
     [[nodiscard]] inline std::chrono::microseconds spins() const noexcept override {
@@ -39628,25 +39724,21 @@ private:
     void publish() noexcept {
         writer_.publish();
         if (outgoing_.reader_sleeps.take()) {
-            ring_bell();
+            bells_.ring();
         }
-    }
-    // A full socket is a bell that has not been heard yet; the peer's end comes by reading.
-    void ring_bell() const noexcept {
-        constexpr std::byte bell{};
-        os::send(socket_.get(), {&bell, 1});
     }
     void release(std::size_t count) noexcept {
         reader_.advance(count);
         reader_.release();
         left_ -= count < left_ ? count : left_;
         if (incoming_.writer_waits.take()) {
-            ring_bell();
+            bells_.ring();
         }
     }
 
     unique_fd socket_;
     ring_mapping memory_;
+    ring_bells bells_;
     bool lends_;
     bool first_by_socket_;
     bool waits_for_socket_ = false;
@@ -39661,32 +39753,26 @@ private:
     std::size_t lent_ = 0;           // of the next bytes: to the inbox, as its view
     std::size_t seen_ = 0;           // of the next bytes: a frame's beginning, nothing without more
     std::size_t left_ = 0;           // bytes to take since the peer is gone
-    std::uint64_t bells_due_ = 0;    // the most that the peer has a reason for
 };
 
 // One batch of descriptors at most: those behind it are told of by the next call.
 inline void ring_carrier::clear(inbox& into) {
+    if (ended_ || broken_) {
+        return;
+    }
     std::array<std::byte, 64> bytes;
-    bool more = !ended_ && !broken_;
-    while (more) {
-        os::received_descriptors descriptors;
-        auto got = os::receive_with_descriptors(socket_.get(), bytes, descriptors);
-        if (got.would_block()) {
-            return;
-        }
-        if (got.error != 0 || got.bytes == 0) { // ECONNRESET: it died with our bells unheard
-            ended_ = true;
-            left_ = reader_.available();
-            return;
-        }
-        bool batch = descriptors.count() != 0 || descriptors.truncated;
-        std::size_t bells = got.bytes - (batch ? 1 : 0);
-        broken_ = bells > bells_due_;
-        bells_due_ -= broken_ ? 0 : bells;
-        if (batch) {
-            into.add(descriptors);
-        }
-        more = !batch && !broken_ && got.bytes == bytes.size();
+    os::received_descriptors descriptors;
+    auto got = os::receive_with_descriptors(socket_.get(), bytes, descriptors);
+    if (got.would_block()) {
+        return;
+    }
+    if (got.error != 0 || got.bytes == 0) { // ECONNRESET: it died with our descriptors unread
+        ended_ = true;
+        left_ = reader_.available();
+    } else if (got.bytes == 1 && (descriptors.count() != 0 || descriptors.truncated)) {
+        into.add(descriptors);
+    } else {
+        broken_ = true;
     }
 }
 
@@ -39742,7 +39828,7 @@ inline carrier::result ring_carrier::push_bytes(outbox& from) {
                                : static_cast<std::size_t>(from.passed.front().offset - from.sent);
         std::size_t room = writer_.room();
         if (room == 0) {
-            bells_due_ += outgoing_.writer_waits.set() ? 1U : 0U;
+            outgoing_.writer_waits.set();
             if (writer_.room() == 0) {
                 return result::blocked;
             }
@@ -39808,7 +39894,7 @@ struct shared_memory_options {
 
 /// A `transport_policy`: a ring in memory that both processes map for each direction, beside the
 /// socket. Messages are encoded where the worker reads them; a system call is made only to wake a
-/// side that sleeps, and for descriptors. What is sent before a process dies arrives. Nothing that a
+/// side that sleeps, and for descriptors. The primary has five descriptors for a worker instead of two. What is sent before a process dies arrives. Nothing that a
 /// worker does to the memory hurts more than its own channel.
 ///
 /// A system that does not give the memory (a sandbox, a limit of file sizes) leaves that worker with
@@ -39828,28 +39914,41 @@ struct basic_shared_memory {
                                                  detail::transport_memory& memory) {
         std::error_code error;
         auto rings = detail::ring_mapping::create(Options.ring, memory.descriptor, error);
+        detail::ring_bells bells;
+        if (!error) {
+            bells = detail::ring_bells::make(memory.worker_hears, memory.worker_rings, error);
+        }
         if (error) {
             memory.descriptor.reset();
             return std::make_unique<detail::socket_carrier>(std::move(channel));
         }
         memory.ring = Options.ring;
-        return make(std::move(channel), std::move(rings), detail::direction::to_primary);
+        return make(
+            std::move(channel), std::move(rings), std::move(bells), detail::direction::to_primary);
     }
     /// The worker's end.
     static std::unique_ptr<detail::carrier>
     join(unique_fd channel, detail::transport_memory& memory, std::error_code& error) {
         auto rings = detail::ring_mapping::open(
             memory.descriptor.get(), static_cast<std::size_t>(memory.ring), error);
-        return error ? nullptr
-                     : make(std::move(channel), std::move(rings), detail::direction::to_worker);
+        if (error) {
+            return nullptr;
+        }
+        return make(std::move(channel),
+                    std::move(rings),
+                    {std::move(memory.worker_hears), std::move(memory.worker_rings), {}},
+                    detail::direction::to_worker);
     }
 
 private:
-    static std::unique_ptr<detail::carrier>
-    make(unique_fd channel, detail::ring_mapping rings, detail::direction incoming) {
+    static std::unique_ptr<detail::carrier> make(unique_fd channel,
+                                                 detail::ring_mapping rings,
+                                                 detail::ring_bells bells,
+                                                 detail::direction incoming) {
         return std::make_unique<detail::ring_carrier>(
             std::move(channel),
             std::move(rings),
+            std::move(bells),
             incoming,
             std::chrono::microseconds{Options.spin_microseconds});
     }

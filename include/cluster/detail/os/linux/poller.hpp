@@ -98,16 +98,6 @@ private:
     epoll_event events_[batch];
 };
 
-/// The steady clock as the last tick of the kernel left it: behind by `coarse_clock_lag` at most,
-/// and a fifth of the price.
-inline std::chrono::steady_clock::time_point coarse_now() noexcept {
-    timespec at{};
-    ::clock_gettime(CLOCK_MONOTONIC_COARSE, &at);
-    return std::chrono::steady_clock::time_point{std::chrono::seconds{at.tv_sec} +
-                                                 std::chrono::nanoseconds{at.tv_nsec}};
-}
-inline constexpr std::chrono::milliseconds coarse_clock_lag{10}; // a tick, where HZ is 100
-
 /// Wakes a poller from any thread or signal handler.
 class wakeup {
 public:
@@ -139,7 +129,7 @@ private:
     unique_fd event_;
 };
 
-/// A deadline as a descriptor, for a loop that lives inside another loop.
+/// A deadline as a descriptor.
 class deadline_timer {
 public:
     deadline_timer() : timer_{::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)} {
@@ -149,7 +139,7 @@ public:
     }
     [[nodiscard]] int descriptor() const noexcept { return timer_.get(); }
 
-    /// Becomes readable at `when`; never, with time_point::max().
+    /// Becomes readable at `when`, and not before; never, with time_point::max().
     void arm(std::chrono::steady_clock::time_point when) noexcept {
         itimerspec spec{};
         if (when != std::chrono::steady_clock::time_point::max()) {
