@@ -372,6 +372,55 @@ TEST_SUITE("event_loop") {
         CHECK(order == "dddppphhrrttt");
     }
 
+    TEST_CASE("edges and timers that stop or an exception leaves behind come later, once") {
+        event_loop loop;
+        struct listener {
+            cluster::detail::os::wakeup bell;
+            io_watch watch;
+            int rung = 0;
+            cluster::detail::move_only_function<void()> then;
+            void on_bell(io) {
+                ++rung;
+                then();
+            }
+        };
+        int timers = 0;
+        int thrown = 0;
+        listener all[8];
+        for (int i = 0; i != 8; ++i) {
+            auto& each = all[i];
+            each.then = [&loop, &timers, stops = i % 2 == 0] {
+                const auto due = std::chrono::steady_clock::now();
+                loop.after(0ns, [&timers] { ++timers; });
+                while (std::chrono::steady_clock::now() == due) {
+                }
+                if (!stops) {
+                    throw oops{};
+                }
+                loop.stop(1);
+            };
+            REQUIRE(!each.watch.start<&listener::on_bell>(
+                loop, each.bell.descriptor(), io::readable | io::edge, each));
+            each.watch.keep_alive(false);
+            each.bell.notify();
+        }
+        loop.after(0ns, [&timers] { ++timers; });
+        for (int stopped = 0; stopped + thrown != 8;) {
+            try {
+                stopped += loop.run();
+            } catch (const oops&) {
+                ++thrown;
+            }
+        }
+        CHECK(thrown == 4);
+        CHECK(loop.run() == 0);
+        CHECK(timers == 9);
+        for (auto& each : all) {
+            CHECK(each.rung == 1);
+        }
+        CHECK_FALSE(loop.poll());
+    }
+
     TEST_CASE("calls from other threads all run, each thread's in order") {
         event_loop loop;
         constexpr int threads = 4;

@@ -84,7 +84,7 @@ struct expectation {
     int to_primary; // the same
     std::uint32_t longest;
 };
-constexpr expectation table[] = {{frame_kind::welcome, 3, -1, 64 << 20},
+constexpr expectation table[] = {{frame_kind::welcome, 5, -1, 64 << 20},
                                  {frame_kind::connections, 32, -1, 0},
                                  {frame_kind::listen_result, 2, -1, 4096},
                                  {frame_kind::adopt_listener, 1, -1, 0},
