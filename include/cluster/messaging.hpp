@@ -254,8 +254,10 @@ private:
                  std::span<const std::byte> payload,
                  handle& passed,
                  moved_value* value) {
-        typename message_handlers::arrival what{payload, &passed, {path_, sequence}, value};
+        typename message_handlers::arrival what{payload, &passed, value};
         if (request) { // the closer handler answers
+            const reply_path path{path_, sequence};
+            what.path = &path;
             auto& answering = table_.handles(type, true) ? table_ : *shared_;
             answering.deliver(derived(), type, true, what);
             return;

@@ -13409,11 +13409,8 @@ constexpr void store_le(std::span<std::byte> at, std::uint32_t value) noexcept {
 }
 
 constexpr std::uint32_t load_le(std::span<const std::byte> from) noexcept {
-    std::uint32_t value = 0;
-    for (std::size_t i = 0; i != 4; ++i) {
-        value |= static_cast<std::uint32_t>(from[i]) << (8 * i);
-    }
-    return value;
+    auto at = [from](std::size_t i) { return static_cast<std::uint32_t>(from[i]) << (8 * i); };
+    return at(0) | at(1) | at(2) | at(3); // one load; GCC 12 makes none of a loop
 }
 
 constexpr void encode_header(const frame_header& header,
@@ -14791,8 +14788,8 @@ public:
     /// from here and nothing is sent. The library's own frames (`urgent`) ignore the hard limit.
     send_result send(frame_header header,
                      payload_encoder encode,
-                     descriptor_list descriptors = {},
-                     send_completion completion = {},
+                     descriptor_list&& descriptors = {},
+                     send_completion&& completion = {},
                      bool urgent = false);
 
     /// Appends a message that is not encoded. \pre is_between_threads()
@@ -14943,8 +14940,8 @@ private:
 
 inline send_result channel::send(frame_header header,
                                  payload_encoder encode,
-                                 descriptor_list descriptors,
-                                 send_completion completion,
+                                 descriptor_list&& descriptors,
+                                 send_completion&& completion,
                                  bool urgent) {
     if (!can_send()) {
         return complete(std::move(completion), errc::channel_closed), send_result::closed;
@@ -25889,8 +25886,8 @@ public:
     struct arrival {
         std::span<const std::byte> payload;
         handle* descriptor;
-        reply_path path;              // requests
-        moved_value* value = nullptr; // instead of the payload
+        moved_value* value = nullptr;     // instead of the payload
+        const reply_path* path = nullptr; // of requests
     };
 
     template <typename F>
@@ -26014,10 +26011,10 @@ private:
         std::error_code deliver(Role& role, const arrival& what) override {
             Message value{};
             if (auto error = Serializer{}.decode(what.payload, value)) {
-                send_failure(what.path, error.message());
+                send_failure(*what.path, error.message());
                 return error;
             }
-            handler(role, value, what.path);
+            handler(role, value, *what.path);
             return {};
         }
         [[nodiscard]] bool in_use() const noexcept override { return static_cast<bool>(handler); }
@@ -26606,8 +26603,10 @@ private:
                  std::span<const std::byte> payload,
                  handle& passed,
                  moved_value* value) {
-        typename message_handlers::arrival what{payload, &passed, {path_, sequence}, value};
+        typename message_handlers::arrival what{payload, &passed, value};
         if (request) { // the closer handler answers
+            const reply_path path{path_, sequence};
+            what.path = &path;
             auto& answering = table_.handles(type, true) ? table_ : *shared_;
             answering.deliver(derived(), type, true, what);
             return;

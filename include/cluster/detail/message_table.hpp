@@ -63,8 +63,8 @@ public:
     struct arrival {
         std::span<const std::byte> payload;
         handle* descriptor;
-        reply_path path;              // requests
-        moved_value* value = nullptr; // instead of the payload
+        moved_value* value = nullptr;     // instead of the payload
+        const reply_path* path = nullptr; // of requests
     };
 
     template <typename F>
@@ -188,10 +188,10 @@ private:
         std::error_code deliver(Role& role, const arrival& what) override {
             Message value{};
             if (auto error = Serializer{}.decode(what.payload, value)) {
-                send_failure(what.path, error.message());
+                send_failure(*what.path, error.message());
                 return error;
             }
-            handler(role, value, what.path);
+            handler(role, value, *what.path);
             return {};
         }
         [[nodiscard]] bool in_use() const noexcept override { return static_cast<bool>(handler); }

@@ -142,8 +142,8 @@ public:
     /// from here and nothing is sent. The library's own frames (`urgent`) ignore the hard limit.
     send_result send(frame_header header,
                      payload_encoder encode,
-                     descriptor_list descriptors = {},
-                     send_completion completion = {},
+                     descriptor_list&& descriptors = {},
+                     send_completion&& completion = {},
                      bool urgent = false);
 
     /// Appends a message that is not encoded. \pre is_between_threads()
@@ -294,8 +294,8 @@ private:
 
 inline send_result channel::send(frame_header header,
                                  payload_encoder encode,
-                                 descriptor_list descriptors,
-                                 send_completion completion,
+                                 descriptor_list&& descriptors,
+                                 send_completion&& completion,
                                  bool urgent) {
     if (!can_send()) {
         return complete(std::move(completion), errc::channel_closed), send_result::closed;
