@@ -27562,7 +27562,9 @@ inline void self_core::be_welcomed(const std::string& serializer) {
                     control_mapping::open(arrived.descriptors.front().get(), error));
                 auto& more = arrived.descriptors;
                 std::size_t rest = welcome_.ring == 0 ? 1 : 4;
-                if (rest == 4 && more.size() >= rest) {
+                if (more.size() < rest) { // there was no room for them here
+                    error = std::make_error_code(std::errc::too_many_files_open);
+                } else if (rest == 4) {
                     memory = {
                         std::move(more[1]), welcome_.ring, std::move(more[2]), std::move(more[3])};
                 }
@@ -29678,7 +29680,7 @@ private:
         }
         bus_peer peer{from};
         handle none;
-        return table_.deliver(peer, type, false, {payload, &none, {}, nullptr});
+        return table_.deliver(peer, type, false, {payload, &none});
     }
 
     std::error_code on_asked(std::string_view from,
@@ -29692,8 +29694,8 @@ private:
         replies_->open[number] = {std::string{from}, header.id};
         bus_peer peer{from};
         handle none;
-        return table_.deliver(
-            peer, header.type, true, {payload, &none, {replies_, number}, nullptr});
+        const detail::reply_path path{replies_, number};
+        return table_.deliver(peer, header.type, true, {payload, &none, nullptr, &path});
     }
 
     std::error_code on_beat(std::string_view from, std::span<const std::byte> payload) {

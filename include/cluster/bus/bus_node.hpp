@@ -357,7 +357,7 @@ private:
         }
         bus_peer peer{from};
         handle none;
-        return table_.deliver(peer, type, false, {payload, &none, {}, nullptr});
+        return table_.deliver(peer, type, false, {payload, &none});
     }
 
     std::error_code on_asked(std::string_view from,
@@ -371,8 +371,8 @@ private:
         replies_->open[number] = {std::string{from}, header.id};
         bus_peer peer{from};
         handle none;
-        return table_.deliver(
-            peer, header.type, true, {payload, &none, {replies_, number}, nullptr});
+        const detail::reply_path path{replies_, number};
+        return table_.deliver(peer, header.type, true, {payload, &none, nullptr, &path});
     }
 
     std::error_code on_beat(std::string_view from, std::span<const std::byte> payload) {

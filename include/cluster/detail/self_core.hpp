@@ -303,7 +303,9 @@ inline void self_core::be_welcomed(const std::string& serializer) {
                     control_mapping::open(arrived.descriptors.front().get(), error));
                 auto& more = arrived.descriptors;
                 std::size_t rest = welcome_.ring == 0 ? 1 : 4;
-                if (rest == 4 && more.size() >= rest) {
+                if (more.size() < rest) { // there was no room for them here
+                    error = std::make_error_code(std::errc::too_many_files_open);
+                } else if (rest == 4) {
                     memory = {
                         std::move(more[1]), welcome_.ring, std::move(more[2]), std::move(more[3])};
                 }
