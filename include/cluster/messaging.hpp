@@ -152,14 +152,14 @@ protected:
         bool request = arrived.header.kind == frame_kind::request;
         auto passed = arrived.descriptors.empty() ? (arrived.truncated ? handle::lost() : handle{})
                                                   : handle{std::move(arrived.descriptors.front())};
-        if (!claimed(type, request) || unclaimed_.has(type, request)) {
+        auto by = find(type, request);
+        if (!by || unclaimed_.has(type, request)) {
             unhandled_message_info info{type, arrived.payload.size()};
             unclaimed_.keep(arrived, std::move(passed));
             derived().on_unhandled(info);
             return;
         }
-        deliver(
-            type, request, arrived.header.sequence, arrived.payload, passed, arrived.value.get());
+        deliver(by, request, arrived.header.sequence, arrived.payload, passed, arrived.value.get());
     }
 
     // A handler has come: what waited for it is delivered in order, one a task.
@@ -230,16 +230,23 @@ private:
 
     Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
-    [[nodiscard]] bool claimed(std::uint32_t type, bool request) const noexcept {
-        return table_.handles(type, request) || (shared_ && shared_->handles(type, request));
+    struct who_handles {
+        typename message_handlers::slot* shared;
+        typename message_handlers::slot* own;
+        [[nodiscard]] explicit operator bool() const noexcept { return shared || own; }
+    };
+    [[nodiscard]] who_handles find(std::uint32_t type, bool request) const noexcept {
+        return {shared_ ? shared_->find(type, request) : nullptr, table_.find(type, request)};
     }
 
     void deliver_unclaimed() {
         unclaimed_messages::entry next;
-        auto wanted = [this](const auto& each) { return claimed(each.type, each.request); };
+        auto wanted = [this](const auto& each) -> bool {
+            return static_cast<bool>(find(each.type, each.request));
+        };
         if (unclaimed_.take(wanted, next)) {
             claim();
-            deliver(next.type,
+            deliver(find(next.type, next.request),
                     next.request,
                     next.sequence,
                     next.payload.span(),
@@ -248,7 +255,7 @@ private:
         }
     }
 
-    void deliver(std::uint32_t type,
+    void deliver(who_handles by,
                  bool request,
                  std::uint32_t sequence,
                  std::span<const std::byte> payload,
@@ -258,15 +265,14 @@ private:
         if (request) { // the closer handler answers
             const reply_path path{path_, sequence};
             what.path = &path;
-            auto& answering = table_.handles(type, true) ? table_ : *shared_;
-            answering.deliver(derived(), type, true, what);
+            (by.own ? by.own : by.shared)->deliver(derived(), what);
             return;
         }
         std::exception_ptr first; // a handler that throws does not keep the others from running
-        for (auto* each : {shared_, &table_}) {
+        for (auto* each : {by.shared, by.own}) {
             try {
                 if (each != nullptr) {
-                    if (auto error = each->deliver(derived(), type, false, what)) {
+                    if (auto error = each->deliver(derived(), what)) {
                         derived().on_undecodable(error);
                     }
                 }

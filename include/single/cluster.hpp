@@ -20272,7 +20272,9 @@ void worker_core::emit(Event which, const Args&... args) {
 }
 
 inline void worker_core::on_frame(frame& arrived) {
-    if (arrived.header.kind == frame_kind::online) {
+    if (was_online_ && arrived.header.kind >= frame_kind::message) { // most are
+        on_user_frame(arrived);
+    } else if (arrived.header.kind == frame_kind::online) {
         online(arrived);
     } else if (!was_online_) {
         on_violation(errc::bad_frame); // nothing may come before it
@@ -20294,8 +20296,6 @@ inline void worker_core::on_frame(frame& arrived) {
         leaving_ = after_disconnect_ = true;
         channel_.send_control({0, frame_kind::announce_result, 0, 0, arrived.header.sequence});
         on_window_changed();
-    } else if (arrived.header.kind >= frame_kind::message) {
-        on_user_frame(arrived);
     } else {
         owner_.on_worker_frame(*this, arrived);
     }
@@ -25903,10 +25903,10 @@ public:
         if constexpr (explained<shape, PassesObjects> || !extra_fits) {
             return {}; // one sentence, not a page of what follows from it
         } else {
-            auto& slot = slot_for<message_slot<message>>(message_id<message>(), false);
-            return slot.handlers.add([f = std::forward<F>(f)](Role& role,
-                                                              held_message<message>& arrived,
-                                                              handle& passed) mutable {
+            auto& found = slot_for<message_slot<message>>(message_id<message>(), false);
+            return found.handlers.add([f = std::forward<F>(f)](Role& role,
+                                                               held_message<message>& arrived,
+                                                               handle& passed) mutable {
                 using given = std::conditional_t<shape::takes_over, message&&, const message&>;
                 auto call = [&](auto&& value) {
                     using value_type = decltype(value);
@@ -25936,45 +25936,42 @@ public:
         using message = typename shape::message_type;
         check<shape, false>();
         if constexpr (!explained<shape, false>) {
-            auto& slot = slot_for<request_slot<message>>(message_id<message>(), true);
-            slot.handler = [f = std::forward<F>(f)](
-                               Role& role, const message& value, reply_path path) mutable {
+            auto& found = slot_for<request_slot<message>>(message_id<message>(), true);
+            found.handler = [f = std::forward<F>(f)](
+                                Role& role, const message& value, reply_path path) mutable {
                 answer<shape>(f, role, value, std::move(path));
             };
         }
     }
 
-    [[nodiscard]] bool handles(std::uint32_t type, bool request) const noexcept {
-        for (const auto& each : slots_) {
-            if (each->type == type && each->request == request) {
-                return each->in_use();
-            }
-        }
-        return false;
-    }
+    /// Who handles one type of messages or requests. Lives as long as the table.
+    class slot {
+    public:
+        virtual ~slot() = default;
+        /// Decodes and calls them. What a handler throws leaves from here, for requests it is the
+        /// answer.
+        virtual std::error_code deliver(Role& role, const arrival& what) = 0;
 
-    /// Decodes and calls who handles it, if anybody does. What a handler throws leaves from here, for
-    /// requests it is the answer. \pre for requests: handles()
-    std::error_code deliver(Role& role, std::uint32_t type, bool request, const arrival& what) {
-        for (std::size_t i = 0; i != slots_.size(); ++i) {
-            if (slots_[i]->type == type && slots_[i]->request == request) {
-                return slots_[i]->deliver(role, what);
+    private:
+        friend class message_table;
+        [[nodiscard]] virtual bool in_use() const noexcept = 0;
+        std::uint32_t type_ = 0;
+        bool request_ = false;
+    };
+
+    /// Null: nobody does.
+    [[nodiscard]] slot* find(std::uint32_t type, bool request) const noexcept {
+        for (const auto& each : slots_) {
+            if (each->type_ == type && each->request_ == request) {
+                return each->in_use() ? each.get() : nullptr;
             }
         }
-        return {};
+        return nullptr;
     }
 
 private:
-    struct slot_base {
-        virtual ~slot_base() = default;
-        virtual std::error_code deliver(Role& role, const arrival& what) = 0;
-        [[nodiscard]] virtual bool in_use() const noexcept = 0;
-        std::uint32_t type = 0;
-        bool request = false;
-    };
-
     template <typename Message>
-    struct message_slot final : slot_base {
+    struct message_slot final : slot {
         emitter<Role&, held_message<Message>&, handle&> handlers;
 
         std::error_code deliver(Role& role, const arrival& what) override {
@@ -26005,7 +26002,7 @@ private:
     };
 
     template <typename Message>
-    struct request_slot final : slot_base {
+    struct request_slot final : slot {
         move_only_function<void(Role&, const Message&, reply_path)> handler;
 
         std::error_code deliver(Role& role, const arrival& what) override {
@@ -26048,13 +26045,14 @@ private:
     template <typename Slot>
     Slot& slot_for(std::uint32_t type, bool request) {
         for (auto& each : slots_) {
-            if (each->type == type && each->request == request) {
+            if (each->type_ == type && each->request_ == request) {
                 return static_cast<Slot&>(*each);
             }
         }
         auto made = std::make_unique<Slot>();
-        made->type = type;
-        made->request = request;
+        slot& common = *made;
+        common.type_ = type;
+        common.request_ = request;
         slots_.push_back(std::move(made));
         return static_cast<Slot&>(*slots_.back());
     }
@@ -26087,7 +26085,7 @@ private:
         }
     }
 
-    std::vector<std::unique_ptr<slot_base>> slots_;
+    std::vector<std::unique_ptr<slot>> slots_;
 };
 
 } // namespace detail
@@ -26501,14 +26499,14 @@ protected:
         bool request = arrived.header.kind == frame_kind::request;
         auto passed = arrived.descriptors.empty() ? (arrived.truncated ? handle::lost() : handle{})
                                                   : handle{std::move(arrived.descriptors.front())};
-        if (!claimed(type, request) || unclaimed_.has(type, request)) {
+        auto by = find(type, request);
+        if (!by || unclaimed_.has(type, request)) {
             unhandled_message_info info{type, arrived.payload.size()};
             unclaimed_.keep(arrived, std::move(passed));
             derived().on_unhandled(info);
             return;
         }
-        deliver(
-            type, request, arrived.header.sequence, arrived.payload, passed, arrived.value.get());
+        deliver(by, request, arrived.header.sequence, arrived.payload, passed, arrived.value.get());
     }
 
     // A handler has come: what waited for it is delivered in order, one a task.
@@ -26579,16 +26577,23 @@ private:
 
     Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
-    [[nodiscard]] bool claimed(std::uint32_t type, bool request) const noexcept {
-        return table_.handles(type, request) || (shared_ && shared_->handles(type, request));
+    struct who_handles {
+        typename message_handlers::slot* shared;
+        typename message_handlers::slot* own;
+        [[nodiscard]] explicit operator bool() const noexcept { return shared || own; }
+    };
+    [[nodiscard]] who_handles find(std::uint32_t type, bool request) const noexcept {
+        return {shared_ ? shared_->find(type, request) : nullptr, table_.find(type, request)};
     }
 
     void deliver_unclaimed() {
         unclaimed_messages::entry next;
-        auto wanted = [this](const auto& each) { return claimed(each.type, each.request); };
+        auto wanted = [this](const auto& each) -> bool {
+            return static_cast<bool>(find(each.type, each.request));
+        };
         if (unclaimed_.take(wanted, next)) {
             claim();
-            deliver(next.type,
+            deliver(find(next.type, next.request),
                     next.request,
                     next.sequence,
                     next.payload.span(),
@@ -26597,7 +26602,7 @@ private:
         }
     }
 
-    void deliver(std::uint32_t type,
+    void deliver(who_handles by,
                  bool request,
                  std::uint32_t sequence,
                  std::span<const std::byte> payload,
@@ -26607,15 +26612,14 @@ private:
         if (request) { // the closer handler answers
             const reply_path path{path_, sequence};
             what.path = &path;
-            auto& answering = table_.handles(type, true) ? table_ : *shared_;
-            answering.deliver(derived(), type, true, what);
+            (by.own ? by.own : by.shared)->deliver(derived(), what);
             return;
         }
         std::exception_ptr first; // a handler that throws does not keep the others from running
-        for (auto* each : {shared_, &table_}) {
+        for (auto* each : {by.shared, by.own}) {
             try {
                 if (each != nullptr) {
-                    if (auto error = each->deliver(derived(), type, false, what)) {
+                    if (auto error = each->deliver(derived(), what)) {
                         derived().on_undecodable(error);
                     }
                 }
@@ -29675,18 +29679,20 @@ private:
 
     std::error_code
     deliver(std::string_view from, std::uint32_t type, std::span<const std::byte> payload) {
-        if (!table_.handles(type, false)) {
+        auto* by = table_.find(type, false);
+        if (by == nullptr) {
             return {};
         }
         bus_peer peer{from};
         handle none;
-        return table_.deliver(peer, type, false, {payload, &none});
+        return by->deliver(peer, {payload, &none});
     }
 
     std::error_code on_asked(std::string_view from,
                              const detail::bus_header& header,
                              std::span<const std::byte> payload) {
-        if (!table_.handles(header.type, true)) {
+        auto* by = table_.find(header.type, true);
+        if (by == nullptr) {
             fail(from, header.id, errc::no_handler);
             return {};
         }
@@ -29695,7 +29701,7 @@ private:
         bus_peer peer{from};
         handle none;
         const detail::reply_path path{replies_, number};
-        return table_.deliver(peer, header.type, true, {payload, &none, nullptr, &path});
+        return by->deliver(peer, {payload, &none, nullptr, &path});
     }
 
     std::error_code on_beat(std::string_view from, std::span<const std::byte> payload) {

@@ -352,18 +352,20 @@ private:
 
     std::error_code
     deliver(std::string_view from, std::uint32_t type, std::span<const std::byte> payload) {
-        if (!table_.handles(type, false)) {
+        auto* by = table_.find(type, false);
+        if (by == nullptr) {
             return {};
         }
         bus_peer peer{from};
         handle none;
-        return table_.deliver(peer, type, false, {payload, &none});
+        return by->deliver(peer, {payload, &none});
     }
 
     std::error_code on_asked(std::string_view from,
                              const detail::bus_header& header,
                              std::span<const std::byte> payload) {
-        if (!table_.handles(header.type, true)) {
+        auto* by = table_.find(header.type, true);
+        if (by == nullptr) {
             fail(from, header.id, errc::no_handler);
             return {};
         }
@@ -372,7 +374,7 @@ private:
         bus_peer peer{from};
         handle none;
         const detail::reply_path path{replies_, number};
-        return table_.deliver(peer, header.type, true, {payload, &none, nullptr, &path});
+        return by->deliver(peer, {payload, &none, nullptr, &path});
     }
 
     std::error_code on_beat(std::string_view from, std::span<const std::byte> payload) {

@@ -80,10 +80,10 @@ public:
         if constexpr (explained<shape, PassesObjects> || !extra_fits) {
             return {}; // one sentence, not a page of what follows from it
         } else {
-            auto& slot = slot_for<message_slot<message>>(message_id<message>(), false);
-            return slot.handlers.add([f = std::forward<F>(f)](Role& role,
-                                                              held_message<message>& arrived,
-                                                              handle& passed) mutable {
+            auto& found = slot_for<message_slot<message>>(message_id<message>(), false);
+            return found.handlers.add([f = std::forward<F>(f)](Role& role,
+                                                               held_message<message>& arrived,
+                                                               handle& passed) mutable {
                 using given = std::conditional_t<shape::takes_over, message&&, const message&>;
                 auto call = [&](auto&& value) {
                     using value_type = decltype(value);
@@ -113,45 +113,42 @@ public:
         using message = typename shape::message_type;
         check<shape, false>();
         if constexpr (!explained<shape, false>) {
-            auto& slot = slot_for<request_slot<message>>(message_id<message>(), true);
-            slot.handler = [f = std::forward<F>(f)](
-                               Role& role, const message& value, reply_path path) mutable {
+            auto& found = slot_for<request_slot<message>>(message_id<message>(), true);
+            found.handler = [f = std::forward<F>(f)](
+                                Role& role, const message& value, reply_path path) mutable {
                 answer<shape>(f, role, value, std::move(path));
             };
         }
     }
 
-    [[nodiscard]] bool handles(std::uint32_t type, bool request) const noexcept {
-        for (const auto& each : slots_) {
-            if (each->type == type && each->request == request) {
-                return each->in_use();
-            }
-        }
-        return false;
-    }
+    /// Who handles one type of messages or requests. Lives as long as the table.
+    class slot {
+    public:
+        virtual ~slot() = default;
+        /// Decodes and calls them. What a handler throws leaves from here, for requests it is the
+        /// answer.
+        virtual std::error_code deliver(Role& role, const arrival& what) = 0;
 
-    /// Decodes and calls who handles it, if anybody does. What a handler throws leaves from here, for
-    /// requests it is the answer. \pre for requests: handles()
-    std::error_code deliver(Role& role, std::uint32_t type, bool request, const arrival& what) {
-        for (std::size_t i = 0; i != slots_.size(); ++i) {
-            if (slots_[i]->type == type && slots_[i]->request == request) {
-                return slots_[i]->deliver(role, what);
+    private:
+        friend class message_table;
+        [[nodiscard]] virtual bool in_use() const noexcept = 0;
+        std::uint32_t type_ = 0;
+        bool request_ = false;
+    };
+
+    /// Null: nobody does.
+    [[nodiscard]] slot* find(std::uint32_t type, bool request) const noexcept {
+        for (const auto& each : slots_) {
+            if (each->type_ == type && each->request_ == request) {
+                return each->in_use() ? each.get() : nullptr;
             }
         }
-        return {};
+        return nullptr;
     }
 
 private:
-    struct slot_base {
-        virtual ~slot_base() = default;
-        virtual std::error_code deliver(Role& role, const arrival& what) = 0;
-        [[nodiscard]] virtual bool in_use() const noexcept = 0;
-        std::uint32_t type = 0;
-        bool request = false;
-    };
-
     template <typename Message>
-    struct message_slot final : slot_base {
+    struct message_slot final : slot {
         emitter<Role&, held_message<Message>&, handle&> handlers;
 
         std::error_code deliver(Role& role, const arrival& what) override {
@@ -182,7 +179,7 @@ private:
     };
 
     template <typename Message>
-    struct request_slot final : slot_base {
+    struct request_slot final : slot {
         move_only_function<void(Role&, const Message&, reply_path)> handler;
 
         std::error_code deliver(Role& role, const arrival& what) override {
@@ -225,13 +222,14 @@ private:
     template <typename Slot>
     Slot& slot_for(std::uint32_t type, bool request) {
         for (auto& each : slots_) {
-            if (each->type == type && each->request == request) {
+            if (each->type_ == type && each->request_ == request) {
                 return static_cast<Slot&>(*each);
             }
         }
         auto made = std::make_unique<Slot>();
-        made->type = type;
-        made->request = request;
+        slot& common = *made;
+        common.type_ = type;
+        common.request_ = request;
         slots_.push_back(std::move(made));
         return static_cast<Slot&>(*slots_.back());
     }
@@ -264,7 +262,7 @@ private:
         }
     }
 
-    std::vector<std::unique_ptr<slot_base>> slots_;
+    std::vector<std::unique_ptr<slot>> slots_;
 };
 
 } // namespace detail

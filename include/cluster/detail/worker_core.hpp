@@ -426,7 +426,9 @@ void worker_core::emit(Event which, const Args&... args) {
 }
 
 inline void worker_core::on_frame(frame& arrived) {
-    if (arrived.header.kind == frame_kind::online) {
+    if (was_online_ && arrived.header.kind >= frame_kind::message) { // most are
+        on_user_frame(arrived);
+    } else if (arrived.header.kind == frame_kind::online) {
         online(arrived);
     } else if (!was_online_) {
         on_violation(errc::bad_frame); // nothing may come before it
@@ -448,8 +450,6 @@ inline void worker_core::on_frame(frame& arrived) {
         leaving_ = after_disconnect_ = true;
         channel_.send_control({0, frame_kind::announce_result, 0, 0, arrived.header.sequence});
         on_window_changed();
-    } else if (arrived.header.kind >= frame_kind::message) {
-        on_user_frame(arrived);
     } else {
         owner_.on_worker_frame(*this, arrived);
     }
