@@ -307,9 +307,9 @@ TEST_CASE("shared memory: workers killed in the middle of writes leave the map w
     kill_writers("shared memory: workers killed in the middle of writes leave the map whole");
 }
 
-TEST_CASE("shared memory: eight workers and 100'000 increments each make 800'000") {
+TEST_CASE("scenario 50: eight workers and 100'000 increments each make 800'000") {
     count_together<cluster::process_cluster>(
-        "shared memory: eight workers and 100'000 increments each make 800'000");
+        "scenario 50: eight workers and 100'000 increments each make 800'000");
 }
 
 TEST_CASE("shared memory: a name has one type and one size and the first to ask makes it") {
@@ -327,14 +327,14 @@ TEST_CASE("shared memory: it outlives its worker and with a handle its cluster")
         "shared memory: it outlives its worker and with a handle its cluster");
 }
 
-TEST_CASE("shared memory: eight threads and 100'000 increments each make 800'000") {
+TEST_CASE("scenario 50: eight threads and 100'000 increments each make 800'000") {
     count_together<cluster::thread_cluster>(
-        "shared memory: eight threads and 100'000 increments each make 800'000");
+        "scenario 50: eight threads and 100'000 increments each make 800'000");
 }
 
-TEST_CASE("shared memory: eight copies and 100'000 increments each make 800'000") {
+TEST_CASE("scenario 50: eight copies and 100'000 increments each make 800'000") {
     count_together<cluster::prefork_cluster>(
-        "shared memory: eight copies and 100'000 increments each make 800'000");
+        "scenario 50: eight copies and 100'000 increments each make 800'000");
 }
 
 TEST_CASE("shared memory: a name has one type and one size among threads too") {
