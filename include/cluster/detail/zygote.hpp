@@ -335,7 +335,7 @@ public:
             read_notice();
         }
         if (!end_ && !notice_ && has_vanished()) {
-            end_ = child_.try_wait(); // not our child: what the kernel remembers
+            end_ = child_.recorded_exit(2);
         }
         return end_;
     }

@@ -150,6 +150,35 @@ public:
     /// Reaps the child. Blocks until it has ended; afterwards returns the same each time.
     exit_info wait() noexcept { return collect(0).value_or(exit_info{}); }
 
+    /// What the kernel remembers, since 6.15, of one that somebody else has reaped: the host ignores
+    /// SIGCHLD or waited for any child, or it is no child of ours. Waits a tenth of a second, `times`
+    /// times at most, for who is about to reap it.
+    [[nodiscard]] exit_info recorded_exit(int times) const noexcept {
+        constexpr std::uint64_t exit_wanted = 1U << 3;
+        bool reaped_meanwhile = false;
+        for (int waited = 0; pidfd_ && waited < times;) {
+            pidfd_record record{};
+            record.mask = exit_wanted;
+            if (::ioctl(pidfd_.get(), _IOWR(0xFF, 11, pidfd_record), &record) != 0) {
+                if (errno == ESRCH && !std::exchange(reaped_meanwhile, true)) {
+                    continue; // it was, between the kernel's two looks: the next finds the record
+                }
+                break;
+            }
+            if ((record.mask & exit_wanted) != 0) {
+                const int code = record.exit_code;
+                return WIFEXITED(code)
+                           ? exit_info{exit_info::kind::exited, WEXITSTATUS(code), false}
+                           : exit_info{
+                                 exit_info::kind::signaled, WTERMSIG(code), WCOREDUMP(code) != 0};
+            }
+            pollfd reaped{pidfd_.get(), 0, 0}; // POLLHUP tells when it has been
+            ::poll(&reaped, 1, 100);
+            ++waited;
+        }
+        return {};
+    }
+
 private:
     static std::error_code outcome(bool done) noexcept {
         return done ? std::error_code{} : last_error();
@@ -168,7 +197,9 @@ private:
         if (result == 0 && status.si_pid == 0) {
             return std::nullopt;
         }
-        info_ = result == 0 ? decode(status) : recorded_exit();
+        // A thread of this process has taken the status and is on its way through the kernel with it.
+        constexpr int while_it_has_no_cpu = 50;
+        info_ = result == 0 ? decode(status) : recorded_exit(while_it_has_no_cpu);
         return info_;
     }
 
@@ -188,29 +219,6 @@ private:
         return {status.si_code == CLD_EXITED ? exit_info::kind::exited : exit_info::kind::signaled,
                 status.si_status,
                 status.si_code == CLD_DUMPED};
-    }
-
-    /// The host ignores SIGCHLD or waited for any child: since 6.15 the kernel remembers.
-    [[nodiscard]] exit_info recorded_exit() const noexcept {
-        constexpr std::uint64_t exit_wanted = 1U << 3;
-        for (int attempt = 0; pidfd_ && attempt < 2; ++attempt) {
-            pidfd_record record{};
-            record.mask = exit_wanted;
-            if (::ioctl(pidfd_.get(), _IOWR(0xFF, 11, pidfd_record), &record) != 0) {
-                break;
-            }
-            if ((record.mask & exit_wanted) != 0) {
-                const int code = record.exit_code;
-                return WIFEXITED(code)
-                           ? exit_info{exit_info::kind::exited, WEXITSTATUS(code), false}
-                           : exit_info{
-                                 exit_info::kind::signaled, WTERMSIG(code), WCOREDUMP(code) != 0};
-            }
-            // Another thread is just about to reap it: POLLHUP tells when it has.
-            pollfd reaped{pidfd_.get(), 0, 0};
-            ::poll(&reaped, 1, 100);
-        }
-        return {};
     }
 
     pid_t pid_ = -1;
