@@ -89,7 +89,8 @@ def machine():
     except (OSError, TypeError):
         pass
     now = datetime.datetime.now(datetime.timezone.utc)
-    return {"cpus": os.cpu_count(), "model": model, "system": platform.release(),
+    system = ".".join(platform.release().split(".")[:2])
+    return {"cpus": os.cpu_count(), "model": model, "system": system,
             "time": now.isoformat(timespec="seconds")}
 
 
