@@ -37155,10 +37155,7 @@ public:
         if (priority != 0 || backlog_.has_ordinary() || !put(std::forward<F>(f))) {
             backlog_.put(task_slot{std::in_place, std::forward<F>(f)}, priority);
         }
-        idle_.notify();
-        if (elastic_ && idle_.sleeping() == 0) {
-            start_more();
-        }
+        call_one_more();
         if (phase_.load() == phase::closed) { // by another thread, between our looks at it
             drop_queued();
         }
@@ -37264,19 +37261,35 @@ private:
         for (unsigned i = 0; i != workers_.size(); ++i) {
             if (!workers_[i].runs) {
                 if (workers_[i].thread.joinable()) {
-                    workers_[i].thread.join(); // it is past its last look at the queues
+                    workers_[i].thread.join(); // it has left, and does not need our lock any more
                 }
-                workers_[i].thread = std::thread{[this, i] { work(i); }};
-                workers_[i].runs = true;
                 alive_.fetch_add(1);
+                idle_.start_searching(); // so that it calls the next when it takes its first task
+                try {
+                    workers_[i].thread = std::thread{[this, i] { work(i); }};
+                } catch (...) {
+                    idle_.stop_searching();
+                    alive_.fetch_sub(1);
+                    throw;
+                }
+                workers_[i].runs = true;
                 started_.fetch_add(1);
                 return;
             }
         }
     }
 
+    /// Somebody for the task that was put, or for those that are left when one has been taken: who
+    /// sleeps is woken, unless another looks already; where nobody sleeps, a thread is started.
+    void call_one_more() noexcept {
+        idle_.notify();
+        if (elastic_ && idle_.sleeping() == 0) {
+            start_more();
+        }
+    }
+
     void start_more() noexcept {
-        if (alive_.load(std::memory_order_relaxed) < workers_.size() && has_work()) {
+        if (alive_.load() < workers_.size() && has_work()) {
             try {
                 start_one();
             } catch (...) { // no more threads to be had: those that are have to do
@@ -37293,6 +37306,9 @@ private:
             return;
         }
         const std::lock_guard one_at_a_time{end_mutex_};
+        { // Who starts a thread just now has done so; who comes later sees the phase.
+            const std::lock_guard last_start{threads_mutex_};
+        }
         for (auto& each : workers_) {
             if (each.thread.joinable()) {
                 each.thread.join();
@@ -37306,6 +37322,7 @@ private:
 
     void work(unsigned index) noexcept {
         current() = {this, index, 0};
+        searching_ = true;
         for (;;) {
             while (run_any(index)) {
             }
@@ -37360,7 +37377,7 @@ private:
         if (searching_) {
             searching_ = false;
             if (idle_.stop_searching() && has_work()) {
-                idle_.notify();
+                call_one_more();
             }
         }
     }
@@ -37406,34 +37423,36 @@ private:
         if (phase_.load() != phase::open) {
             return leave(index, false);
         }
-        const auto deadline =
-            elastic_ ? clock::now() + options_.idle_timeout : clock::time_point::max();
+        const auto deadline = alive_.load() > least_ ? clock::now() + options_.idle_timeout
+                                                     : clock::time_point::max();
         const bool woken =
             idle_.sleep([this] { return has_work() || phase_.load() != phase::open; }, deadline);
         return woken || leave(index, true);
     }
 
-    /// \returns true when the thread has to stay after all
+    /// Of a searching thread. \param idle it may be started again
+    /// \returns true when the thread has to stay after all, searching
     bool leave(unsigned index, bool idle) noexcept {
-        if (has_work()) {
-            return true;
-        }
+        std::unique_lock lock{threads_mutex_, std::defer_lock};
         if (idle) {
-            const std::lock_guard lock{threads_mutex_};
+            lock.lock();
             if (alive_.load() <= least_) {
                 return true;
             }
             alive_.fetch_sub(1);
-            workers_[index].runs = false;
+        }
+        idle_.stop_searching();
+        // What was put before saw one who searches, and as many threads as may be: it called nobody.
+        if (has_work()) {
+            idle_.start_searching();
+            if (idle) {
+                alive_.fetch_add(1);
+            }
+            return true;
         }
         searching_ = false;
-        idle_.stop_searching();
-        // What came meanwhile saw one who searches, and woke nobody.
-        if (has_work()) {
-            idle_.notify();
-            if (idle) {
-                start_more();
-            }
+        if (idle) {
+            workers_[index].runs = false; // from here on nothing but the end of the thread
         }
         return false;
     }

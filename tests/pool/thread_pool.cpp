@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 #include <cluster/pool/thread_pool.hpp> // first and alone: proves the header is self-contained
 
+#include "support/sanitized.hpp"
+
 #include <doctest/doctest.h>
 
 #include <atomic>
@@ -33,6 +35,18 @@ struct kept_worker {
         go.wait();
     }
 };
+
+/// Tasks that all have to run at the same time.
+void meet(thread_pool& pool, std::ptrdiff_t tasks) {
+    std::latch together{tasks};
+    std::vector<cluster::task_future<void>> all;
+    for (std::ptrdiff_t i = 0; i != tasks; ++i) {
+        all.push_back(pool.submit([&] { together.arrive_and_wait(); }));
+    }
+    for (auto& each : all) {
+        each.get();
+    }
+}
 
 struct detached {
     struct promise_type {
@@ -370,20 +384,34 @@ TEST_SUITE("pool/thread_pool") {
         thread_pool pool{{.workers = 3, .min_workers = 0, .idle_timeout = 1ms}};
         CHECK(pool.size() == 0);
         for (int round = 0; round != 50; ++round) {
-            std::latch together{3};
-            std::vector<cluster::task_future<void>> tasks;
-            for (int i = 0; i != 3; ++i) {
-                tasks.push_back(pool.submit([&] { together.arrive_and_wait(); }));
-            }
-            for (auto& each : tasks) {
-                each.get();
-            }
+            meet(pool, 3);
         }
         while (pool.size() != 0) {
             std::this_thread::yield();
         }
         CHECK(pool.submit(twice, 2).get() == 4);
         CHECK(pool.stats().started >= 4);
+    }
+
+    TEST_CASE("tasks that wait for each other get threads although some sleep already") {
+        thread_pool pool{{.workers = 32, .min_workers = 0, .idle_timeout = 1h}};
+        meet(pool, 28);
+        while (pool.stats().idle < 28 || pool.stats().idle < pool.size()) {
+            std::this_thread::yield();
+        }
+        meet(pool, 32); // all are queued before the last sleeper is up
+        CHECK(pool.size() == 32);
+    }
+
+    TEST_CASE("tasks that come while threads are leaving get threads") {
+        thread_pool pool{{.workers = 2, .min_workers = 0, .idle_timeout = 0ns}};
+        for (int round = 0; round != cluster_test::unless_sanitized(20'000, 2'000); ++round) {
+            meet(pool, 2);
+            for (int pause = 0; pause != round % 50; ++pause) {
+                std::this_thread::yield();
+            }
+        }
+        CHECK(pool.stats().completed == pool.stats().submitted);
     }
 
     TEST_CASE("statistics tell how long tasks waited and ran") {
