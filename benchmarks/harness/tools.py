@@ -6,10 +6,12 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+LONGEST = 300  # seconds that one program may take: a peer that hangs costs its own figure only
 skipped = []  # the lines that say what was left out, for the JSON
 
 
@@ -140,11 +142,18 @@ def limit(options, name):
 def lines_of(*command, environment=None):
     """The lines of JSON that a program prints; none, and a line that says why, if it fails."""
     words = [str(part) for part in command]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
-    if done.returncode != 0:
-        text = (done.stderr or done.stdout).strip()[-300:]
-        say(f"{' '.join(words)}: ended with {done.returncode}: {text}")
-    return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env=environment, start_new_session=True)
+    try:
+        printed, complaint = child.communicate(timeout=LONGEST)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)  # and those who hold its pipes
+        printed, _ = child.communicate()
+        complaint = f"killed, it took more than {LONGEST} s"
+    if child.returncode != 0:
+        text = (complaint or printed).strip()[-300:]
+        say(f"{' '.join(words)}: ended with {child.returncode}: {text}")
+    return [json.loads(line) for line in printed.splitlines() if line.startswith("{")]
 
 
 def with_rounds(options, turns):
