@@ -21677,9 +21677,10 @@ namespace detail {
 
 /// How many workers a primary has.
 struct worker_census {
-    std::size_t ready = 0;  // places in which somebody can work
-    std::size_t places = 0; // that are filled, or will be
-    std::size_t alive = 0;  // those that leave, too
+    std::size_t ready = 0;   // places in which somebody can work
+    std::size_t places = 0;  // that are filled, or will be
+    std::size_t alive = 0;   // those that leave, too
+    std::size_t stalled = 0; // do not answer just now, ready or not
 };
 
 /// Tells a service manager how its primary does. What it has no room for, and what nobody was there
@@ -21773,7 +21774,9 @@ private:
             return "stopping, workers left: " + std::to_string(now.alive);
         }
         auto text = std::to_string(now.ready) + " of " + std::to_string(now.places) +
-                    " workers ready" + (phase_ == phase::reloading ? ", reloading" : "");
+                    " workers ready" +
+                    (now.stalled != 0 ? ", " + std::to_string(now.stalled) + " stalled" : "") +
+                    (phase_ == phase::reloading ? ", reloading" : "");
         return failure_.empty() ? text : text + "; not reloaded: " + failure_;
     }
 
@@ -24205,7 +24208,11 @@ inline void primary_core::tick() {
             one.pulse_.excuse(late);
             one.booting_since_ += late;
         }
+        const bool was_stalled = one.is_stalled();
         one.look_at_pulse(now, bounds);
+        if (one.is_stalled() != was_stalled) {
+            service_.workers_changed();
+        }
         check_boot(one, now);
     }
     if (now >= next_slow_tick_) {
@@ -24336,15 +24343,17 @@ inline void primary_core::scale(std::size_t count, const scale_options& options)
 inline worker_census primary_core::census() const {
     enum class place : char { empty, filled, ready };
     std::vector<place> places(slots_.size(), place::empty);
+    std::size_t stalled = 0;
     for (const auto& each : workers_) {
         if (!each->leaving_) { // one that boots beside its predecessor shares its place
+            stalled += each->is_stalled() ? 1U : 0U;
             auto& here = places[each->slot()];
             here = each->is_ready() ? place::ready : detail::max(here, place::filled);
         }
     }
     auto empty = count_if(places, [](place each) { return each == place::empty; });
     auto ready = count_if(places, [](place each) { return each == place::ready; });
-    return {ready, places.size() - empty + restarts_.size(), workers_.size()};
+    return {ready, places.size() - empty + restarts_.size(), workers_.size(), stalled};
 }
 
 inline worker_core* primary_core::find_victim(victim which) const noexcept {

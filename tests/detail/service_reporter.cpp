@@ -36,8 +36,8 @@ struct fixture {
 
     void start() { reporter.start(service_notifier{address}); }
     /// `ready` of `places` workers are, for the rest of this turn.
-    void become(std::size_t ready, std::size_t places) {
-        primary.now = {ready, places, places};
+    void become(std::size_t ready, std::size_t places, std::size_t stalled = 0) {
+        primary.now = {ready, places, places, stalled};
         reporter.workers_changed();
         loop.poll();
     }
@@ -89,6 +89,17 @@ TEST_SUITE("detail/service_reporter") {
                                    "STATUS=1 of 2 workers ready",
                                    "STATUS=2 of 2 workers ready"});
         CHECK_FALSE(test.loop.poll());
+    }
+
+    TEST_CASE("who does not answer is told beside those that are ready") {
+        fixture test;
+        test.start();
+        test.become(2, 2);
+        test.become(2, 2, 1);
+        test.become(2, 2);
+        CHECK(test.told() == lines{"READY=1\nSTATUS=2 of 2 workers ready",
+                                   "STATUS=2 of 2 workers ready, 1 stalled",
+                                   "STATUS=2 of 2 workers ready"});
     }
 
     TEST_CASE("many changes in one turn are one status and none is none") {

@@ -122,6 +122,31 @@ CLUSTER_CASE("the service manager hears of a reload that the end cuts short only
     CHECK(heard->states() == "READY RELOADING STOPPING ");
 }
 
+TEST_CASE("the service manager hears of a worker that does not answer and that it does again") {
+    std::unique_ptr<listening_manager> heard;
+    run_case<cluster::compose<cluster::restart::always>>(
+        "the service manager hears of a worker that does not answer and that it does again",
+        [&](auto& primary) {
+            heard = std::make_unique<listening_manager>(primary);
+            primary.supervise({.stalled_after = 200ms, .replaced_after = 0ms});
+            primary.notify_service_manager();
+            primary.fork(2);
+            primary.when_ready([&] { primary.workers().at(0).kill(SIGSTOP); });
+            scenario::when(
+                primary,
+                [&heard] { return heard->has("STATUS=2 of 2 workers ready, 1 stalled"); },
+                [&] {
+                    primary.workers().at(0).kill(SIGCONT);
+                    heard->told.clear();
+                    scenario::when(
+                        primary,
+                        [&heard] { return heard->has("STATUS=2 of 2 workers ready"); },
+                        [&primary] { primary.shutdown(); });
+                });
+        },
+        [](auto& self) { self.ready(); });
+}
+
 TEST_CASE("the service manager hears how many workers are ready of how many") {
     std::unique_ptr<listening_manager> heard;
     run_case<cluster::compose<cluster::restart::always>>(

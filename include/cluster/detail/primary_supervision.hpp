@@ -70,7 +70,11 @@ inline void primary_core::tick() {
             one.pulse_.excuse(late);
             one.booting_since_ += late;
         }
+        const bool was_stalled = one.is_stalled();
         one.look_at_pulse(now, bounds);
+        if (one.is_stalled() != was_stalled) {
+            service_.workers_changed();
+        }
         check_boot(one, now);
     }
     if (now >= next_slow_tick_) {
@@ -201,15 +205,17 @@ inline void primary_core::scale(std::size_t count, const scale_options& options)
 inline worker_census primary_core::census() const {
     enum class place : char { empty, filled, ready };
     std::vector<place> places(slots_.size(), place::empty);
+    std::size_t stalled = 0;
     for (const auto& each : workers_) {
         if (!each->leaving_) { // one that boots beside its predecessor shares its place
+            stalled += each->is_stalled() ? 1U : 0U;
             auto& here = places[each->slot()];
             here = each->is_ready() ? place::ready : detail::max(here, place::filled);
         }
     }
     auto empty = count_if(places, [](place each) { return each == place::empty; });
     auto ready = count_if(places, [](place each) { return each == place::ready; });
-    return {ready, places.size() - empty + restarts_.size(), workers_.size()};
+    return {ready, places.size() - empty + restarts_.size(), workers_.size(), stalled};
 }
 
 inline worker_core* primary_core::find_victim(victim which) const noexcept {

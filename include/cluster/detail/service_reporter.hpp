@@ -22,9 +22,10 @@ namespace detail {
 
 /// How many workers a primary has.
 struct worker_census {
-    std::size_t ready = 0;  // places in which somebody can work
-    std::size_t places = 0; // that are filled, or will be
-    std::size_t alive = 0;  // those that leave, too
+    std::size_t ready = 0;   // places in which somebody can work
+    std::size_t places = 0;  // that are filled, or will be
+    std::size_t alive = 0;   // those that leave, too
+    std::size_t stalled = 0; // do not answer just now, ready or not
 };
 
 /// Tells a service manager how its primary does. What it has no room for, and what nobody was there
@@ -118,7 +119,9 @@ private:
             return "stopping, workers left: " + std::to_string(now.alive);
         }
         auto text = std::to_string(now.ready) + " of " + std::to_string(now.places) +
-                    " workers ready" + (phase_ == phase::reloading ? ", reloading" : "");
+                    " workers ready" +
+                    (now.stalled != 0 ? ", " + std::to_string(now.stalled) + " stalled" : "") +
+                    (phase_ == phase::reloading ? ", reloading" : "");
         return failure_.empty() ? text : text + "; not reloaded: " + failure_;
     }
 
