@@ -34,9 +34,10 @@ endif()
 cluster_adapter_test(flatbuffers FOUND ${flatbuffers_found} LIBRARIES adapter_flatbuffers_schema
     MAIN $<TARGET_OBJECTS:cluster_role_main> SOURCES flatbuffers.cpp ${schema_header})
 
-# Not in the list of packages: Debian 12's Boost is older, and its libboost-json1.81-dev cannot be there beside it.
-# -DBOOST_JSON_INCLUDE_DIR=... names another one.
-find_path(BOOST_JSON_INCLUDE_DIR boost/json/system_error.hpp) # since 1.81
+# Not in the list of packages: Debian 12's Boost is older, and its libboost1.81-dev cannot be installed beside it;
+# tests/run unpacks it. -DBOOST_JSON_INCLUDE_DIR=... names another one.
+find_path(BOOST_JSON_INCLUDE_DIR boost/json/system_error.hpp # since 1.81
+    HINTS ${PROJECT_SOURCE_DIR}/build/tools/boost/usr/include)
 if(BOOST_JSON_INCLUDE_DIR)
     add_library(adapter_boost_json_headers INTERFACE)
     target_include_directories(adapter_boost_json_headers SYSTEM BEFORE INTERFACE ${BOOST_JSON_INCLUDE_DIR})
