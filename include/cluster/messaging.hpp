@@ -268,20 +268,26 @@ private:
             (by.own ? by.own : by.shared)->deliver(derived(), what);
             return;
         }
+        if (by.shared == nullptr || by.own == nullptr) {
+            deliver_to(by.own != nullptr ? *by.own : *by.shared, what);
+            return;
+        }
         std::exception_ptr first; // a handler that throws does not keep the others from running
         for (auto* each : {by.shared, by.own}) {
             try {
-                if (each != nullptr) {
-                    if (auto error = each->deliver(derived(), what)) {
-                        derived().on_undecodable(error);
-                    }
-                }
+                deliver_to(*each, what);
             } catch (...) {
                 first = first ? first : std::current_exception();
             }
         }
         if (first) {
             std::rethrow_exception(first);
+        }
+    }
+    void deliver_to(typename message_handlers::slot& one,
+                    const typename message_handlers::arrival& what) {
+        if (auto error = one.deliver(derived(), what)) {
+            derived().on_undecodable(error);
         }
     }
 

@@ -8003,13 +8003,18 @@ struct descriptor_list {
     explicit descriptor_list(std::vector<int> borrowed) : numbers{std::move(borrowed)} {}
     explicit descriptor_list(unique_fd one) {
         if (one) {
-            numbers.push_back(one.get());
-            owned.push_back(std::move(one));
+            add(std::move(one));
         }
     }
 
     std::vector<int> numbers;
     std::vector<unique_fd> owned;
+
+private:
+    void add(unique_fd one) { // few messages have one: the constructor stays small
+        numbers.push_back(one.get());
+        owned.push_back(std::move(one));
+    }
 };
 
 /// What a channel has to send, in the order of the stream: the frames that were encoded in the
@@ -14914,6 +14919,7 @@ private:
     void violated(errc fault);
 
     void hand_to(function_ref<void(frame&)> take, frame& arrived);
+    void deliver_kept();
     void dispatch();
     enum class parsed { frame, need_more, violation };
     parsed next(frame& into, errc& fault);
@@ -15098,6 +15104,7 @@ inline channel::parsed channel::next(frame& into, errc& fault) {
     if (fault != errc{}) {
         return parsed::violation;
     }
+    into.value.reset();
     if (into.header.kind == frame_kind::moved) {
         if (in_.values.empty()) {
             fault = errc::bad_frame;
@@ -15136,6 +15143,17 @@ inline errc channel::take_descriptors(frame& into) {
                : errc::bad_frame;
 }
 
+inline void channel::deliver_kept() {
+    auto stored = std::move(kept_.front());
+    kept_.pop_front();
+    frame arrived{stored.header,
+                  stored.payload.span(),
+                  std::move(stored.descriptors),
+                  stored.truncated,
+                  std::move(stored.value)};
+    owner_.on_frame(arrived);
+}
+
 inline void channel::dispatch() {
     struct resume { // a handler that throws: the rest is delivered in the next turn
         channel& self;
@@ -15150,17 +15168,10 @@ inline void channel::dispatch() {
     } guard{*this};
     dispatching_ = true;
     std::size_t pulled = 0;
+    frame arrived; // each in its turn
     while (is_open() && reading_) {
-        frame arrived;
         if (!kept_.empty()) {
-            auto stored = std::move(kept_.front());
-            kept_.pop_front();
-            arrived = {stored.header,
-                       stored.payload.span(),
-                       std::move(stored.descriptors),
-                       stored.truncated,
-                       std::move(stored.value)};
-            owner_.on_frame(arrived);
+            deliver_kept();
             continue;
         }
         errc fault{};
@@ -26632,20 +26643,26 @@ private:
             (by.own ? by.own : by.shared)->deliver(derived(), what);
             return;
         }
+        if (by.shared == nullptr || by.own == nullptr) {
+            deliver_to(by.own != nullptr ? *by.own : *by.shared, what);
+            return;
+        }
         std::exception_ptr first; // a handler that throws does not keep the others from running
         for (auto* each : {by.shared, by.own}) {
             try {
-                if (each != nullptr) {
-                    if (auto error = each->deliver(derived(), what)) {
-                        derived().on_undecodable(error);
-                    }
-                }
+                deliver_to(*each, what);
             } catch (...) {
                 first = first ? first : std::current_exception();
             }
         }
         if (first) {
             std::rethrow_exception(first);
+        }
+    }
+    void deliver_to(typename message_handlers::slot& one,
+                    const typename message_handlers::arrival& what) {
+        if (auto error = one.deliver(derived(), what)) {
+            derived().on_undecodable(error);
         }
     }
 

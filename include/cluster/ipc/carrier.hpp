@@ -27,13 +27,18 @@ struct descriptor_list {
     explicit descriptor_list(std::vector<int> borrowed) : numbers{std::move(borrowed)} {}
     explicit descriptor_list(unique_fd one) {
         if (one) {
-            numbers.push_back(one.get());
-            owned.push_back(std::move(one));
+            add(std::move(one));
         }
     }
 
     std::vector<int> numbers;
     std::vector<unique_fd> owned;
+
+private:
+    void add(unique_fd one) { // few messages have one: the constructor stays small
+        numbers.push_back(one.get());
+        owned.push_back(std::move(one));
+    }
 };
 
 /// What a channel has to send, in the order of the stream: the frames that were encoded in the

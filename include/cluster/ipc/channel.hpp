@@ -260,6 +260,7 @@ private:
     void violated(errc fault);
 
     void hand_to(function_ref<void(frame&)> take, frame& arrived);
+    void deliver_kept();
     void dispatch();
     enum class parsed { frame, need_more, violation };
     parsed next(frame& into, errc& fault);
@@ -444,6 +445,7 @@ inline channel::parsed channel::next(frame& into, errc& fault) {
     if (fault != errc{}) {
         return parsed::violation;
     }
+    into.value.reset();
     if (into.header.kind == frame_kind::moved) {
         if (in_.values.empty()) {
             fault = errc::bad_frame;
@@ -482,6 +484,17 @@ inline errc channel::take_descriptors(frame& into) {
                : errc::bad_frame;
 }
 
+inline void channel::deliver_kept() {
+    auto stored = std::move(kept_.front());
+    kept_.pop_front();
+    frame arrived{stored.header,
+                  stored.payload.span(),
+                  std::move(stored.descriptors),
+                  stored.truncated,
+                  std::move(stored.value)};
+    owner_.on_frame(arrived);
+}
+
 inline void channel::dispatch() {
     struct resume { // a handler that throws: the rest is delivered in the next turn
         channel& self;
@@ -496,17 +509,10 @@ inline void channel::dispatch() {
     } guard{*this};
     dispatching_ = true;
     std::size_t pulled = 0;
+    frame arrived; // each in its turn
     while (is_open() && reading_) {
-        frame arrived;
         if (!kept_.empty()) {
-            auto stored = std::move(kept_.front());
-            kept_.pop_front();
-            arrived = {stored.header,
-                       stored.payload.span(),
-                       std::move(stored.descriptors),
-                       stored.truncated,
-                       std::move(stored.value)};
-            owner_.on_frame(arrived);
+            deliver_kept();
             continue;
         }
         errc fault{};
