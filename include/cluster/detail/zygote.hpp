@@ -322,19 +322,21 @@ private:
 class forked_worker final : public worker_process {
 public:
     forked_worker(int pid, unique_fd pidfd, unique_fd notice) noexcept
-        : worker_process{os::child_process{pid, std::move(pidfd)}}, notice_{std::move(notice)} {}
+        : worker_process{os::child_process{pid, std::move(pidfd)}},
+          notice_{std::move(notice)},
+          told_{!notice_} {}
 
     [[nodiscard]] inline int descriptor() const noexcept override {
-        return notice_ ? notice_.get() : child_.pidfd();
+        return told_ ? child_.pidfd() : notice_.get();
     }
     inline std::error_code signal(int number) noexcept override {
         return end_ ? std::make_error_code(std::errc::no_such_process) : child_.signal(number);
     }
     inline std::optional<os::exit_info> try_wait() noexcept override {
-        if (!end_ && notice_) {
+        if (!end_ && !told_) {
             read_notice();
         }
-        if (!end_ && !notice_ && has_vanished()) {
+        if (!end_ && told_ && has_vanished()) {
             end_ = child_.recorded_exit(2);
         }
         return end_;
@@ -357,14 +359,15 @@ private:
             end_ = os::exit_info{
                 static_cast<os::exit_info::kind>(notice.how), notice.value, notice.core_dumped};
         }
-        notice_.reset();
+        told_ = true;
     }
     [[nodiscard]] bool has_vanished() const noexcept {
         return child_.pidfd() != -1 ? os::wait_for(child_.pidfd(), false, 0)
                                     : !os::process_exists(pid());
     }
 
-    unique_fd notice_;
+    unique_fd notice_; // stays open as long as a loop may watch it
+    bool told_;        // all that comes by it has come
     std::optional<os::exit_info> end_;
 };
 
