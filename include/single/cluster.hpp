@@ -75,6 +75,9 @@
 #ifndef CLUSTER_HPP
 #define CLUSTER_HPP
 
+#if __cplusplus < 202002L
+#    error "cluster: C++20 is needed; compile with -std=c++20"
+#else // instead of all that would follow from it
 // ---- cluster/available_parallelism.hpp
 #ifndef CLUSTER_AVAILABLE_PARALLELISM_HPP
 #define CLUSTER_AVAILABLE_PARALLELISM_HPP
@@ -40027,5 +40030,6 @@ static_assert(transport_policy<shared_memory>);
 } // namespace cluster
 
 #endif // CLUSTER_TRANSPORT_SHARED_MEMORY_HPP
+#endif
 
 #endif // CLUSTER_HPP
