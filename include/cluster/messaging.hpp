@@ -262,14 +262,15 @@ private:
                  handle& passed,
                  moved_value* value) {
         typename message_handlers::arrival what{payload, &passed, value};
+        auto& closer = by.own != nullptr ? *by.own : *by.shared;
         if (request) { // the closer handler answers
             const reply_path path{path_, sequence};
             what.path = &path;
-            (by.own ? by.own : by.shared)->deliver(derived(), what);
+            closer.deliver(derived(), what);
             return;
         }
         if (by.shared == nullptr || by.own == nullptr) {
-            deliver_to(by.own != nullptr ? *by.own : *by.shared, what);
+            deliver_to(closer, what);
             return;
         }
         std::exception_ptr first; // a handler that throws does not keep the others from running

@@ -59,6 +59,13 @@ struct listening_manager {
     }
 };
 
+/// Calls `then` once the manager has been told `line`.
+template <typename Primary, typename Then>
+void when_told(Primary& primary, listening_manager& heard, const char* line, Then then) {
+    scenario::when(
+        primary, [&heard, line] { return heard.has(line); }, then);
+}
+
 } // namespace
 
 CLUSTER_CASE_ON(all_backends, "the service manager hears of the start and a reload and the end") {
@@ -132,17 +139,13 @@ TEST_CASE("the service manager hears of a worker that does not answer and that i
             primary.notify_service_manager();
             primary.fork(2);
             primary.when_ready([&] { primary.workers().at(0).kill(SIGSTOP); });
-            scenario::when(
-                primary,
-                [&heard] { return heard->has("STATUS=2 of 2 workers ready, 1 stalled"); },
-                [&] {
-                    primary.workers().at(0).kill(SIGCONT);
-                    heard->told.clear();
-                    scenario::when(
-                        primary,
-                        [&heard] { return heard->has("STATUS=2 of 2 workers ready"); },
-                        [&primary] { primary.shutdown(); });
+            when_told(primary, *heard, "STATUS=2 of 2 workers ready, 1 stalled", [&] {
+                primary.workers().at(0).kill(SIGCONT);
+                heard->told.clear();
+                when_told(primary, *heard, "STATUS=2 of 2 workers ready", [&primary] {
+                    primary.shutdown();
                 });
+            });
         },
         [](auto& self) { self.ready(); });
 }
@@ -159,13 +162,11 @@ TEST_CASE("the service manager hears how many workers are ready of how many") {
                 primary.workers().at(0).kill(SIGKILL);
                 primary.once(cluster::event::ready, [&] { primary.scale(3); });
             });
-            auto later = [&](const char* line, auto then) {
-                scenario::when(
-                    primary, [&heard, line] { return heard->has(line); }, then);
-            };
-            later("STATUS=3 of 3 workers ready", [&primary, later] {
+            when_told(primary, *heard, "STATUS=3 of 3 workers ready", [&] {
                 primary.scale(1);
-                later("STATUS=1 of 1 workers ready", [&primary] { primary.shutdown(); });
+                when_told(primary, *heard, "STATUS=1 of 1 workers ready", [&primary] {
+                    primary.shutdown();
+                });
             });
         },
         [](auto& self) { self.ready(); });
