@@ -9765,12 +9765,13 @@ private:
         if (may_block && !alive()) { // poll() still looks at what keeps no loop alive
             return has_posted();
         }
-        if (may_block && silence_.awaited() && !end_silence()) {
+        auto after = may_block ? end_silence() : after_silence::look;
+        if (after == after_silence::turn) {
             return true;
         }
         if (event_at_ == events_) { // else an exception or stop() interrupted the last walk
             set_alarm(timers_.next());
-            events_ = wait(may_block && !has_immediate_work());
+            events_ = wait(after == after_silence::sleep && !has_immediate_work());
             event_at_ = 0;
             strays_.next_turn();
         }
@@ -9797,26 +9798,32 @@ private:
         return events;
     }
 
+    enum class after_silence {
+        sleep,
+        look, // at the descriptors, without sleeping
+        turn, // there is something else to wait for, or nothing
+    };
+
     // Before we sleep: a last look at what no descriptor tells. What comes is handled at once, for
     // some rounds, without a look at the descriptors.
-    // \returns false when that has changed what there is to wait for
-    bool end_silence() {
+    after_silence end_silence() {
         constexpr int most_rounds = 64;
-        for (int round = 0; round != most_rounds; ++round) {
-            if (has_immediate_work() || !silence_.look_out([this] { return is_called(); })) {
+        for (int round = 0; silence_.awaited() && !has_immediate_work(); ++round) {
+            if (round == most_rounds) {
+                return after_silence::look;
+            }
+            if (!silence_.look_out([this] { return is_called(); })) {
+                silence_.tell();
                 break;
             }
             while (hooks_.linked()) {
                 run_hooks();
             }
             if (stopped_.load(std::memory_order_relaxed) || !alive()) {
-                return false;
+                return after_silence::turn;
             }
         }
-        if (!has_immediate_work()) {
-            silence_.tell();
-        }
-        return true;
+        return after_silence::sleep;
     }
     // By another thread or a signal handler.
     [[nodiscard]] bool is_called() const noexcept {
@@ -15192,6 +15199,10 @@ inline void channel::dispatch() {
         if (state == parsed::need_more && silent) {
             if (pulled >= most_in_a_turn) {
                 return; // the others' turn
+            }
+            if (flush_hook_.linked()) { // the peer reads the answers while we tidy up
+                flush_hook_.unlink();
+                flush_now();
             }
             got = carrier_->pull(in_);
             pulled += got.bytes;

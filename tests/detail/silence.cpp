@@ -62,6 +62,34 @@ TEST_SUITE("detail/silence") {
         CHECK(one.told == 0);
     }
 
+    TEST_CASE("a loop to which things keep coming does not sleep and looks at its descriptors") {
+        struct steady { // something comes with every look
+            cluster::event_loop loop;
+            int looks = 0;
+            int told = 0;
+            int handled_at = 0;
+            silence_hook hook = silence_hook::for_member<steady, &steady::look>(*this);
+
+            bool look(bool sleeps) {
+                told += sleeps ? 1 : 0;
+                if (++looks == 10) {
+                    loop.post([this] { handled_at = looks; });
+                } else if (looks == 1000) {
+                    loop.stop();
+                }
+                return true;
+            }
+        } all;
+        all.loop.before_sleep(all.hook, 1h);
+        all.loop.ref();
+        all.loop.run();
+        all.loop.unref();
+        CHECK(all.looks == 1000);
+        CHECK(all.told == 0);
+        CHECK(all.handled_at != 0);
+        CHECK(all.handled_at < 200);
+    }
+
     TEST_CASE("a loop that sleeps has told so and so has one inside of another") {
         cluster::event_loop loop;
         waiter one;

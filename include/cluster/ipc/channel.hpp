@@ -528,6 +528,10 @@ inline void channel::dispatch() {
             if (pulled >= most_in_a_turn) {
                 return; // the others' turn
             }
+            if (flush_hook_.linked()) { // the peer reads the answers while we tidy up
+                flush_hook_.unlink();
+                flush_now();
+            }
             got = carrier_->pull(in_);
             pulled += got.bytes;
             if (got.bytes != 0) {
