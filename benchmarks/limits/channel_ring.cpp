@@ -7,7 +7,10 @@
 //
 //   one way     64 frames are published at a time; a reader that finds nothing sleeps in epoll_wait
 //               and is woken by an eventfd, if it has said that it sleeps
-//   round trip  one frame there and one back; both sides sleep in between, or both spin
+//   round trip  one frame there and one back; both sides sleep in between, or both spin; each has a
+//               CPU of its own
+
+#include "own_cpu.hpp"
 
 #include <algorithm>
 #include <array>
@@ -293,12 +296,14 @@ result round_trip(std::size_t payload, bool spins, std::uint32_t count) {
         payload,
         spins,
         [&](reader& in, writer& out) {
+            take_cpu(0);
             for (std::uint32_t i = 0; i != count; ++i) {
                 out.write(1, 1);
                 in.read(1, 1);
             }
         },
         [&](reader& in, writer& out) {
+            take_cpu(1);
             for (std::uint32_t i = 0; i != count; ++i) {
                 in.read(1, 1);
                 out.write(1, 1);

@@ -6,9 +6,11 @@
 //   channel_socket [--seconds S] [--json]
 //
 //   one way     1 or 64 frames per write; ns of CPU per message by both processes' CPU clocks
-//   round trip  one frame there and one back, both sides asleep in between
+//   round trip  one frame there and one back, both sides asleep in between, each on its own CPU
 //   block       both sides block in send and recv
 //   epoll       both sides are non-blocking and wait in epoll_wait, as an event loop does
+
+#include "own_cpu.hpp"
 
 #include <algorithm>
 #include <array>
@@ -281,6 +283,7 @@ round_trip_result round_trip(bool waits_in_epoll, std::size_t payload, std::uint
         [&](endpoint& end) {
             frame_reader reader{end, payload};
             frame_writer writer{end, payload, 1};
+            take_cpu(1);
             const double before = cpu_seconds();
             for (std::uint32_t i = 0; i < trips; ++i) {
                 reader.read(1);
@@ -291,6 +294,7 @@ round_trip_result round_trip(bool waits_in_epoll, std::size_t payload, std::uint
         [&](endpoint& end) {
             frame_reader reader{end, payload};
             frame_writer writer{end, payload, 1};
+            take_cpu(0);
             const double before = cpu_seconds();
             for (std::uint32_t i = 0; i < trips; ++i) {
                 const auto begin = clock_type::now();

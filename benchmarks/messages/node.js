@@ -1,13 +1,29 @@
 // SPDX-License-Identifier: MIT
 // Node: a cluster worker's process.send() with JSON, and a worker thread's postMessage(). One line of
-// JSON for each cell.
+// JSON for each cell. Each side of a round trip has a CPU of its own, by taskset of util-linux.
 //
 //   node node.js [--seconds S]
 'use strict';
+const { execFileSync } = require('node:child_process');
 const cluster = require('node:cluster');
+const fs = require('node:fs');
 const threads = require('node:worker_threads');
 
 const sizes = [64, 1024, 65536];
+
+// All CPUs that we have, for who inherits fewer.
+process.env.CPUS ??= execFileSync('taskset', ['-cp', `${process.pid}`]).toString()
+  .replace(/.*: /, '').trim().split(',').flatMap((range) => {
+    const [first, last = first] = range.split('-').map(Number);
+    return Array.from({ length: last - first + 1 }, (_, i) => first + i);
+  }).join(' ');
+
+// For the calling thread, or all of its process.
+function takeCpu(which, wholeProcess) {
+  const all = process.env.CPUS.split(' ');
+  const id = wholeProcess ? process.pid : fs.readlinkSync('/proc/thread-self').split('/').pop();
+  execFileSync('taskset', [wholeProcess ? '-acp' : '-cp', all[which % all.length], `${id}`]);
+}
 
 // The other side: counts, answers each message of a round trip, says when all have come.
 function serve(send, on) {
@@ -15,6 +31,9 @@ function serve(send, on) {
   on((message) => {
     if (message.count) {
       ({ count, trips } = message);
+      if (trips) {
+        takeCpu(1, threads.isMainThread);
+      }
       got = 0;
       cpu = process.cpuUsage();
       return;
@@ -67,6 +86,9 @@ async function run(what, peer, seconds, oneProcess) {
   for (const way of ['one way', 'round trip']) {
     for (const bytes of sizes) {
       const trips = way === 'round trip';
+      if (trips) {
+        takeCpu(0, !oneProcess);
+      }
       const probe = await measure(peer, bytes, trips, 300, oneProcess);
       const count = Math.max(200, Math.round(300 / probe.seconds * seconds / 3));
       const runs = [];

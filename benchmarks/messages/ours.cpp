@@ -6,7 +6,9 @@
 // Each cell is this program again, as a primary of its own, and its worker. One way: the sender
 // goes on until send() says that the receiver is behind, and again when it hears of the drain. The
 // receiver decodes and checks each message; CPU is that of both. Round trip: one message there and
-// one back.
+// one back, each side on a CPU of its own.
+
+#include "../limits/own_cpu.hpp"
 
 #include <cluster/backend/process.hpp>
 #include <cluster/backend/thread.hpp>
@@ -222,6 +224,7 @@ void run_primary(Primary& primary, const cell& of, double seconds, bool one_proc
     auto mine = std::make_shared<primary_side<Message>>(primary_side<Message>{
         series{of, seconds, one_process}, source<Message>{make<Message>(of.bytes)}, {}});
     auto start = [mine, trips, to_worker](auto& worker) {
+        trips ? take_cpu(0) : void(); // now, because a process that it starts inherits it
         mine->all.start();
         mine->from.begin(trips ? 1 : mine->all.count());
         worker.send(begin{mine->all.count()});
@@ -257,6 +260,7 @@ template <typename Message, typename Self>
 void run_worker(Self& self, const cell& of) {
     const bool trips = of.way == "round trip";
     const bool to_worker = of.way != to_the_primary;
+    trips ? take_cpu(1) : void();
     auto mine = std::make_shared<worker_side<Message>>(
         worker_side<Message>{0, source<Message>{make<Message>(of.bytes)}, {}, 0});
     auto pump = [mine, &self] {

@@ -4,7 +4,10 @@
 
 // What the programs that measure other libraries' messages between two processes have in common.
 // An `End` is made in its process by End{child, bytes} and has send(data, size), which blocks while
-// there is no room, and receive(data, size), which blocks until a message of that size is there.
+// there is no room, and receive(data, size), which blocks until a message of that size is there. Each side
+// of a round trip has a CPU of its own.
+
+#include "../limits/own_cpu.hpp"
 
 #include <algorithm>
 #include <array>
@@ -107,6 +110,7 @@ pid_t start(Body body) {
 
 template <typename End>
 void answer(std::size_t bytes, bool trips, std::uint32_t count, double& cpu) {
+    trips ? take_cpu(1) : void(); // before the library starts its threads
     End end{true, bytes};
     stream<End> all{end, bytes};
     all.send(1); // we are connected
@@ -121,6 +125,7 @@ void answer(std::size_t bytes, bool trips, std::uint32_t count, double& cpu) {
 
 template <typename End>
 void ask(std::size_t bytes, bool trips, std::uint32_t count, result& got) {
+    trips ? take_cpu(0) : void();
     End end{false, bytes};
     stream<End> all{end, bytes};
     all.receive(1);
