@@ -2,7 +2,7 @@
 // primary.broadcast() of 1 KiB: the primary's CPU time until the last byte is sent, and the time
 // until every worker has it.
 //
-//   broadcast [--backend process|fork] [--workers N] [--rounds N]      one line of JSON
+//   broadcast [--backend process|rings|fork] [--workers N] [--rounds N]      one line of JSON
 
 #include "support.hpp"
 

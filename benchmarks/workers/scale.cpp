@@ -2,7 +2,7 @@
 // A cluster of many workers: its start, what it costs when nobody does anything, a round trip with
 // one of them, messages from all of them, a broadcast, and its end.
 //
-//   scale [--backend process|fork] [--workers N] [--seconds N]      one line of JSON
+//   scale [--backend process|rings|fork] [--workers N] [--seconds N]      one line of JSON
 
 #include "support.hpp"
 

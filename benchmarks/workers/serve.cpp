@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A server that answers each connection with its worker's process number and replaces the dead.
 //
-//   serve [--backend process|fork] [--workers N] [--spares N] [--memory MIB]
+//   serve [--backend process|rings|fork] [--workers N] [--spares N] [--memory MIB]
 //   serve --worker FD [--spare FD]   the raw worker on a listening socket that limits/recovery gives
 //                                    it, as soon as it can read a byte from the other one
 //

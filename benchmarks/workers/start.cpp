@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // From primary.fork() to event::online, of one worker after the other.
 //
-//   start [--backend process|fork] [--count N] [--memory MIB] [--loaded before|after]
+//   start [--backend process|rings|fork] [--count N] [--memory MIB] [--loaded before|after]
 //   start --child FD       writes a byte and ends: what limits/spawn starts for comparison
 //
 // `--memory` is touched by the primary before its first worker or after it: what a worker of

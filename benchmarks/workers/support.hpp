@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 // What the programs of this folder have in common: their options, clocks and medians, and that
-// `--backend process|fork` says what a worker is. A worker gets the primary's arguments.
+// `--backend process|rings|fork` says what a worker is; `rings`: a process, by shared memory. A
+// worker gets the primary's arguments.
 #ifndef CLUSTER_BENCHMARKS_WORKERS_SUPPORT_HPP
 #define CLUSTER_BENCHMARKS_WORKERS_SUPPORT_HPP
 
 #include <cluster/backend/fork.hpp>
 #include <cluster/backend/process.hpp>
+#include <cluster/transport/shared_memory.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -86,6 +88,10 @@ template <typename Run>
 int on_backend(const arguments& from, Run run) {
     if (from.text("--backend", "process") == "fork") {
         return run(std::type_identity<cluster::backend::fork>{});
+    }
+    if (from.text("--backend", "process") == "rings") {
+        using backend = cluster::backend::basic_process<cluster::transport::shared_memory>;
+        return run(std::type_identity<backend>{});
     }
     return run(std::type_identity<cluster::backend::process>{});
 }

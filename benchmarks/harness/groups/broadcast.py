@@ -49,6 +49,7 @@ def section(options, raw, program, workers):
     commands = [("raw futex", RAW, [raw, *size, "--way", "futex"]),
                 ("raw socket", RAW, [raw, *size, "--way", "socket"]),
                 ("ours process", OURS, [program, *size]),
+                ("ours process, shared memory", OURS, [program, *size, "--backend", "rings"]),
                 ("ours fork", OURS, [program, *size, "--backend", "fork"])]
     if workers <= MOST_OF_NODE:
         if tools.peer(options, "Node.js", "nodejs", program="node"):

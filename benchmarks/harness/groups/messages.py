@@ -62,7 +62,7 @@ def one_way_goals(rows, size):
     return [goal for goal in goals if goal.of and goal.to]
 
 
-# What a round trip of ours may take of that of the same channel without a library, in a loop as well.
+# What a round trip of ours may take of that of the same kind of channel without a library.
 ROUND_TRIPS = (("cluster shared memory", "raw ring", 1.2),
                ("cluster socket", "raw socket, epoll", 1.2),
                ("cluster shared memory, spinning", "raw ring, spinning", 2))
