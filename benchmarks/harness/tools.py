@@ -139,17 +139,17 @@ def limit(options, name):
     return program(options, f"limits/{name}")
 
 
-def lines_of(*command, environment=None):
+def lines_of(*command, environment=None, longest=LONGEST):
     """The lines of JSON that a program prints; none, and a line that says why, if it fails."""
     words = [str(part) for part in command]
     child = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                              env=environment, start_new_session=True)
     try:
-        printed, complaint = child.communicate(timeout=LONGEST)
+        printed, complaint = child.communicate(timeout=longest)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)  # and those who hold its pipes
         printed, _ = child.communicate()
-        complaint = f"killed, it took more than {LONGEST} s"
+        complaint = f"killed, it took more than {longest} s"
     if child.returncode != 0:
         text = (complaint or printed).strip()[-300:]
         say(f"{' '.join(words)}: ended with {child.returncode}: {text}")

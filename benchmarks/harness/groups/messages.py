@@ -9,6 +9,8 @@ from .. import tools
 from ..model import OURS, PEER, RAW, Column, Goal, Samples, Section
 from ..tools import ROOT
 
+LONGEST = 60  # seconds, of which a program takes a third; nng hangs now and then
+
 # What a program of a peer needs: (header, Debian package, what to link).
 NEEDS = {
     "zeromq": ("zmq.h", "libzmq3-dev", ("-lzmq",)),
@@ -80,7 +82,7 @@ def messages(options):
     cells = {}  # (way, bytes): samples
 
     def turn(role, command):
-        for line in tools.lines_of(*command):
+        for line in tools.lines_of(*command, longest=LONGEST):
             values = {"per_second": line["per_second"], "cpu_ns": line["cpu_ns"],
                       "us": line.get("p50_us", 1e6 / line["per_second"])}
             of = cells.setdefault((line["way"], line["bytes"]), Samples())
