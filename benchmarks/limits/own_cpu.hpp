@@ -4,6 +4,7 @@
 #ifndef CLUSTER_BENCHMARKS_LIMITS_OWN_CPU_HPP
 #define CLUSTER_BENCHMARKS_LIMITS_OWN_CPU_HPP
 
+#include <cstddef>
 #include <vector>
 
 #include <sched.h>
@@ -11,12 +12,12 @@
 // The calling thread runs on the CPU number `which` from now on, of those that it had when this was
 // first called here or in a parent that has forked it.
 inline void take_cpu(std::size_t which) {
-    static const std::vector<int> there = [] {
+    static const std::vector<std::size_t> there = [] {
         cpu_set_t allowed;
         CPU_ZERO(&allowed);
         ::sched_getaffinity(0, sizeof allowed, &allowed);
-        std::vector<int> result;
-        for (int cpu = 0; cpu != CPU_SETSIZE; ++cpu) {
+        std::vector<std::size_t> result;
+        for (std::size_t cpu = 0; cpu != CPU_SETSIZE; ++cpu) {
             if (CPU_ISSET(cpu, &allowed)) {
                 result.push_back(cpu);
             }
