@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// A CPU for each side of a round trip. Where both share one, a trip takes a sixth of the time, and which
-// of the two it is the system decides anew for each run: that would be all that is measured.
+// A CPU for each side of a round trip. Where both share one, a trip takes a sixth of the time, and
+// the system decides anew for each run whether they do: that would be all that is measured.
 #ifndef CLUSTER_BENCHMARKS_LIMITS_OWN_CPU_HPP
 #define CLUSTER_BENCHMARKS_LIMITS_OWN_CPU_HPP
 

@@ -4,8 +4,8 @@
 
 // What the programs that measure other libraries' messages between two processes have in common.
 // An `End` is made in its process by End{child, bytes} and has send(data, size), which blocks while
-// there is no room, and receive(data, size), which blocks until a message of that size is there. Each side
-// of a round trip has a CPU of its own.
+// there is no room, and receive(data, size), which blocks until a message of that size is there. Each
+// side of a round trip has a CPU of its own.
 
 #include "../limits/own_cpu.hpp"
 
