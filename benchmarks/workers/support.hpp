@@ -86,12 +86,13 @@ inline void raise_descriptor_limit() {
 /// Calls `run` with the backend that the arguments name, as a std::type_identity.
 template <typename Run>
 int on_backend(const arguments& from, Run run) {
-    if (from.text("--backend", "process") == "fork") {
+    const auto backend = from.text("--backend", "process");
+    if (backend == "fork") {
         return run(std::type_identity<cluster::backend::fork>{});
     }
-    if (from.text("--backend", "process") == "rings") {
-        using backend = cluster::backend::basic_process<cluster::transport::shared_memory>;
-        return run(std::type_identity<backend>{});
+    if (backend == "rings") {
+        using rings = cluster::backend::basic_process<cluster::transport::shared_memory>;
+        return run(std::type_identity<rings>{});
     }
     return run(std::type_identity<cluster::backend::process>{});
 }
