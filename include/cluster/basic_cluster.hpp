@@ -5,6 +5,7 @@
 #include "backend/concept.hpp"
 #include "backend/process.hpp"
 #include "config.hpp"
+#include "detail/flush_at_exit.hpp"
 #include "detail/memory.hpp"
 #include "detail/role.hpp"
 #include "detail/standby.hpp"
@@ -157,6 +158,10 @@ private:
                     auto own = main;
                     return app.run_worker(own, std::move(channel), std::move(where));
                 }
+                inline void prepare() const override {
+                    app.role_ = detail::role::worker;
+                    detail::flush_at_exit::prepare();
+                }
                 basic_cluster& app;
                 WorkerMain main;
             };
@@ -169,7 +174,6 @@ private:
     template <typename WorkerMain>
     int run_worker(WorkerMain& main, unique_fd channel, detail::worker_surroundings where) {
         if (where.own_process) {
-            role_ = detail::role::worker;
             channel = detail::await_role(std::move(channel));
         }
         event_loop loop;

@@ -2071,6 +2071,21 @@ inline transfer send_datagrams(int fd, std::span<const outgoing_datagram> datagr
 /// \file
 /// Copies of this process, for workers that share its memory until they write to it.
 
+// ---- cluster/detail/chrono.hpp
+#ifndef CLUSTER_DETAIL_CHRONO_HPP
+#define CLUSTER_DETAIL_CHRONO_HPP
+
+/// \file
+/// Durations, time points and clocks. libstdc++'s `<chrono>` adds calendars, time zones and their
+/// text, with the streams and the formatting that these need; `<mutex>` has all that is used here.
+
+#if defined(__GLIBCXX__)
+#    include <mutex>
+#else
+#    include <chrono>
+#endif
+
+#endif // CLUSTER_DETAIL_CHRONO_HPP
 // ---- cluster/detail/os/exit_info.hpp
 #ifndef CLUSTER_DETAIL_OS_EXIT_INFO_HPP
 #define CLUSTER_DETAIL_OS_EXIT_INFO_HPP
@@ -3010,22 +3025,6 @@ inline void set_up_thread(std::optional<int> nice_value, std::span<const int> cp
 #ifndef CLUSTER_DETAIL_OS_LINUX_PROCESS_INFO_HPP
 #define CLUSTER_DETAIL_OS_LINUX_PROCESS_INFO_HPP
 
-// ---- cluster/detail/chrono.hpp
-#ifndef CLUSTER_DETAIL_CHRONO_HPP
-#define CLUSTER_DETAIL_CHRONO_HPP
-
-/// \file
-/// Durations, time points and clocks. libstdc++'s `<chrono>` adds calendars, time zones and their
-/// text, with the streams and the formatting that these need; `<mutex>` has all that is used here.
-
-#if defined(__GLIBCXX__)
-#    include <mutex>
-#else
-#    include <chrono>
-#endif
-
-#endif // CLUSTER_DETAIL_CHRONO_HPP
-
 /// \file
 /// What the system tells about a process of ours. Nothing here throws: what cannot be read, because
 /// the process is gone, /proc is not there or it is not permitted, is empty. A pid that nobody has
@@ -3743,6 +3742,11 @@ inline int fork_process() noexcept {
     std::fflush(nullptr);
     return ::fork();
 }
+/// fork(2) of a process in which nothing has written to stdio; a lock of stdio's would be the only
+/// thing on a page that it writes to.
+inline int fork_silent_process() noexcept {
+    return ::fork();
+}
 
 inline unique_fd open_pidfd([[maybe_unused]] int pid) noexcept {
 #if defined(SYS_pidfd_open)
@@ -3809,50 +3813,56 @@ inline int set_up_child(const spawn_request& request) noexcept {
     return set_surroundings(job) && drop_identity(job) ? 0 : errno;
 }
 
-/// The signals of a process that only starts others: what the terminal sends to all is not for it,
-/// and SIGCHLD wakes wait_for_child(). Its children get back what was there before.
+/// The signals of a process that only starts others: what the terminal sends to all is not for it
+/// and waits for ever, and SIGCHLD wakes wait(). Its children get back what was there
+/// before.
 class quiet_signals {
 public:
     quiet_signals() noexcept {
         signal_hub::forget_all();
         struct sigaction change {};
-        for (std::size_t i = 0; i != ignored.size(); ++i) {
-            change.sa_handler = SIG_IGN;
-            ::sigaction(ignored[i], &change, &before_[i]);
-        }
         change.sa_handler = [](int) {};
         ::sigaction(SIGCHLD, &change, &child_before_);
-        sigset_t child;
-        ::sigemptyset(&child);
-        ::sigaddset(&child, SIGCHLD);
-        ::sigprocmask(SIG_BLOCK, &child, &mask_before_);
+        ::sigemptyset(&quiet_);
+        for (const int each :
+             {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE}) {
+            ::sigaddset(&quiet_, each);
+        }
+        ::sigprocmask(SIG_BLOCK, &quiet_, &mask_before_);
+        ::sigprocmask(SIG_BLOCK, nullptr, &waiting_);
+        ::sigdelset(&waiting_, SIGCHLD);
     }
     quiet_signals(quiet_signals&&) = delete;
     quiet_signals& operator=(quiet_signals&&) = delete;
 
     void restore() const noexcept {
-        for (std::size_t i = 0; i != ignored.size(); ++i) {
-            ::sigaction(ignored[i], &before_[i], nullptr);
-        }
         ::sigaction(SIGCHLD, &child_before_, nullptr);
         ::sigprocmask(SIG_SETMASK, &mask_before_, nullptr);
     }
 
-    /// Blocks until `fd` can be read or a child has ended.
-    void wait_for_child_or(int fd) const noexcept {
+    /// What has come meanwhile was meant for the parent: the terminal sends it to all.
+    void forget_what_came() const noexcept {
+        constexpr timespec at_once{};
+        while (::sigtimedwait(&quiet_, nullptr, &at_once) > 0) {
+        }
+    }
+
+    enum waking { by_descriptor, by_child, by_time };
+    static constexpr std::chrono::microseconds forever{-1};
+
+    /// Blocks until `fd` can be read, a child has ended, or `longest` (less than a second) is over.
+    [[nodiscard]] waking wait(int fd, std::chrono::microseconds longest) const noexcept {
         pollfd ready{fd, POLLIN, 0};
-        sigset_t open = mask_before_;
-        ::sigdelset(&open, SIGCHLD);
-        ::ppoll(&ready, 1, nullptr, &open);
+        timespec time{0, static_cast<long>(longest.count() * 1000)};
+        int count = ::ppoll(&ready, 1, longest == forever ? nullptr : &time, &waiting_);
+        return count > 0 ? by_descriptor : count == 0 ? by_time : by_child;
     }
 
 private:
-    static constexpr std::array<int, 7> ignored{
-        SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE};
-
-    std::array<struct sigaction, ignored.size()> before_{};
     struct sigaction child_before_ {};
+    sigset_t quiet_{};
     sigset_t mask_before_{};
+    sigset_t waiting_{};
 };
 
 struct ended_child {
@@ -4203,6 +4213,10 @@ inline void write_if_possible(int fd, std::span<const std::byte> bytes) noexcept
 #ifndef CLUSTER_DETAIL_OS_LINUX_PROCESS_TITLE_HPP
 #define CLUSTER_DETAIL_OS_LINUX_PROCESS_TITLE_HPP
 
+#if __has_include(<sys/single_threaded.h>)
+#    include <sys/single_threaded.h>
+#endif
+
 namespace cluster {
 inline namespace v0 {
 namespace detail::os {
@@ -4226,8 +4240,7 @@ public:
     }
 
     void show(std::string_view title) noexcept {
-        char buffer[2048];
-        const process_stat now = parse_stat(read_into("/proc/self/stat", buffer));
+        const process_stat& now = look();
         if (text_ == nullptr || now.state == '\0') {
             return;
         }
@@ -4244,6 +4257,21 @@ public:
     }
 
 private:
+    /// Where the kernel says that everything is, which stays, in a forked copy, too. Reading it takes
+    /// as long as a tenth of a fork; so once, if there cannot have been a thread since.
+    const process_stat& look() noexcept {
+#if __has_include(<sys/single_threaded.h>)
+        const bool is_known = layout_.state != '\0' && __libc_single_threaded != 0;
+#else
+        const bool is_known = false;
+#endif
+        if (!is_known) {
+            char buffer[2048];
+            layout_ = parse_stat(read_into("/proc/self/stat", buffer));
+        }
+        return layout_;
+    }
+
     [[nodiscard]] std::uint64_t begin() const noexcept {
         return reinterpret_cast<std::uintptr_t>(text_);
     }
@@ -4288,6 +4316,7 @@ private:
 
     char* text_ = nullptr;
     std::size_t shown_ = 0; ///< how much of it the kernel shows
+    process_stat layout_{};
 };
 
 /// Sets what ps(1) shows as the command line, cut to 4095 bytes. Thread-safe, but to be called before
@@ -4359,10 +4388,30 @@ inline const std::error_category& resolver_category() noexcept {
     return instance;
 }
 
-/// The addresses of a host name or number, in the order of preference; blocks for names.
+/// The address, without a port, that a number such as "10.0.0.1" or "2001:db8::1" stands for;
+/// none for everything else.
+inline address parse_address(std::string_view number) noexcept {
+    char text[INET6_ADDRSTRLEN] = "";
+    if (number.size() >= sizeof text) {
+        return {};
+    }
+    std::memcpy(text, number.data(), number.size());
+    std::array<std::uint8_t, 4> four;
+    std::array<std::uint8_t, 16> sixteen;
+    if (::inet_pton(AF_INET, text, four.data()) == 1) {
+        return address::ipv4(four, 0);
+    }
+    return ::inet_pton(AF_INET6, text, sixteen.data()) == 1 ? address::ipv6(sixteen, 0) : address{};
+}
+
+/// The addresses of a host name or number, in the order of preference; blocks for names only.
 inline std::vector<address>
 resolve(const std::string& host, std::uint16_t port, std::error_code& error) {
     std::vector<address> found;
+    if (auto number = parse_address(host); number.family() != address_family::none) {
+        error.clear();
+        return {number.with_port(port)};
+    }
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;
@@ -4381,22 +4430,6 @@ resolve(const std::string& host, std::uint16_t port, std::error_code& error) {
     ::freeaddrinfo(list);
     error.clear();
     return found;
-}
-
-/// The address, without a port, that a number such as "10.0.0.1" or "2001:db8::1" stands for;
-/// none for everything else.
-inline address parse_address(std::string_view number) noexcept {
-    char text[INET6_ADDRSTRLEN] = "";
-    if (number.size() >= sizeof text) {
-        return {};
-    }
-    std::memcpy(text, number.data(), number.size());
-    std::array<std::uint8_t, 4> four;
-    std::array<std::uint8_t, 16> sixteen;
-    if (::inet_pton(AF_INET, text, four.data()) == 1) {
-        return address::ipv4(four, 0);
-    }
-    return ::inet_pton(AF_INET6, text, sixteen.data()) == 1 ? address::ipv6(sixteen, 0) : address{};
 }
 
 } // namespace detail::os
@@ -8590,6 +8623,8 @@ public:
     worker_entry& operator=(worker_entry&&) = delete;
     virtual ~worker_entry() = default;
 
+    /// In a process that workers are copies of: does once what each would do.
+    virtual void prepare() const = 0;
     /// \returns the worker's exit code
     [[nodiscard]] virtual int run(unique_fd channel, worker_surroundings where) const = 0;
 };
@@ -8701,22 +8736,6 @@ struct checked_backend {
 } // namespace cluster
 
 #endif // CLUSTER_BACKEND_CONCEPT_HPP
-// ---- cluster/ipc/wire.hpp
-#ifndef CLUSTER_IPC_WIRE_HPP
-#define CLUSTER_IPC_WIRE_HPP
-
-// ---- cluster/net/listener.hpp
-#ifndef CLUSTER_NET_LISTENER_HPP
-#define CLUSTER_NET_LISTENER_HPP
-
-// ---- cluster/net/connection.hpp
-#ifndef CLUSTER_NET_CONNECTION_HPP
-#define CLUSTER_NET_CONNECTION_HPP
-
-// ---- cluster/detail/connection_account.hpp
-#ifndef CLUSTER_DETAIL_CONNECTION_ACCOUNT_HPP
-#define CLUSTER_DETAIL_CONNECTION_ACCOUNT_HPP
-
 // ---- cluster/event_loop.hpp
 #ifndef CLUSTER_EVENT_LOOP_HPP
 #define CLUSTER_EVENT_LOOP_HPP
@@ -10112,6 +10131,22 @@ inline void io_watch::keep_alive(bool on) noexcept {
 } // namespace cluster
 
 #endif // CLUSTER_EVENT_LOOP_HPP
+// ---- cluster/ipc/wire.hpp
+#ifndef CLUSTER_IPC_WIRE_HPP
+#define CLUSTER_IPC_WIRE_HPP
+
+// ---- cluster/net/listener.hpp
+#ifndef CLUSTER_NET_LISTENER_HPP
+#define CLUSTER_NET_LISTENER_HPP
+
+// ---- cluster/net/connection.hpp
+#ifndef CLUSTER_NET_CONNECTION_HPP
+#define CLUSTER_NET_CONNECTION_HPP
+
+// ---- cluster/detail/connection_account.hpp
+#ifndef CLUSTER_DETAIL_CONNECTION_ACCOUNT_HPP
+#define CLUSTER_DETAIL_CONNECTION_ACCOUNT_HPP
+
 // ---- cluster/detail/control_page.hpp
 #ifndef CLUSTER_DETAIL_CONTROL_PAGE_HPP
 #define CLUSTER_DETAIL_CONTROL_PAGE_HPP
@@ -12268,7 +12303,8 @@ namespace detail {
 /// A process without threads and without a loop, from which workers are forked: a copy of the
 /// primary as it was before its first worker, or of a worker as it was when it was asked
 /// (`primary.refork()`). It is the workers' parent, tells the primary how each of them ended, and
-/// kills them when the primary is gone.
+/// kills them when the primary is gone. It forks the next worker before somebody asks for it, so
+/// that nobody waits for the copy of the page tables, which takes longer than all the rest.
 
 /// What a worker becomes; the part of fork_options that a copy of a process can have.
 struct fork_plan {
@@ -12318,6 +12354,8 @@ struct end_notice {
 /// reads at once: both ends block.
 class zygote_link {
 public:
+    static constexpr int patience = 30'000; // milliseconds
+
     zygote_link() noexcept = default;
     explicit zygote_link(unique_fd socket) noexcept : socket_{std::move(socket)} {}
 
@@ -12351,38 +12389,44 @@ public:
     template <typename Message>
     bool receive(Message& message, std::vector<unique_fd>& descriptors) {
         std::uint32_t size = 0;
-        std::array<std::byte, sizeof size> start{};
-        if (!read(start, descriptors)) {
+        std::array<std::byte, 256> start; // as a rule all of it; nothing comes behind it
+        auto got = read(start, sizeof size, descriptors);
+        if (got < sizeof size) {
             return false;
         }
         std::memcpy(&size, start.data(), sizeof size);
-        std::vector<std::byte> payload(size < longest ? size : 0);
-        return read(payload, descriptors) && decode_wire(payload, message);
+        auto there = std::span{start}.first(got).subspan(sizeof size);
+        if (there.size() >= size) {
+            return decode_wire(there.first(size), message);
+        }
+        std::vector<std::byte> payload(size < longest ? size : there.size());
+        std::memcpy(payload.data(), there.data(), there.size());
+        auto rest = std::span{payload}.subspan(there.size());
+        return read(rest, rest.size(), descriptors) == rest.size() && decode_wire(payload, message);
     }
 
 private:
-    static constexpr int patience = 30'000; // milliseconds
     static constexpr std::uint32_t longest = 16U << 20U;
 
-    bool read(std::span<std::byte> into, std::vector<unique_fd>& descriptors) {
-        while (!into.empty()) {
-            if (!os::wait_for(socket_.get(), false, patience)) {
-                return false;
-            }
+    /// Waits for `least` bytes. \returns how many came; fewer when the other side is gone
+    std::size_t
+    read(std::span<std::byte> into, std::size_t least, std::vector<unique_fd>& descriptors) {
+        std::size_t all = 0;
+        while (all < least) {
             os::received_descriptors came;
-            auto got = os::receive_with_descriptors(socket_.get(), into, came);
-            if (got.would_block()) {
+            auto got = os::receive_with_descriptors(socket_.get(), into.subspan(all), came);
+            if (got.would_block() && os::wait_for(socket_.get(), false, patience)) {
                 continue;
             }
             if (got.error != 0 || got.bytes == 0) {
-                return false;
+                break;
             }
             for (auto& each : came.take()) {
                 descriptors.push_back(std::move(each));
             }
-            into = into.subspan(got.bytes);
+            all += got.bytes;
         }
-        return true;
+        return all;
     }
 
     unique_fd socket_;
@@ -12395,7 +12439,12 @@ public:
         : link_{std::move(socket)}, entry_{std::move(entry)} {
         int kept = link_.get();
         os::close_private_descriptors({&kept, 1});
+        for (const char* name : service_variables) {
+            os::change_variable(name, std::nullopt);
+        }
         os::set_thread_name("zygote");
+        entry_->prepare();
+        rehearse();
     }
     zygote_process(zygote_process&&) = delete;
     zygote_process& operator=(zygote_process&&) = delete;
@@ -12404,11 +12453,14 @@ public:
     [[noreturn]] void serve() {
         link_.send(fork_result{os::process_id(), 0}, {}); // we are here
         for (;;) {
-            signals_.wait_for_child_or(link_.get());
+            auto woken =
+                signals_.wait(link_.get(), next_is_due_ ? moment : os::quiet_signals::forever);
             while (auto ended = os::reap_any()) {
                 tell(*ended);
             }
-            if (os::wait_for(link_.get(), false, 0) && !answer()) {
+            if (woken == os::quiet_signals::by_time) {
+                fork_ahead();
+            } else if (woken == os::quiet_signals::by_descriptor && !answer()) {
                 end();
             }
         }
@@ -12434,50 +12486,112 @@ private:
         unique_fd notice;
     };
 
+    /// The next worker, which waits for what it becomes.
+    struct waiting_child {
+        int pid = -1;
+        zygote_link link;
+    };
+
+    // The one before shall be up by then, and who starts many at once has asked again.
+    static constexpr std::chrono::microseconds moment{200};
+
+    // That it does what every worker does first lets the dynamic linker find the functions, the
+    // kernel the pages and malloc the memory before anybody waits for it: a third of a worker's
+    // start.
+    void rehearse() noexcept {
+        try {
+            event_loop loop;
+            connection_account account{loop, {}};
+            loop.after(std::chrono::hours{1}, [] {});
+            loop.poll();
+            std::array<std::byte, 1> nothing{};
+            os::peek(link_.get(), nothing);
+            os::wait_for(link_.get(), true, 0);
+            os::parse_address("127.0.0.1");
+        } catch (...) { // the worker will say what is missing
+        }
+    }
+
     bool answer() {
         fork_plan plan;
         std::vector<unique_fd> descriptors;
         if (!link_.receive(plan, descriptors) || descriptors.size() < fork_plan::first_standard) {
             return false;
         }
-        unique_fd done;
-        unique_fd progress;
-        if (auto error = os::make_pipe(progress, done)) {
-            return link_.send(fork_result{-1, error.value()}, {});
+        int pid = hand_over(plan, descriptors);
+        if (pid == -1) {
+            pid = os::fork_silent_process();
         }
-        os::set_nonblocking(progress.get(), false);
-        int pid = os::fork_process();
         if (pid == 0) {
-            progress.reset();
-            become_worker(plan, descriptors, std::move(done));
+            children_.clear();
+            next_ = {};
+            become_worker(plan, descriptors);
         }
         if (pid == -1) {
             return link_.send(fork_result{-1, errno}, {});
         }
-        done.reset();
-        int error = 0;
-        auto got = os::read_some(progress.get(), std::as_writable_bytes(std::span{&error, 1}));
         children_.push_back({pid, plan.outlives, std::move(descriptors[1])});
-        if (got.bytes == sizeof error) { // else it has closed its end: it runs
-            return link_.send(fork_result{-1, error}, {});
-        }
-        unique_fd handle = os::open_pidfd(pid);
-        int passed = handle.get();
-        return link_.send(fork_result{pid, 0}, {&passed, handle ? std::size_t{1} : std::size_t{0}});
+        next_is_due_ = true;
+        return true;
     }
 
-    [[noreturn]] void
-    become_worker(const fork_plan& plan, std::vector<unique_fd>& descriptors, unique_fd done) {
-        link_.close();
+    /// \returns who becomes it, -1 when nobody waits for it
+    int hand_over(const fork_plan& plan, const std::vector<unique_fd>& descriptors) {
+        auto to = std::exchange(next_, {});
+        std::vector<int> passed;
+        for (const auto& each : descriptors) {
+            passed.push_back(each.get());
+        }
+        return to.link && to.link.send(plan, passed) ? to.pid : -1;
+    }
+
+    void fork_ahead() {
+        next_is_due_ = false; // whatever comes of it
+        unique_fd ours;
+        unique_fd theirs;
+        if (os::make_channel(ours, theirs)) {
+            return;
+        }
+        int pid = os::fork_silent_process();
+        if (pid == 0) {
+            ours.reset();
+            await_plan(zygote_link{std::move(theirs)});
+        }
+        if (pid != -1) {
+            next_ = {pid, zygote_link{std::move(ours)}};
+        }
+    }
+
+    /// In the next worker, which ends when the zygote does.
+    [[noreturn]] void await_plan(zygote_link zygote) {
         children_.clear();
-        unique_fd channel = std::move(descriptors[0]);
-        descriptors[1].reset();
-        if (int error = set_up(plan, descriptors)) {
-            os::write_if_possible(done.get(), std::as_bytes(std::span{&error, 1}));
+        rehearse();
+        fork_plan plan;
+        std::vector<unique_fd> descriptors;
+        if (!os::wait_for(zygote.get(), false, -1) || !zygote.receive(plan, descriptors)) {
+            os::exit_now(0);
+        }
+        zygote.close();
+        signals_.forget_what_came();
+        become_worker(plan, descriptors);
+    }
+
+    /// When it is all that it was asked to be, it answers the primary; when it dies before that, its
+    /// end is told and nothing else.
+    [[noreturn]] void become_worker(const fork_plan& plan, std::vector<unique_fd>& descriptors) {
+        int pid = os::process_id();
+        unique_fd handle = os::open_pidfd(pid); // before a limit forbids it
+        int passed = handle.get();
+        int error = set_up(plan, descriptors);
+        link_.send(fork_result{error == 0 ? pid : -1, error},
+                   {&passed, handle ? std::size_t{1} : std::size_t{0}});
+        if (error != 0) {
             os::exit_now(127);
         }
+        handle.reset();
+        link_.close();
+        unique_fd channel = std::move(descriptors[0]);
         descriptors.clear();
-        done.reset();
         signals_.restore();
         std::exit(run(std::move(channel)));
     }
@@ -12497,9 +12611,6 @@ private:
             if (which != fork_plan::keep && !os::put_descriptor(number, from)) {
                 return errno;
             }
-        }
-        for (const char* name : service_variables) {
-            os::change_variable(name, std::nullopt);
         }
         for (const auto& each : plan.environment) {
             os::change_variable(each.name, each.value);
@@ -12522,6 +12633,9 @@ private:
     }
 
     void tell(const os::ended_child& ended) {
+        if (ended.pid == next_.pid) {
+            next_ = {};
+        }
         for (auto each = children_.begin(); each != children_.end(); ++each) {
             if (each->pid == ended.pid) {
                 byte_buffer out;
@@ -12543,6 +12657,10 @@ private:
                 os::kill_process(each.pid, SIGKILL);
             }
         }
+        if (next_.pid != -1) { // it would end by itself, but perhaps later than somebody looks
+            os::kill_process(next_.pid, SIGKILL);
+            os::child_process{next_.pid, {}}.wait();
+        }
         os::exit_now(0);
     }
 
@@ -12550,6 +12668,8 @@ private:
     std::shared_ptr<const worker_entry> entry_;
     os::quiet_signals signals_;
     std::vector<child> children_;
+    waiting_child next_;
+    bool next_is_due_ = false; // a moment from now
 };
 
 /// A worker that a zygote has forked: its end comes by a pipe, with the reason; when the zygote has
@@ -12821,7 +12941,8 @@ namespace backend {
 /// The first fork() copies the process once: a zygote, without threads, from which every worker is
 /// forked, at whatever time and whatever threads the primary has by then. So the first fork() must
 /// come before the program's threads, else it fails with `errc::has_threads` (event::error,
-/// event::exit). primary.refork(worker) takes a worker that has warmed up as the next zygote.
+/// event::exit). The zygote keeps one copy ready for the next worker. primary.refork(worker) takes a
+/// worker that has warmed up as the next zygote.
 ///
 /// A copy keeps the files that are open and every descriptor without FD_CLOEXEC; other sockets and
 /// pipes, and epoll, eventfd, timerfd, signalfd and pidfd descriptors, are closed in it. Signal handlers that
@@ -12859,29 +12980,26 @@ public:
             return result;
         }
         auto table = detail::worker_descriptors(request.options, request.channel, error);
-        unique_fd notice;
-        unique_fd notice_writer;
-        if (!error) {
-            error = detail::os::make_pipe(notice, notice_writer);
-        }
         if (error) {
             return result;
         }
-        std::vector<int> passed{request.channel, notice_writer.get()};
+        unique_fd notice;
+        unique_fd notice_writer;
+        std::vector<int> passed{request.channel, -1};
         auto plan = plan_of(request.options, table.numbers(), passed);
         adopt_reforked();
-        detail::fork_result answer;
+        detail::fork_result answer{-1, EPIPE};
         std::vector<unique_fd> handle;
-        // A zygote that somebody has killed is replaced, once.
-        for (int attempt = 0; attempt != 2 && answer.pid == -1 && !error; ++attempt) {
-            if (!current_) {
+        // A zygote that somebody has killed is replaced, once; so is a worker that was none yet.
+        for (int attempt = 0; attempt != 2 && !error && is_lost(answer); ++attempt) {
+            error = detail::os::make_pipe(notice, notice_writer);
+            passed[1] = notice_writer.get();
+            if (!error && !current_) {
                 error = start(request.entry);
             }
-            if (!error && !ask(plan, passed, answer, handle)) {
+            if (!error && !ask(plan, passed, notice.get(), answer, handle)) {
                 current_.kill();
                 answer.error = EPIPE;
-            } else if (answer.error != 0) {
-                break;
             }
         }
         if (!error && answer.pid == -1) {
@@ -12972,11 +13090,27 @@ private:
                                                  : make_error_code(errc::spawn_failed);
     }
 
+    static bool is_lost(const detail::fork_result& answer) noexcept {
+        return answer.pid == -1 && (answer.error == EPIPE || answer.error == ECHILD);
+    }
+
+    /// False when there is no zygote. One that dies before it is a worker does not answer, and its
+    /// end comes by `notice`: ECHILD.
     bool ask(const detail::fork_plan& plan,
              const std::vector<int>& passed,
+             int notice,
              detail::fork_result& answer,
              std::vector<unique_fd>& handle) {
-        return current_.link.send(plan, passed) && current_.link.receive(answer, handle);
+        if (!current_.link.send(plan, passed)) {
+            return false;
+        }
+        if (detail::os::wait_for_either(
+                current_.link.get(), notice, detail::zygote_link::patience) &&
+            !detail::os::wait_for(current_.link.get(), false, 0)) {
+            answer.error = ECHILD;
+            return true;
+        }
+        return current_.link.receive(answer, handle);
     }
 
     // The zygotes before it stay: they are the parents of those who run.
@@ -13252,10 +13386,73 @@ static_assert(backend_policy<thread> && backend_policy<serializing_thread>);
 #ifndef CLUSTER_BASIC_CLUSTER_HPP
 #define CLUSTER_BASIC_CLUSTER_HPP
 
-// ---- cluster/detail/role.hpp
-#ifndef CLUSTER_DETAIL_ROLE_HPP
-#define CLUSTER_DETAIL_ROLE_HPP
+// ---- cluster/detail/flush_at_exit.hpp
+#ifndef CLUSTER_DETAIL_FLUSH_AT_EXIT_HPP
+#define CLUSTER_DETAIL_FLUSH_AT_EXIT_HPP
 
+// ---- cluster/ipc/channel.hpp
+#ifndef CLUSTER_IPC_CHANNEL_HPP
+#define CLUSTER_IPC_CHANNEL_HPP
+
+// ---- cluster/detail/function_ref.hpp
+#ifndef CLUSTER_DETAIL_FUNCTION_REF_HPP
+#define CLUSTER_DETAIL_FUNCTION_REF_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+template <typename Signature>
+class function_ref;
+
+/// What std::function_ref is in C++26: a callable for the time of a call, so that who is called need
+/// not be a template. Owns nothing, allocates nothing.
+template <typename Result, typename... Args>
+class function_ref<Result(Args...)> {
+public:
+    template <typename F>
+        requires(!std::same_as<std::remove_cvref_t<F>, function_ref> &&
+                 callable_as<Result, F, Args...>)
+    function_ref(F&& f) noexcept
+        : object_{const_cast<void*>(static_cast<const void*>(std::addressof(f)))},
+          call_{&call_as<std::remove_reference_t<F>>} {}
+
+    Result operator()(Args... args) const { return call_(object_, static_cast<Args&&>(args)...); }
+
+private:
+    template <typename F>
+    static Result call_as(void* object, Args&&... args) {
+        return static_cast<Result>((*static_cast<F*>(object))(static_cast<Args&&>(args)...));
+    }
+
+    void* object_;
+    Result (*call_)(void*, Args&&...);
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_FUNCTION_REF_HPP
+// ---- cluster/send_result.hpp
+#ifndef CLUSTER_SEND_RESULT_HPP
+#define CLUSTER_SEND_RESULT_HPP
+
+namespace cluster {
+inline namespace v0 {
+
+/// What became of a message, or of a datagram.
+enum class send_result {
+    ok,     ///< on its way
+    queued, ///< on its way, but the receiver is behind: send more at event::drain
+    full,   ///< NOT sent: too much waits already; send it again at event::drain
+    closed, ///< not sent: the channel, or the socket, is closed
+};
+
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_SEND_RESULT_HPP
 // ---- cluster/ipc/frame.hpp
 #ifndef CLUSTER_IPC_FRAME_HPP
 #define CLUSTER_IPC_FRAME_HPP
@@ -13486,6 +13683,772 @@ struct frame {
 } // namespace cluster
 
 #endif // CLUSTER_IPC_FRAME_HPP
+
+namespace cluster {
+inline namespace v0 {
+
+/// Called once when a message has been handed to the system, or with the error that it never was.
+/// It is no receipt.
+using send_completion = detail::move_only_function<void(std::error_code)>;
+
+namespace detail {
+
+/// Appends the payload of a frame.
+using payload_encoder = function_ref<void(byte_buffer&)>;
+
+/// Who a channel reports to; every call comes from the loop or, for on_frame, from wait().
+class channel_owner {
+public:
+    virtual void on_frame(frame& arrived) = 0;
+    /// Everything that waited has been sent after send() answered `queued` or `full`.
+    virtual void on_channel_drained() = 0;
+    /// The peer closed or died; everything that it sent has been delivered before.
+    virtual void on_channel_end() = 0;
+    /// The peer broke the rules. The channel is closed; what it still sends is not read.
+    virtual void on_violation(errc what) = 0;
+
+protected:
+    ~channel_owner() = default;
+};
+
+/// One end of the stream of frames between a primary and a worker. Frames that are sent in one turn
+/// of the loop leave together at its end; a descriptor leaves with the first byte of its frame.
+///
+/// Never blocks, except in the calls that say so. Same thread as the loop.
+class channel {
+public:
+    static constexpr std::size_t high_water_mark = 128 * 1024;
+    /// Beyond this nothing more is taken, except one message into an empty queue.
+    static constexpr std::size_t hard_limit = 64 * 1024 * 1024;
+
+    channel(event_loop& loop, channel_owner& owner, direction incoming) noexcept
+        : loop_{loop}, owner_{owner}, incoming_{incoming} {}
+    ~channel() { close(); }
+
+    /// Takes the socket and starts to read.
+    std::error_code open(unique_fd socket) {
+        return open(std::make_unique<socket_carrier>(std::move(socket)));
+    }
+    std::error_code open(std::unique_ptr<carrier> by) {
+        carrier_ = std::move(by);
+        between_threads_ = carrier_->is_between_threads();
+        listen_closely();
+        std::error_code error;
+        if (carrier_->bell() != -1) {
+            error = bell_watch_.start<&channel::on_bell>(
+                loop_, carrier_->bell(), os::io::readable | os::io::edge, *this);
+            bell_watch_.keep_alive(false); // the other one says whether the loop goes on
+        }
+        return error ? error
+                     : watch_.start<&channel::on_ready>(
+                           loop_, carrier_->descriptor(), os::io::readable, *this);
+    }
+    /// The stream goes on by what `make(unique_fd, std::error_code&)` makes of the socket. \pre
+    /// nothing waits to be sent, and every frame that the peer has sent by the socket was read
+    template <typename Make>
+    std::error_code change_carrier(Make make) {
+        watch_.stop();
+        in_.bytes.clear(); // marks of descriptors, which are there for frames to come
+        std::error_code error;
+        auto next = make(carrier_->release_socket(), error);
+        return error ? error : open(std::move(next));
+    }
+
+    [[nodiscard]] bool is_open() const noexcept { return carrier_ != nullptr; }
+    [[nodiscard]] bool is_between_threads() const noexcept { return between_threads_; }
+    [[nodiscard]] bool can_send() const noexcept { return is_open() && !broken_; }
+    /// Bytes that wait, with the weight of objects among them.
+    [[nodiscard]] std::size_t queued() const noexcept { return out_.size(); }
+
+    /// Whether something waits to be read, the end included.
+    [[nodiscard]] bool has_input() const noexcept {
+        return dispatch_hook_.linked() || carrier_->has_news() ||
+               os::wait_for(carrier_->descriptor(), false, 0);
+    }
+
+    /// The user's messages, requests and replies, with the bytes of their payloads.
+    struct counters {
+        std::uint64_t sent = 0;
+        std::uint64_t received = 0;
+        std::uint64_t bytes_sent = 0;
+        std::uint64_t bytes_received = 0;
+    };
+    [[nodiscard]] const counters& counted() const noexcept { return counters_; }
+
+    /// Whether the loop reads: at once so when the channel opens. While it does not, the peer's
+    /// frames wait, only wait() takes some, and the channel's end is not noticed.
+    void read(bool on) noexcept {
+        reading_ = on;
+        if (!is_open()) {
+            return;
+        }
+        if (watch_.active()) {
+            watch_for(blocked_);
+        } else if (on) { // stopped at the peer's end
+            watch_.start<&channel::on_ready>(
+                loop_, carrier_->descriptor(), os::io::readable, *this);
+        }
+        if (on) {
+            loop_.at_turn_end(dispatch_hook_);
+        }
+    }
+
+    /// Whether the open channel keeps its loop running.
+    void keep_alive(bool on) noexcept { watch_.keep_alive(on); }
+
+    /// Appends a frame whose payload `encode(byte_buffer&)` writes. What `encode` throws leaves
+    /// from here and nothing is sent. The library's own frames (`urgent`) ignore the hard limit.
+    send_result send(frame_header header,
+                     payload_encoder encode,
+                     descriptor_list&& descriptors = {},
+                     send_completion&& completion = {},
+                     bool urgent = false);
+
+    /// Appends a message that is not encoded. \pre is_between_threads()
+    send_result send_value(frame_header header,
+                           std::unique_ptr<moved_value> value,
+                           descriptor_list descriptors,
+                           send_completion completion) {
+        return send(
+            header,
+            [&](byte_buffer&) {
+                auto weight = value->weight();
+                out_.values.push_back(std::move(value));
+                out_.weight += weight;
+            },
+            std::move(descriptors),
+            std::move(completion));
+    }
+
+    /// A frame without payload that the library itself needs to get through.
+    void send_control(frame_header header, descriptor_list descriptors = {}) {
+        send(
+            header, [](byte_buffer&) {}, std::move(descriptors), {}, true);
+    }
+
+    /// Sends what the socket takes now.
+    void flush() noexcept;
+
+    /// Memory for the numbers of borrowed descriptors, which send() gets; empty.
+    [[nodiscard]] std::vector<int> descriptor_room() noexcept {
+        auto room = std::exchange(out_.room, {});
+        room.clear();
+        return room;
+    }
+
+    /// Before borrowed descriptors close: see outbox.
+    [[nodiscard]] bool keep_descriptors() { return out_.keep_descriptors(); }
+
+    /// Blocks until everything has been sent, the peer is gone, or the time is over.
+    void flush_blocking(std::chrono::milliseconds limit) noexcept;
+
+    /// Blocks until a frame arrives for which `wanted(header)` holds and hands it to `take`; other
+    /// frames keep their order and are delivered later by the loop.
+    /// \returns false when the channel ended first, or at the deadline.
+    bool wait(function_ref<bool(const frame_header&)> wanted,
+              function_ref<void(frame&)> take,
+              time_point deadline = time_point::max());
+
+    /// Closes at once: what was not sent is dropped, what was not read is lost.
+    void close() noexcept;
+
+private:
+    // In one turn, of a peer that is never silent.
+    static constexpr std::size_t most_in_a_turn = 256 * 1024;
+    // Frames in the carrier's memory that the peer has not been told of.
+    static constexpr std::size_t most_untold = 4 * 1024;
+
+    struct waiting_completion {
+        std::uint64_t offset; // of the first byte behind the frame
+        send_completion call;
+    };
+    struct stored_frame {
+        frame_header header;
+        byte_buffer payload;
+        std::vector<unique_fd> descriptors;
+        bool truncated = false;
+        std::unique_ptr<moved_value> value;
+    };
+
+    void encode_frame(frame_header& header, payload_encoder encode, std::size_t descriptors);
+    static void append_frame(frame_header& header, payload_encoder encode, byte_buffer& out);
+    send_result queue();
+
+    // An hour at most: it fits everywhere, and who waits looks again.
+    static std::chrono::milliseconds time_until(time_point deadline) noexcept {
+        using std::chrono::milliseconds;
+        auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
+        return left < milliseconds{0}
+                   ? milliseconds{0}
+                   : (left < std::chrono::hours{1} ? left : std::chrono::hours{1});
+    }
+
+    void complete(send_completion completion, std::error_code result) {
+        if (completion) {
+            loop_.defer([call = std::move(completion), result]() mutable { call(result); });
+        }
+    }
+
+    void watch_for(bool room) noexcept {
+        auto reading = reading_ ? os::io::readable : os::io::none;
+        watch_.update(room ? reading | carrier_->room_signal() : reading);
+    }
+    void listen_closely() noexcept {
+        if (carrier_->arrives_silently()) {
+            loop_.before_sleep(silence_hook_, carrier_->spins());
+        }
+    }
+    // Nothing is to do: from now on the peer has to wake us. Also while we look out for it.
+    bool on_silence(bool sleeps) {
+        bool news = is_open() && reading_ && (sleeps ? carrier_->arm() : carrier_->has_news());
+        if (news) {
+            loop_.at_turn_end(dispatch_hook_);
+        }
+        return news;
+    }
+    void on_ready(os::io what);
+    void on_bell(os::io);
+    void flush_now() { blocked_ ? void() : flush(); }
+    void drained() { owner_.on_channel_drained(); }
+    void complete_sent();
+    void settle();
+    void write_failed() noexcept;
+    void retry_later();
+    void finish();
+    void violated(errc fault);
+
+    void hand_to(function_ref<void(frame&)> take, frame& arrived);
+    void deliver_kept();
+    void dispatch();
+    enum class parsed { frame, need_more, violation };
+    parsed next(frame& into, errc& fault);
+    errc take_descriptors(frame& into);
+
+    event_loop& loop_;
+    channel_owner& owner_;
+    direction incoming_;
+    std::unique_ptr<carrier> carrier_;
+    std::unique_ptr<carrier> closed_;
+    bool between_threads_ = false;
+    io_watch watch_;
+    io_watch bell_watch_;
+    timer retry_;
+
+    counters counters_;
+    outbox out_;
+    ring_queue<waiting_completion> completions_;
+    bool blocked_ = false;
+    bool broken_ = false; // writing failed; reading goes on to the end
+    bool reading_ = true;
+    bool dispatching_ = false;
+    bool wants_drain_ = false;
+
+    inbox in_;
+    ring_queue<stored_frame> kept_; // by wait(), to be delivered before in_
+    turn_hook flush_hook_ = turn_hook::for_member<channel, &channel::flush_now>(*this);
+    turn_hook dispatch_hook_ = turn_hook::for_member<channel, &channel::dispatch>(*this);
+    turn_hook drain_hook_ = turn_hook::for_member<channel, &channel::drained>(*this);
+    silence_hook silence_hook_ = silence_hook::for_member<channel, &channel::on_silence>(*this);
+};
+
+inline send_result channel::send(frame_header header,
+                                 payload_encoder encode,
+                                 descriptor_list&& descriptors,
+                                 send_completion&& completion,
+                                 bool urgent) {
+    if (!can_send()) {
+        return complete(std::move(completion), errc::channel_closed), send_result::closed;
+    }
+    if (!urgent && queued() >= hard_limit) {
+        wants_drain_ = true;
+        return complete(std::move(completion), errc::would_block), send_result::full;
+    }
+    std::size_t queued_before = queued();
+    std::uint64_t start = out_.end();
+    encode_frame(header, encode, descriptors.numbers.size());
+    if (header.kind >= frame_kind::message) {
+        ++counters_.sent;
+        counters_.bytes_sent += queued() - queued_before - frame_header_size;
+    }
+    if (!descriptors.numbers.empty()) {
+        out_.passed.push_back({start, std::move(descriptors)});
+    }
+    if (completion) {
+        completions_.push_back({out_.end(), std::move(completion)});
+    }
+    return queue();
+}
+
+// Encodes in the carrier's memory if it offers any and nothing waits, else behind what waits.
+inline void
+channel::encode_frame(frame_header& header, payload_encoder encode, std::size_t descriptors) {
+    header.descriptors = static_cast<std::uint8_t>(descriptors);
+    if (out_.bytes.empty() && descriptors == 0 && out_.window.size() > frame_header_size) {
+        auto made = byte_buffer::over(out_.window);
+        append_frame(header, encode, made);
+        if (made.is_foreign()) {
+            out_.window = out_.window.subspan(made.size());
+            out_.encoded += made.size();
+        } else if (out_.bytes.capacity() < made.size()) {
+            out_.bytes = std::move(made);
+        } else { // the storage that it has is worth more
+            out_.bytes.append(made.span());
+        }
+        return;
+    }
+    struct undo { // an encoder that throws must leave no half frame
+        byte_buffer& out;
+        std::size_t size;
+        bool armed = true;
+        ~undo() {
+            if (armed) {
+                out.truncate(size);
+            }
+        }
+    } guard{out_.bytes, out_.bytes.size()};
+    append_frame(header, encode, out_.bytes);
+    guard.armed = false;
+}
+
+inline void channel::append_frame(frame_header& header, payload_encoder encode, byte_buffer& out) {
+    std::size_t start = out.size();
+    static_cast<void>(out.extend(frame_header_size));
+    encode(out);
+    std::size_t length = out.size() - start - frame_header_size;
+    if (length > rule_for(header.kind).longest) {
+        throw std::system_error(make_error_code(errc::message_too_large), "send");
+    }
+    header.length = static_cast<std::uint32_t>(length);
+    encode_header(header,
+                  std::span<std::byte, frame_header_size>{out.data() + start, frame_header_size});
+}
+
+inline send_result channel::queue() {
+    if ((queued() >= high_water_mark && !blocked_) || out_.encoded >= most_untold) {
+        flush();
+    }
+    if (queued() != 0) {
+        loop_.at_turn_end(flush_hook_);
+    }
+    if (!can_send()) {
+        return send_result::closed;
+    }
+    bool behind = queued() >= high_water_mark;
+    wants_drain_ = wants_drain_ || behind;
+    return behind ? send_result::queued : send_result::ok;
+}
+
+inline void channel::on_ready(os::io what) {
+    carrier_->clear(in_);
+    if (what & carrier_->room_signal()) {
+        blocked_ = false;
+        flush();
+    }
+    if (is_open() && !reading_ && (what & os::io::hangup)) {
+        watch_.stop(); // else it would be told again and again
+    }
+    if (!is_open() || !reading_ || !((what & os::io::readable) || (what & os::io::hangup))) {
+        return;
+    }
+    if (!carrier_->arrives_silently()) {
+        auto got = carrier_->pull(in_);
+        if (got.would_block()) {
+            return;
+        }
+        if (got.error != 0 || got.bytes == 0) { // ECONNRESET: it died with our frames unread
+            if (!dispatch_hook_.linked()) {     // else first what a throwing handler has left
+                finish();
+            }
+            return;
+        }
+    }
+    dispatch();
+}
+
+inline void channel::on_bell(os::io) {
+    carrier_->hear();
+    if (blocked_) { // perhaps there is room
+        blocked_ = false;
+        flush();
+    }
+    if (is_open() && reading_) {
+        dispatch();
+    }
+}
+
+inline void channel::finish() {
+    watch_.stop();
+    bell_watch_.stop();
+    owner_.on_channel_end();
+}
+
+inline void channel::violated(errc fault) {
+    close();
+    owner_.on_violation(fault == errc{} ? errc::bad_frame : fault);
+}
+
+inline channel::parsed channel::next(frame& into, errc& fault) {
+    auto bytes = in_.next();
+    if (bytes.size() < frame_header_size) {
+        return parsed::need_more;
+    }
+    fault = decode_header(bytes.first<frame_header_size>(), incoming_, into.header);
+    if (fault != errc{}) {
+        return parsed::violation;
+    }
+    if (bytes.size() - frame_header_size < into.header.length) {
+        return parsed::need_more;
+    }
+    fault = take_descriptors(into);
+    if (fault != errc{}) {
+        return parsed::violation;
+    }
+    into.value.reset();
+    if (into.header.kind == frame_kind::moved) {
+        if (in_.values.empty()) {
+            fault = errc::bad_frame;
+            return parsed::violation;
+        }
+        into.value = std::move(in_.values.front());
+        in_.values.pop_front();
+    }
+    into.payload = bytes.subspan(frame_header_size, into.header.length);
+    if (into.header.kind >= frame_kind::message) {
+        ++counters_.received;
+        counters_.bytes_received += into.content_size();
+    }
+    in_.consume(frame_header_size + into.header.length); // the bytes stay until more is read
+    return parsed::frame;
+}
+
+inline errc channel::take_descriptors(frame& into) {
+    into.descriptors.clear();
+    into.truncated = false;
+    if (into.header.descriptors == 0) {
+        return {};
+    }
+    if (in_.descriptors.empty()) {
+        carrier_->clear(in_); // they may be there without our having been told
+    }
+    if (in_.descriptors.empty()) {
+        return errc::bad_frame;
+    }
+    into.descriptors = std::move(in_.descriptors.front().owned);
+    into.truncated = in_.descriptors.front().truncated;
+    in_.descriptors.pop_front();
+    bool complete = into.descriptors.size() == into.header.descriptors;
+    return complete || (into.truncated && into.descriptors.size() < into.header.descriptors)
+               ? errc{}
+               : errc::bad_frame;
+}
+
+inline void channel::deliver_kept() {
+    auto stored = std::move(kept_.front());
+    kept_.pop_front();
+    frame arrived{stored.header,
+                  stored.payload.span(),
+                  std::move(stored.descriptors),
+                  stored.truncated,
+                  std::move(stored.value)};
+    owner_.on_frame(arrived);
+}
+
+inline void channel::dispatch() {
+    struct resume { // a handler that throws: the rest is delivered in the next turn
+        channel& self;
+        bool armed = true;
+        ~resume() {
+            self.dispatching_ = false;
+            self.closed_.reset();
+            if (armed && self.is_open() && self.reading_) {
+                self.loop_.at_turn_end(self.dispatch_hook_);
+            }
+        }
+    } guard{*this};
+    dispatching_ = true;
+    std::size_t pulled = 0;
+    frame arrived; // each in its turn
+    while (is_open() && reading_) {
+        if (!kept_.empty()) {
+            deliver_kept();
+            continue;
+        }
+        errc fault{};
+        auto state = next(arrived, fault);
+        if (state == parsed::frame) {
+            owner_.on_frame(arrived);
+            in_.reuse(arrived.descriptors);
+            continue;
+        }
+        bool silent = carrier_->arrives_silently();
+        os::transfer got{0, EAGAIN};
+        if (state == parsed::need_more && silent) {
+            if (pulled >= most_in_a_turn) {
+                return; // the others' turn
+            }
+            if (flush_hook_.linked()) { // the peer reads the answers while we tidy up
+                flush_hook_.unlink();
+                flush_now();
+            }
+            got = carrier_->pull(in_);
+            pulled += got.bytes;
+            if (got.bytes != 0) {
+                continue;
+            }
+        }
+        guard.armed = false;
+        // A batch of descriptors that no frame asks for would be taken by the next one that does.
+        std::size_t early = in_.next().empty() && !silent ? 0 : 1;
+        if (state == parsed::violation || got.error == EPROTO || in_.descriptors.size() > early) {
+            violated(fault);
+        } else if (got.error != EAGAIN) {
+            finish();
+        } else {
+            in_.bytes.shrink(4 * 1024);
+            listen_closely();
+        }
+        return;
+    }
+}
+
+// It may close the channel while the frame lies in the carrier's memory.
+inline void channel::hand_to(function_ref<void(frame&)> take, frame& arrived) {
+    struct delivery { // perhaps inside of another
+        channel& self;
+        bool inner = std::exchange(self.dispatching_, true);
+        ~delivery() {
+            self.dispatching_ = inner;
+            if (!inner) {
+                self.closed_.reset();
+            }
+        }
+    } guard{*this};
+    take(arrived);
+}
+
+inline bool channel::wait(function_ref<bool(const frame_header&)> wanted,
+                          function_ref<void(frame&)> take,
+                          time_point deadline) {
+    bool endless = deadline == time_point::max();
+    flush_blocking(endless ? std::chrono::milliseconds::max() : time_until(deadline));
+    while (is_open()) {
+        frame arrived;
+        errc fault{};
+        auto state = next(arrived, fault);
+        if (state == parsed::violation) { // the loop finds it, too, and reports it
+            read(true);
+            return false;
+        }
+        if (state == parsed::need_more) {
+            auto got = carrier_->pull(in_);
+            if (!got.would_block() && (got.error != 0 || got.bytes == 0)) {
+                read(true);
+                return false; // the loop will see the end, too
+            }
+            if (got.would_block() && !carrier_->arm()) {
+                auto left = endless ? -1 : static_cast<int>(time_until(deadline).count());
+                if (!carrier_->wait_for_news(left) && left == 0) {
+                    return false;
+                }
+                carrier_->clear(in_);
+            }
+            continue;
+        }
+        if (wanted(arrived.header)) {
+            hand_to(take, arrived);
+            if (!is_open()) { // by who took it
+                return true;
+            }
+            if (!kept_.empty() || in_.next().size() >= frame_header_size) {
+                loop_.at_turn_end(dispatch_hook_);
+            }
+            listen_closely();
+            return true;
+        }
+        stored_frame stored{arrived.header,
+                            {},
+                            std::move(arrived.descriptors),
+                            arrived.truncated,
+                            std::move(arrived.value)};
+        stored.payload.append(arrived.payload);
+        kept_.push_back(std::move(stored));
+    }
+    return false;
+}
+
+inline void channel::retry_later() {
+    blocked_ = true; // a limit of the system, not of the peer: try again shortly
+    watch_for(false);
+    retry_.cancel();
+    retry_ = loop_.after(std::chrono::milliseconds{10}, [this] {
+        blocked_ = false;
+        flush();
+    });
+}
+
+inline void channel::flush() noexcept {
+    if (!can_send() || queued() == 0) {
+        return;
+    }
+    auto state = carrier_->push(out_);
+    complete_sent(); // before the rest fails: the peer may have died in the middle
+    if (state == carrier::result::broken) {
+        write_failed();
+        if (carrier_->arrives_silently()) {
+            loop_.at_turn_end(dispatch_hook_); // which tells the end, or what the peer did
+        }
+        return;
+    }
+    settle();
+    if (state == carrier::result::blocked) {
+        blocked_ = true;
+        watch_for(true);
+    } else if (state == carrier::result::pressed) {
+        retry_later();
+    }
+}
+
+inline void channel::complete_sent() {
+    while (!completions_.empty() && completions_.front().offset <= out_.sent) {
+        complete(std::move(completions_.front().call), {});
+        completions_.pop_front();
+    }
+}
+
+// After something has left.
+inline void channel::settle() {
+    if (queued() == 0) {
+        out_.bytes.shrink(2 * high_water_mark); // what a sender needs that is often behind
+        watch_for(false);
+        if (std::exchange(wants_drain_, false)) { // not from here: we are inside send() or worse
+            loop_.at_turn_end(drain_hook_);
+        }
+    }
+}
+
+inline void channel::write_failed() noexcept {
+    broken_ = true;
+    out_.clear();
+    for (auto& each : std::exchange(completions_, {})) {
+        complete(std::move(each.call), errc::channel_closed);
+    }
+    if (is_open()) {
+        watch_for(false);
+    }
+}
+
+inline void channel::flush_blocking(std::chrono::milliseconds limit) noexcept {
+    using clock = std::chrono::steady_clock;
+    constexpr std::chrono::milliseconds forever = std::chrono::hours{24 * 365};
+    auto deadline = clock::now() + (limit < forever ? limit : forever);
+    flush();
+    while (can_send() && queued() != 0) {
+        auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock::now()).count();
+        if (left <= 0) {
+            return;
+        }
+        bool pressed = retry_.active(); // the peer has room, the system refuses
+        std::int64_t slice = pressed ? 10 : 1000;
+        slice = left < slice ? left : slice;
+        if (pressed) {
+            os::wait_for(-1, true, static_cast<int>(slice));
+        } else {
+            carrier_->wait_for_room(std::chrono::milliseconds{slice});
+        }
+        if (carrier_->arrives_silently()) { // what wakes us is, perhaps, for the reader
+            carrier_->clear(in_);
+            listen_closely();
+        }
+        blocked_ = false;
+        flush();
+    }
+}
+
+inline void channel::close() noexcept {
+    if (!is_open()) {
+        return;
+    }
+    watch_.stop();
+    bell_watch_.stop();
+    retry_.cancel();
+    flush_hook_.unlink();
+    dispatch_hook_.unlink();
+    drain_hook_.unlink();
+    silence_hook_.unlink();
+    if (dispatching_) { // the frame that is being delivered may lie in the carrier's memory
+        static_cast<void>(carrier_->release_socket());
+        closed_ = std::move(carrier_);
+    }
+    carrier_.reset();
+    write_failed();
+    in_.clear();
+    kept_.clear();
+}
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_IPC_CHANNEL_HPP
+
+namespace cluster {
+inline namespace v0 {
+namespace detail {
+
+/// What a worker sent before it ended is not lost: when the worker calls std::exit() in a handler,
+/// nothing else on its stack is destroyed, so the channel is flushed with the static objects. A
+/// worker is a process that exists for its channel, so this is no liberty with the host's state.
+class flush_at_exit {
+public:
+    /// `own_process`: else it is one thread of many, which does not speak for std::exit().
+    flush_at_exit(channel& of, bool own_process) noexcept : channel_{of} {
+        if (own_process) {
+            last().current = this;
+            registered_ = true;
+        }
+    }
+    ~flush_at_exit() {
+        flush();
+        if (registered_ && last().current == this) {
+            last().current = nullptr;
+        }
+    }
+    /// Registers with std::exit() what the first one would: once for all copies of this process.
+    static void prepare() { last(); }
+
+    flush_at_exit(flush_at_exit&&) = delete;
+    flush_at_exit& operator=(flush_at_exit&&) = delete;
+
+private:
+    struct registration {
+        flush_at_exit* current = nullptr;
+        ~registration() {
+            if (current != nullptr) {
+                current->flush();
+            }
+        }
+    };
+
+    static registration& last() {
+        static registration instance;
+        return instance;
+    }
+
+    void flush() noexcept { channel_.flush_blocking(std::chrono::seconds{30}); }
+
+    channel& channel_;
+    bool registered_ = false;
+};
+
+} // namespace detail
+} // namespace v0
+} // namespace cluster
+
+#endif // CLUSTER_DETAIL_FLUSH_AT_EXIT_HPP
+// ---- cluster/detail/role.hpp
+#ifndef CLUSTER_DETAIL_ROLE_HPP
+#define CLUSTER_DETAIL_ROLE_HPP
+
 // ---- cluster/pool/detail/worker_loop.hpp
 #ifndef CLUSTER_POOL_DETAIL_WORKER_LOOP_HPP
 #define CLUSTER_POOL_DETAIL_WORKER_LOOP_HPP
@@ -14633,777 +15596,6 @@ class basic_parent_channel;
 // ---- cluster/detail/broadcast_hub.hpp
 #ifndef CLUSTER_DETAIL_BROADCAST_HUB_HPP
 #define CLUSTER_DETAIL_BROADCAST_HUB_HPP
-
-// ---- cluster/ipc/channel.hpp
-#ifndef CLUSTER_IPC_CHANNEL_HPP
-#define CLUSTER_IPC_CHANNEL_HPP
-
-// ---- cluster/detail/function_ref.hpp
-#ifndef CLUSTER_DETAIL_FUNCTION_REF_HPP
-#define CLUSTER_DETAIL_FUNCTION_REF_HPP
-
-namespace cluster {
-inline namespace v0 {
-namespace detail {
-
-template <typename Signature>
-class function_ref;
-
-/// What std::function_ref is in C++26: a callable for the time of a call, so that who is called need
-/// not be a template. Owns nothing, allocates nothing.
-template <typename Result, typename... Args>
-class function_ref<Result(Args...)> {
-public:
-    template <typename F>
-        requires(!std::same_as<std::remove_cvref_t<F>, function_ref> &&
-                 callable_as<Result, F, Args...>)
-    function_ref(F&& f) noexcept
-        : object_{const_cast<void*>(static_cast<const void*>(std::addressof(f)))},
-          call_{&call_as<std::remove_reference_t<F>>} {}
-
-    Result operator()(Args... args) const { return call_(object_, static_cast<Args&&>(args)...); }
-
-private:
-    template <typename F>
-    static Result call_as(void* object, Args&&... args) {
-        return static_cast<Result>((*static_cast<F*>(object))(static_cast<Args&&>(args)...));
-    }
-
-    void* object_;
-    Result (*call_)(void*, Args&&...);
-};
-
-} // namespace detail
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_DETAIL_FUNCTION_REF_HPP
-// ---- cluster/send_result.hpp
-#ifndef CLUSTER_SEND_RESULT_HPP
-#define CLUSTER_SEND_RESULT_HPP
-
-namespace cluster {
-inline namespace v0 {
-
-/// What became of a message, or of a datagram.
-enum class send_result {
-    ok,     ///< on its way
-    queued, ///< on its way, but the receiver is behind: send more at event::drain
-    full,   ///< NOT sent: too much waits already; send it again at event::drain
-    closed, ///< not sent: the channel, or the socket, is closed
-};
-
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_SEND_RESULT_HPP
-
-namespace cluster {
-inline namespace v0 {
-
-/// Called once when a message has been handed to the system, or with the error that it never was.
-/// It is no receipt.
-using send_completion = detail::move_only_function<void(std::error_code)>;
-
-namespace detail {
-
-/// Appends the payload of a frame.
-using payload_encoder = function_ref<void(byte_buffer&)>;
-
-/// Who a channel reports to; every call comes from the loop or, for on_frame, from wait().
-class channel_owner {
-public:
-    virtual void on_frame(frame& arrived) = 0;
-    /// Everything that waited has been sent after send() answered `queued` or `full`.
-    virtual void on_channel_drained() = 0;
-    /// The peer closed or died; everything that it sent has been delivered before.
-    virtual void on_channel_end() = 0;
-    /// The peer broke the rules. The channel is closed; what it still sends is not read.
-    virtual void on_violation(errc what) = 0;
-
-protected:
-    ~channel_owner() = default;
-};
-
-/// One end of the stream of frames between a primary and a worker. Frames that are sent in one turn
-/// of the loop leave together at its end; a descriptor leaves with the first byte of its frame.
-///
-/// Never blocks, except in the calls that say so. Same thread as the loop.
-class channel {
-public:
-    static constexpr std::size_t high_water_mark = 128 * 1024;
-    /// Beyond this nothing more is taken, except one message into an empty queue.
-    static constexpr std::size_t hard_limit = 64 * 1024 * 1024;
-
-    channel(event_loop& loop, channel_owner& owner, direction incoming) noexcept
-        : loop_{loop}, owner_{owner}, incoming_{incoming} {}
-    ~channel() { close(); }
-
-    /// Takes the socket and starts to read.
-    std::error_code open(unique_fd socket) {
-        return open(std::make_unique<socket_carrier>(std::move(socket)));
-    }
-    std::error_code open(std::unique_ptr<carrier> by) {
-        carrier_ = std::move(by);
-        between_threads_ = carrier_->is_between_threads();
-        listen_closely();
-        std::error_code error;
-        if (carrier_->bell() != -1) {
-            error = bell_watch_.start<&channel::on_bell>(
-                loop_, carrier_->bell(), os::io::readable | os::io::edge, *this);
-            bell_watch_.keep_alive(false); // the other one says whether the loop goes on
-        }
-        return error ? error
-                     : watch_.start<&channel::on_ready>(
-                           loop_, carrier_->descriptor(), os::io::readable, *this);
-    }
-    /// The stream goes on by what `make(unique_fd, std::error_code&)` makes of the socket. \pre
-    /// nothing waits to be sent, and every frame that the peer has sent by the socket was read
-    template <typename Make>
-    std::error_code change_carrier(Make make) {
-        watch_.stop();
-        in_.bytes.clear(); // marks of descriptors, which are there for frames to come
-        std::error_code error;
-        auto next = make(carrier_->release_socket(), error);
-        return error ? error : open(std::move(next));
-    }
-
-    [[nodiscard]] bool is_open() const noexcept { return carrier_ != nullptr; }
-    [[nodiscard]] bool is_between_threads() const noexcept { return between_threads_; }
-    [[nodiscard]] bool can_send() const noexcept { return is_open() && !broken_; }
-    /// Bytes that wait, with the weight of objects among them.
-    [[nodiscard]] std::size_t queued() const noexcept { return out_.size(); }
-
-    /// Whether something waits to be read, the end included.
-    [[nodiscard]] bool has_input() const noexcept {
-        return dispatch_hook_.linked() || carrier_->has_news() ||
-               os::wait_for(carrier_->descriptor(), false, 0);
-    }
-
-    /// The user's messages, requests and replies, with the bytes of their payloads.
-    struct counters {
-        std::uint64_t sent = 0;
-        std::uint64_t received = 0;
-        std::uint64_t bytes_sent = 0;
-        std::uint64_t bytes_received = 0;
-    };
-    [[nodiscard]] const counters& counted() const noexcept { return counters_; }
-
-    /// Whether the loop reads: at once so when the channel opens. While it does not, the peer's
-    /// frames wait, only wait() takes some, and the channel's end is not noticed.
-    void read(bool on) noexcept {
-        reading_ = on;
-        if (!is_open()) {
-            return;
-        }
-        if (watch_.active()) {
-            watch_for(blocked_);
-        } else if (on) { // stopped at the peer's end
-            watch_.start<&channel::on_ready>(
-                loop_, carrier_->descriptor(), os::io::readable, *this);
-        }
-        if (on) {
-            loop_.at_turn_end(dispatch_hook_);
-        }
-    }
-
-    /// Whether the open channel keeps its loop running.
-    void keep_alive(bool on) noexcept { watch_.keep_alive(on); }
-
-    /// Appends a frame whose payload `encode(byte_buffer&)` writes. What `encode` throws leaves
-    /// from here and nothing is sent. The library's own frames (`urgent`) ignore the hard limit.
-    send_result send(frame_header header,
-                     payload_encoder encode,
-                     descriptor_list&& descriptors = {},
-                     send_completion&& completion = {},
-                     bool urgent = false);
-
-    /// Appends a message that is not encoded. \pre is_between_threads()
-    send_result send_value(frame_header header,
-                           std::unique_ptr<moved_value> value,
-                           descriptor_list descriptors,
-                           send_completion completion) {
-        return send(
-            header,
-            [&](byte_buffer&) {
-                auto weight = value->weight();
-                out_.values.push_back(std::move(value));
-                out_.weight += weight;
-            },
-            std::move(descriptors),
-            std::move(completion));
-    }
-
-    /// A frame without payload that the library itself needs to get through.
-    void send_control(frame_header header, descriptor_list descriptors = {}) {
-        send(
-            header, [](byte_buffer&) {}, std::move(descriptors), {}, true);
-    }
-
-    /// Sends what the socket takes now.
-    void flush() noexcept;
-
-    /// Memory for the numbers of borrowed descriptors, which send() gets; empty.
-    [[nodiscard]] std::vector<int> descriptor_room() noexcept {
-        auto room = std::exchange(out_.room, {});
-        room.clear();
-        return room;
-    }
-
-    /// Before borrowed descriptors close: see outbox.
-    [[nodiscard]] bool keep_descriptors() { return out_.keep_descriptors(); }
-
-    /// Blocks until everything has been sent, the peer is gone, or the time is over.
-    void flush_blocking(std::chrono::milliseconds limit) noexcept;
-
-    /// Blocks until a frame arrives for which `wanted(header)` holds and hands it to `take`; other
-    /// frames keep their order and are delivered later by the loop.
-    /// \returns false when the channel ended first, or at the deadline.
-    bool wait(function_ref<bool(const frame_header&)> wanted,
-              function_ref<void(frame&)> take,
-              time_point deadline = time_point::max());
-
-    /// Closes at once: what was not sent is dropped, what was not read is lost.
-    void close() noexcept;
-
-private:
-    // In one turn, of a peer that is never silent.
-    static constexpr std::size_t most_in_a_turn = 256 * 1024;
-    // Frames in the carrier's memory that the peer has not been told of.
-    static constexpr std::size_t most_untold = 4 * 1024;
-
-    struct waiting_completion {
-        std::uint64_t offset; // of the first byte behind the frame
-        send_completion call;
-    };
-    struct stored_frame {
-        frame_header header;
-        byte_buffer payload;
-        std::vector<unique_fd> descriptors;
-        bool truncated = false;
-        std::unique_ptr<moved_value> value;
-    };
-
-    void encode_frame(frame_header& header, payload_encoder encode, std::size_t descriptors);
-    static void append_frame(frame_header& header, payload_encoder encode, byte_buffer& out);
-    send_result queue();
-
-    // An hour at most: it fits everywhere, and who waits looks again.
-    static std::chrono::milliseconds time_until(time_point deadline) noexcept {
-        using std::chrono::milliseconds;
-        auto left = std::chrono::ceil<milliseconds>(deadline - std::chrono::steady_clock::now());
-        return left < milliseconds{0}
-                   ? milliseconds{0}
-                   : (left < std::chrono::hours{1} ? left : std::chrono::hours{1});
-    }
-
-    void complete(send_completion completion, std::error_code result) {
-        if (completion) {
-            loop_.defer([call = std::move(completion), result]() mutable { call(result); });
-        }
-    }
-
-    void watch_for(bool room) noexcept {
-        auto reading = reading_ ? os::io::readable : os::io::none;
-        watch_.update(room ? reading | carrier_->room_signal() : reading);
-    }
-    void listen_closely() noexcept {
-        if (carrier_->arrives_silently()) {
-            loop_.before_sleep(silence_hook_, carrier_->spins());
-        }
-    }
-    // Nothing is to do: from now on the peer has to wake us. Also while we look out for it.
-    bool on_silence(bool sleeps) {
-        bool news = is_open() && reading_ && (sleeps ? carrier_->arm() : carrier_->has_news());
-        if (news) {
-            loop_.at_turn_end(dispatch_hook_);
-        }
-        return news;
-    }
-    void on_ready(os::io what);
-    void on_bell(os::io);
-    void flush_now() { blocked_ ? void() : flush(); }
-    void drained() { owner_.on_channel_drained(); }
-    void complete_sent();
-    void settle();
-    void write_failed() noexcept;
-    void retry_later();
-    void finish();
-    void violated(errc fault);
-
-    void hand_to(function_ref<void(frame&)> take, frame& arrived);
-    void deliver_kept();
-    void dispatch();
-    enum class parsed { frame, need_more, violation };
-    parsed next(frame& into, errc& fault);
-    errc take_descriptors(frame& into);
-
-    event_loop& loop_;
-    channel_owner& owner_;
-    direction incoming_;
-    std::unique_ptr<carrier> carrier_;
-    std::unique_ptr<carrier> closed_;
-    bool between_threads_ = false;
-    io_watch watch_;
-    io_watch bell_watch_;
-    timer retry_;
-
-    counters counters_;
-    outbox out_;
-    ring_queue<waiting_completion> completions_;
-    bool blocked_ = false;
-    bool broken_ = false; // writing failed; reading goes on to the end
-    bool reading_ = true;
-    bool dispatching_ = false;
-    bool wants_drain_ = false;
-
-    inbox in_;
-    ring_queue<stored_frame> kept_; // by wait(), to be delivered before in_
-    turn_hook flush_hook_ = turn_hook::for_member<channel, &channel::flush_now>(*this);
-    turn_hook dispatch_hook_ = turn_hook::for_member<channel, &channel::dispatch>(*this);
-    turn_hook drain_hook_ = turn_hook::for_member<channel, &channel::drained>(*this);
-    silence_hook silence_hook_ = silence_hook::for_member<channel, &channel::on_silence>(*this);
-};
-
-inline send_result channel::send(frame_header header,
-                                 payload_encoder encode,
-                                 descriptor_list&& descriptors,
-                                 send_completion&& completion,
-                                 bool urgent) {
-    if (!can_send()) {
-        return complete(std::move(completion), errc::channel_closed), send_result::closed;
-    }
-    if (!urgent && queued() >= hard_limit) {
-        wants_drain_ = true;
-        return complete(std::move(completion), errc::would_block), send_result::full;
-    }
-    std::size_t queued_before = queued();
-    std::uint64_t start = out_.end();
-    encode_frame(header, encode, descriptors.numbers.size());
-    if (header.kind >= frame_kind::message) {
-        ++counters_.sent;
-        counters_.bytes_sent += queued() - queued_before - frame_header_size;
-    }
-    if (!descriptors.numbers.empty()) {
-        out_.passed.push_back({start, std::move(descriptors)});
-    }
-    if (completion) {
-        completions_.push_back({out_.end(), std::move(completion)});
-    }
-    return queue();
-}
-
-// Encodes in the carrier's memory if it offers any and nothing waits, else behind what waits.
-inline void
-channel::encode_frame(frame_header& header, payload_encoder encode, std::size_t descriptors) {
-    header.descriptors = static_cast<std::uint8_t>(descriptors);
-    if (out_.bytes.empty() && descriptors == 0 && out_.window.size() > frame_header_size) {
-        auto made = byte_buffer::over(out_.window);
-        append_frame(header, encode, made);
-        if (made.is_foreign()) {
-            out_.window = out_.window.subspan(made.size());
-            out_.encoded += made.size();
-        } else if (out_.bytes.capacity() < made.size()) {
-            out_.bytes = std::move(made);
-        } else { // the storage that it has is worth more
-            out_.bytes.append(made.span());
-        }
-        return;
-    }
-    struct undo { // an encoder that throws must leave no half frame
-        byte_buffer& out;
-        std::size_t size;
-        bool armed = true;
-        ~undo() {
-            if (armed) {
-                out.truncate(size);
-            }
-        }
-    } guard{out_.bytes, out_.bytes.size()};
-    append_frame(header, encode, out_.bytes);
-    guard.armed = false;
-}
-
-inline void channel::append_frame(frame_header& header, payload_encoder encode, byte_buffer& out) {
-    std::size_t start = out.size();
-    static_cast<void>(out.extend(frame_header_size));
-    encode(out);
-    std::size_t length = out.size() - start - frame_header_size;
-    if (length > rule_for(header.kind).longest) {
-        throw std::system_error(make_error_code(errc::message_too_large), "send");
-    }
-    header.length = static_cast<std::uint32_t>(length);
-    encode_header(header,
-                  std::span<std::byte, frame_header_size>{out.data() + start, frame_header_size});
-}
-
-inline send_result channel::queue() {
-    if ((queued() >= high_water_mark && !blocked_) || out_.encoded >= most_untold) {
-        flush();
-    }
-    if (queued() != 0) {
-        loop_.at_turn_end(flush_hook_);
-    }
-    if (!can_send()) {
-        return send_result::closed;
-    }
-    bool behind = queued() >= high_water_mark;
-    wants_drain_ = wants_drain_ || behind;
-    return behind ? send_result::queued : send_result::ok;
-}
-
-inline void channel::on_ready(os::io what) {
-    carrier_->clear(in_);
-    if (what & carrier_->room_signal()) {
-        blocked_ = false;
-        flush();
-    }
-    if (is_open() && !reading_ && (what & os::io::hangup)) {
-        watch_.stop(); // else it would be told again and again
-    }
-    if (!is_open() || !reading_ || !((what & os::io::readable) || (what & os::io::hangup))) {
-        return;
-    }
-    if (!carrier_->arrives_silently()) {
-        auto got = carrier_->pull(in_);
-        if (got.would_block()) {
-            return;
-        }
-        if (got.error != 0 || got.bytes == 0) { // ECONNRESET: it died with our frames unread
-            if (!dispatch_hook_.linked()) {     // else first what a throwing handler has left
-                finish();
-            }
-            return;
-        }
-    }
-    dispatch();
-}
-
-inline void channel::on_bell(os::io) {
-    carrier_->hear();
-    if (blocked_) { // perhaps there is room
-        blocked_ = false;
-        flush();
-    }
-    if (is_open() && reading_) {
-        dispatch();
-    }
-}
-
-inline void channel::finish() {
-    watch_.stop();
-    bell_watch_.stop();
-    owner_.on_channel_end();
-}
-
-inline void channel::violated(errc fault) {
-    close();
-    owner_.on_violation(fault == errc{} ? errc::bad_frame : fault);
-}
-
-inline channel::parsed channel::next(frame& into, errc& fault) {
-    auto bytes = in_.next();
-    if (bytes.size() < frame_header_size) {
-        return parsed::need_more;
-    }
-    fault = decode_header(bytes.first<frame_header_size>(), incoming_, into.header);
-    if (fault != errc{}) {
-        return parsed::violation;
-    }
-    if (bytes.size() - frame_header_size < into.header.length) {
-        return parsed::need_more;
-    }
-    fault = take_descriptors(into);
-    if (fault != errc{}) {
-        return parsed::violation;
-    }
-    into.value.reset();
-    if (into.header.kind == frame_kind::moved) {
-        if (in_.values.empty()) {
-            fault = errc::bad_frame;
-            return parsed::violation;
-        }
-        into.value = std::move(in_.values.front());
-        in_.values.pop_front();
-    }
-    into.payload = bytes.subspan(frame_header_size, into.header.length);
-    if (into.header.kind >= frame_kind::message) {
-        ++counters_.received;
-        counters_.bytes_received += into.content_size();
-    }
-    in_.consume(frame_header_size + into.header.length); // the bytes stay until more is read
-    return parsed::frame;
-}
-
-inline errc channel::take_descriptors(frame& into) {
-    into.descriptors.clear();
-    into.truncated = false;
-    if (into.header.descriptors == 0) {
-        return {};
-    }
-    if (in_.descriptors.empty()) {
-        carrier_->clear(in_); // they may be there without our having been told
-    }
-    if (in_.descriptors.empty()) {
-        return errc::bad_frame;
-    }
-    into.descriptors = std::move(in_.descriptors.front().owned);
-    into.truncated = in_.descriptors.front().truncated;
-    in_.descriptors.pop_front();
-    bool complete = into.descriptors.size() == into.header.descriptors;
-    return complete || (into.truncated && into.descriptors.size() < into.header.descriptors)
-               ? errc{}
-               : errc::bad_frame;
-}
-
-inline void channel::deliver_kept() {
-    auto stored = std::move(kept_.front());
-    kept_.pop_front();
-    frame arrived{stored.header,
-                  stored.payload.span(),
-                  std::move(stored.descriptors),
-                  stored.truncated,
-                  std::move(stored.value)};
-    owner_.on_frame(arrived);
-}
-
-inline void channel::dispatch() {
-    struct resume { // a handler that throws: the rest is delivered in the next turn
-        channel& self;
-        bool armed = true;
-        ~resume() {
-            self.dispatching_ = false;
-            self.closed_.reset();
-            if (armed && self.is_open() && self.reading_) {
-                self.loop_.at_turn_end(self.dispatch_hook_);
-            }
-        }
-    } guard{*this};
-    dispatching_ = true;
-    std::size_t pulled = 0;
-    frame arrived; // each in its turn
-    while (is_open() && reading_) {
-        if (!kept_.empty()) {
-            deliver_kept();
-            continue;
-        }
-        errc fault{};
-        auto state = next(arrived, fault);
-        if (state == parsed::frame) {
-            owner_.on_frame(arrived);
-            in_.reuse(arrived.descriptors);
-            continue;
-        }
-        bool silent = carrier_->arrives_silently();
-        os::transfer got{0, EAGAIN};
-        if (state == parsed::need_more && silent) {
-            if (pulled >= most_in_a_turn) {
-                return; // the others' turn
-            }
-            if (flush_hook_.linked()) { // the peer reads the answers while we tidy up
-                flush_hook_.unlink();
-                flush_now();
-            }
-            got = carrier_->pull(in_);
-            pulled += got.bytes;
-            if (got.bytes != 0) {
-                continue;
-            }
-        }
-        guard.armed = false;
-        // A batch of descriptors that no frame asks for would be taken by the next one that does.
-        std::size_t early = in_.next().empty() && !silent ? 0 : 1;
-        if (state == parsed::violation || got.error == EPROTO || in_.descriptors.size() > early) {
-            violated(fault);
-        } else if (got.error != EAGAIN) {
-            finish();
-        } else {
-            in_.bytes.shrink(4 * 1024);
-            listen_closely();
-        }
-        return;
-    }
-}
-
-// It may close the channel while the frame lies in the carrier's memory.
-inline void channel::hand_to(function_ref<void(frame&)> take, frame& arrived) {
-    struct delivery { // perhaps inside of another
-        channel& self;
-        bool inner = std::exchange(self.dispatching_, true);
-        ~delivery() {
-            self.dispatching_ = inner;
-            if (!inner) {
-                self.closed_.reset();
-            }
-        }
-    } guard{*this};
-    take(arrived);
-}
-
-inline bool channel::wait(function_ref<bool(const frame_header&)> wanted,
-                          function_ref<void(frame&)> take,
-                          time_point deadline) {
-    bool endless = deadline == time_point::max();
-    flush_blocking(endless ? std::chrono::milliseconds::max() : time_until(deadline));
-    while (is_open()) {
-        frame arrived;
-        errc fault{};
-        auto state = next(arrived, fault);
-        if (state == parsed::violation) { // the loop finds it, too, and reports it
-            read(true);
-            return false;
-        }
-        if (state == parsed::need_more) {
-            auto got = carrier_->pull(in_);
-            if (!got.would_block() && (got.error != 0 || got.bytes == 0)) {
-                read(true);
-                return false; // the loop will see the end, too
-            }
-            if (got.would_block() && !carrier_->arm()) {
-                auto left = endless ? -1 : static_cast<int>(time_until(deadline).count());
-                if (!carrier_->wait_for_news(left) && left == 0) {
-                    return false;
-                }
-                carrier_->clear(in_);
-            }
-            continue;
-        }
-        if (wanted(arrived.header)) {
-            hand_to(take, arrived);
-            if (!is_open()) { // by who took it
-                return true;
-            }
-            if (!kept_.empty() || in_.next().size() >= frame_header_size) {
-                loop_.at_turn_end(dispatch_hook_);
-            }
-            listen_closely();
-            return true;
-        }
-        stored_frame stored{arrived.header,
-                            {},
-                            std::move(arrived.descriptors),
-                            arrived.truncated,
-                            std::move(arrived.value)};
-        stored.payload.append(arrived.payload);
-        kept_.push_back(std::move(stored));
-    }
-    return false;
-}
-
-inline void channel::retry_later() {
-    blocked_ = true; // a limit of the system, not of the peer: try again shortly
-    watch_for(false);
-    retry_.cancel();
-    retry_ = loop_.after(std::chrono::milliseconds{10}, [this] {
-        blocked_ = false;
-        flush();
-    });
-}
-
-inline void channel::flush() noexcept {
-    if (!can_send() || queued() == 0) {
-        return;
-    }
-    auto state = carrier_->push(out_);
-    complete_sent(); // before the rest fails: the peer may have died in the middle
-    if (state == carrier::result::broken) {
-        write_failed();
-        if (carrier_->arrives_silently()) {
-            loop_.at_turn_end(dispatch_hook_); // which tells the end, or what the peer did
-        }
-        return;
-    }
-    settle();
-    if (state == carrier::result::blocked) {
-        blocked_ = true;
-        watch_for(true);
-    } else if (state == carrier::result::pressed) {
-        retry_later();
-    }
-}
-
-inline void channel::complete_sent() {
-    while (!completions_.empty() && completions_.front().offset <= out_.sent) {
-        complete(std::move(completions_.front().call), {});
-        completions_.pop_front();
-    }
-}
-
-// After something has left.
-inline void channel::settle() {
-    if (queued() == 0) {
-        out_.bytes.shrink(2 * high_water_mark); // what a sender needs that is often behind
-        watch_for(false);
-        if (std::exchange(wants_drain_, false)) { // not from here: we are inside send() or worse
-            loop_.at_turn_end(drain_hook_);
-        }
-    }
-}
-
-inline void channel::write_failed() noexcept {
-    broken_ = true;
-    out_.clear();
-    for (auto& each : std::exchange(completions_, {})) {
-        complete(std::move(each.call), errc::channel_closed);
-    }
-    if (is_open()) {
-        watch_for(false);
-    }
-}
-
-inline void channel::flush_blocking(std::chrono::milliseconds limit) noexcept {
-    using clock = std::chrono::steady_clock;
-    constexpr std::chrono::milliseconds forever = std::chrono::hours{24 * 365};
-    auto deadline = clock::now() + (limit < forever ? limit : forever);
-    flush();
-    while (can_send() && queued() != 0) {
-        auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock::now()).count();
-        if (left <= 0) {
-            return;
-        }
-        bool pressed = retry_.active(); // the peer has room, the system refuses
-        std::int64_t slice = pressed ? 10 : 1000;
-        slice = left < slice ? left : slice;
-        if (pressed) {
-            os::wait_for(-1, true, static_cast<int>(slice));
-        } else {
-            carrier_->wait_for_room(std::chrono::milliseconds{slice});
-        }
-        if (carrier_->arrives_silently()) { // what wakes us is, perhaps, for the reader
-            carrier_->clear(in_);
-            listen_closely();
-        }
-        blocked_ = false;
-        flush();
-    }
-}
-
-inline void channel::close() noexcept {
-    if (!is_open()) {
-        return;
-    }
-    watch_.stop();
-    bell_watch_.stop();
-    retry_.cancel();
-    flush_hook_.unlink();
-    dispatch_hook_.unlink();
-    drain_hook_.unlink();
-    silence_hook_.unlink();
-    if (dispatching_) { // the frame that is being delivered may lie in the carrier's memory
-        static_cast<void>(carrier_->release_socket());
-        closed_ = std::move(carrier_);
-    }
-    carrier_.reset();
-    write_failed();
-    in_.clear();
-    kept_.clear();
-}
-
-} // namespace detail
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_IPC_CHANNEL_HPP
 
 namespace cluster {
 inline namespace v0 {
@@ -27291,62 +27483,6 @@ private:
 #ifndef CLUSTER_DETAIL_SELF_CORE_HPP
 #define CLUSTER_DETAIL_SELF_CORE_HPP
 
-// ---- cluster/detail/flush_at_exit.hpp
-#ifndef CLUSTER_DETAIL_FLUSH_AT_EXIT_HPP
-#define CLUSTER_DETAIL_FLUSH_AT_EXIT_HPP
-
-namespace cluster {
-inline namespace v0 {
-namespace detail {
-
-/// What a worker sent before it ended is not lost: when the worker calls std::exit() in a handler,
-/// nothing else on its stack is destroyed, so the channel is flushed with the static objects. A
-/// worker is a process that exists for its channel, so this is no liberty with the host's state.
-class flush_at_exit {
-public:
-    /// `own_process`: else it is one thread of many, which does not speak for std::exit().
-    flush_at_exit(channel& of, bool own_process) noexcept : channel_{of} {
-        if (own_process) {
-            last().current = this;
-            registered_ = true;
-        }
-    }
-    ~flush_at_exit() {
-        flush();
-        if (registered_ && last().current == this) {
-            last().current = nullptr;
-        }
-    }
-    flush_at_exit(flush_at_exit&&) = delete;
-    flush_at_exit& operator=(flush_at_exit&&) = delete;
-
-private:
-    struct registration {
-        flush_at_exit* current = nullptr;
-        ~registration() {
-            if (current != nullptr) {
-                current->flush();
-            }
-        }
-    };
-
-    static registration& last() {
-        static registration instance;
-        return instance;
-    }
-
-    void flush() noexcept { channel_.flush_blocking(std::chrono::seconds{30}); }
-
-    channel& channel_;
-    bool registered_ = false;
-};
-
-} // namespace detail
-} // namespace v0
-} // namespace cluster
-
-#endif // CLUSTER_DETAIL_FLUSH_AT_EXIT_HPP
-
 namespace cluster {
 inline namespace v0 {
 namespace detail {
@@ -28540,6 +28676,10 @@ private:
                     auto own = main;
                     return app.run_worker(own, std::move(channel), std::move(where));
                 }
+                inline void prepare() const override {
+                    app.role_ = detail::role::worker;
+                    detail::flush_at_exit::prepare();
+                }
                 basic_cluster& app;
                 WorkerMain main;
             };
@@ -28552,7 +28692,6 @@ private:
     template <typename WorkerMain>
     int run_worker(WorkerMain& main, unique_fd channel, detail::worker_surroundings where) {
         if (where.own_process) {
-            role_ = detail::role::worker;
             channel = detail::await_role(std::move(channel));
         }
         event_loop loop;

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <fstream>
 #include <set>
 #include <string>
 #include <thread>
@@ -48,6 +49,17 @@ int parent_of(int pid) {
     ::close(fd);
     const char* name_end = size <= 0 ? nullptr : std::strrchr(text, ')');
     return name_end == nullptr ? -1 : std::atoi(name_end + 4);
+}
+
+/// The copy that the zygote of a worker keeps ready for the next one; -1 while there is none.
+int copy_beside(int worker) {
+    std::string parent = std::to_string(parent_of(worker));
+    std::ifstream children{"/proc/" + parent + "/task/" + parent + "/children"};
+    int found = -1;
+    for (int pid = 0; children >> pid;) {
+        found = pid != worker && !scenario::is_gone(pid) ? pid : found;
+    }
+    return found;
 }
 
 /// Does nothing for as long as it lives.
@@ -169,6 +181,83 @@ TEST_CASE("a forked worker that cannot be what was asked for fails to start with
         [](auto&) {});
     CHECK(why == std::errc::no_such_file_or_directory);
     CHECK(end.reason() == cluster::exit_reason::spawn_failed);
+}
+
+TEST_CASE("the next forked worker waits already and becomes what it is asked to be") {
+    int waits = -1;
+    int became = -2;
+    std::string seen;
+    std::error_code why;
+    run_forks<forks<>>(
+        [&](auto& primary) {
+            auto& first = primary.fork();
+            primary.on_message([&](auto& from, const word& message) {
+                if (from.id() == 2) {
+                    seen = message.text;
+                    became = from.pid();
+                    from.disconnect();
+                }
+            });
+            primary.on(cluster::event::exit, [&](auto& one, const cluster::exit_status&) {
+                if (one.id() != 2) {
+                    return;
+                }
+                scenario::when(
+                    primary,
+                    [&first] { return copy_beside(first.pid()) != -1; },
+                    [&] {
+                        primary.fork({.directory = "/no/such/directory"})
+                            .on(cluster::event::error, [&](const std::error_code& error) {
+                                why = error;
+                                first.disconnect();
+                            });
+                    });
+            });
+            scenario::when(
+                primary,
+                [&first] { return copy_beside(first.pid()) != -1; },
+                [&] {
+                    waits = copy_beside(first.pid());
+                    ::kill(waits, SIGINT); // the terminal's, for all: not for who comes later
+                    primary.fork({.environment = {{"FORKED", "ahead"}}, .directory = "/"});
+                });
+        },
+        [](auto& self) {
+            const char* variable = std::getenv("FORKED");
+            char here[4096];
+            self.send(word{std::string{variable == nullptr ? "" : variable} + " in " +
+                           ::getcwd(here, sizeof here)});
+        });
+    CHECK(became == waits);
+    CHECK(seen == "ahead in /");
+    CHECK(why == std::errc::no_such_file_or_directory);
+    CHECK(scenario::is_gone(waits));
+}
+
+TEST_CASE("a copy that was killed before it became a worker is not missed") {
+    int killed = -1;
+    std::vector<int> came;
+    run_forks<forks<>>(
+        [&](auto& primary) {
+            auto& first = primary.fork();
+            primary.on_message([&](auto& from, const number&) {
+                if (from.id() == 2) {
+                    came.push_back(from.pid());
+                    primary.disconnect();
+                }
+            });
+            scenario::when(
+                primary,
+                [&first] { return copy_beside(first.pid()) != -1; },
+                [&] {
+                    killed = copy_beside(first.pid());
+                    ::kill(killed, SIGKILL);
+                    primary.fork(); // perhaps before the zygote knows
+                });
+        },
+        [](auto& self) { self.send(number{}); });
+    REQUIRE(came.size() == 1);
+    CHECK(came[0] != killed);
 }
 
 TEST_CASE("a silent forked worker is captured") {

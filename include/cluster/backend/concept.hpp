@@ -61,6 +61,8 @@ public:
     worker_entry& operator=(worker_entry&&) = delete;
     virtual ~worker_entry() = default;
 
+    /// In a process that workers are copies of: does once what each would do.
+    virtual void prepare() const = 0;
     /// \returns the worker's exit code
     [[nodiscard]] virtual int run(unique_fd channel, worker_surroundings where) const = 0;
 };

@@ -31,7 +31,8 @@ namespace backend {
 /// The first fork() copies the process once: a zygote, without threads, from which every worker is
 /// forked, at whatever time and whatever threads the primary has by then. So the first fork() must
 /// come before the program's threads, else it fails with `errc::has_threads` (event::error,
-/// event::exit). primary.refork(worker) takes a worker that has warmed up as the next zygote.
+/// event::exit). The zygote keeps one copy ready for the next worker. primary.refork(worker) takes a
+/// worker that has warmed up as the next zygote.
 ///
 /// A copy keeps the files that are open and every descriptor without FD_CLOEXEC; other sockets and
 /// pipes, and epoll, eventfd, timerfd, signalfd and pidfd descriptors, are closed in it. Signal handlers that
@@ -69,29 +70,26 @@ public:
             return result;
         }
         auto table = detail::worker_descriptors(request.options, request.channel, error);
-        unique_fd notice;
-        unique_fd notice_writer;
-        if (!error) {
-            error = detail::os::make_pipe(notice, notice_writer);
-        }
         if (error) {
             return result;
         }
-        std::vector<int> passed{request.channel, notice_writer.get()};
+        unique_fd notice;
+        unique_fd notice_writer;
+        std::vector<int> passed{request.channel, -1};
         auto plan = plan_of(request.options, table.numbers(), passed);
         adopt_reforked();
-        detail::fork_result answer;
+        detail::fork_result answer{-1, EPIPE};
         std::vector<unique_fd> handle;
-        // A zygote that somebody has killed is replaced, once.
-        for (int attempt = 0; attempt != 2 && answer.pid == -1 && !error; ++attempt) {
-            if (!current_) {
+        // A zygote that somebody has killed is replaced, once; so is a worker that was none yet.
+        for (int attempt = 0; attempt != 2 && !error && is_lost(answer); ++attempt) {
+            error = detail::os::make_pipe(notice, notice_writer);
+            passed[1] = notice_writer.get();
+            if (!error && !current_) {
                 error = start(request.entry);
             }
-            if (!error && !ask(plan, passed, answer, handle)) {
+            if (!error && !ask(plan, passed, notice.get(), answer, handle)) {
                 current_.kill();
                 answer.error = EPIPE;
-            } else if (answer.error != 0) {
-                break;
             }
         }
         if (!error && answer.pid == -1) {
@@ -182,11 +180,27 @@ private:
                                                  : make_error_code(errc::spawn_failed);
     }
 
+    static bool is_lost(const detail::fork_result& answer) noexcept {
+        return answer.pid == -1 && (answer.error == EPIPE || answer.error == ECHILD);
+    }
+
+    /// False when there is no zygote. One that dies before it is a worker does not answer, and its
+    /// end comes by `notice`: ECHILD.
     bool ask(const detail::fork_plan& plan,
              const std::vector<int>& passed,
+             int notice,
              detail::fork_result& answer,
              std::vector<unique_fd>& handle) {
-        return current_.link.send(plan, passed) && current_.link.receive(answer, handle);
+        if (!current_.link.send(plan, passed)) {
+            return false;
+        }
+        if (detail::os::wait_for_either(
+                current_.link.get(), notice, detail::zygote_link::patience) &&
+            !detail::os::wait_for(current_.link.get(), false, 0)) {
+            answer.error = ECHILD;
+            return true;
+        }
+        return current_.link.receive(answer, handle);
     }
 
     // The zygotes before it stay: they are the parents of those who run.

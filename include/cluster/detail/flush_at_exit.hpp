@@ -27,6 +27,9 @@ public:
             last().current = nullptr;
         }
     }
+    /// Registers with std::exit() what the first one would: once for all copies of this process.
+    static void prepare() { last(); }
+
     flush_at_exit(flush_at_exit&&) = delete;
     flush_at_exit& operator=(flush_at_exit&&) = delete;
 

@@ -5,10 +5,12 @@
 #include "../backend/concept.hpp"
 #include "../byte_buffer.hpp"
 #include "../error.hpp"
+#include "../event_loop.hpp"
 #include "../fork_options.hpp"
 #include "../ipc/wire.hpp"
 #include "../unique_fd.hpp"
 #include "chrono.hpp"
+#include "connection_account.hpp"
 #include "environment_block.hpp"
 #include "memory.hpp"
 #include "os.hpp"
@@ -33,7 +35,8 @@ namespace detail {
 /// A process without threads and without a loop, from which workers are forked: a copy of the
 /// primary as it was before its first worker, or of a worker as it was when it was asked
 /// (`primary.refork()`). It is the workers' parent, tells the primary how each of them ended, and
-/// kills them when the primary is gone.
+/// kills them when the primary is gone. It forks the next worker before somebody asks for it, so
+/// that nobody waits for the copy of the page tables, which takes longer than all the rest.
 
 /// What a worker becomes; the part of fork_options that a copy of a process can have.
 struct fork_plan {
@@ -83,6 +86,8 @@ struct end_notice {
 /// reads at once: both ends block.
 class zygote_link {
 public:
+    static constexpr int patience = 30'000; // milliseconds
+
     zygote_link() noexcept = default;
     explicit zygote_link(unique_fd socket) noexcept : socket_{std::move(socket)} {}
 
@@ -116,38 +121,44 @@ public:
     template <typename Message>
     bool receive(Message& message, std::vector<unique_fd>& descriptors) {
         std::uint32_t size = 0;
-        std::array<std::byte, sizeof size> start{};
-        if (!read(start, descriptors)) {
+        std::array<std::byte, 256> start; // as a rule all of it; nothing comes behind it
+        auto got = read(start, sizeof size, descriptors);
+        if (got < sizeof size) {
             return false;
         }
         std::memcpy(&size, start.data(), sizeof size);
-        std::vector<std::byte> payload(size < longest ? size : 0);
-        return read(payload, descriptors) && decode_wire(payload, message);
+        auto there = std::span{start}.first(got).subspan(sizeof size);
+        if (there.size() >= size) {
+            return decode_wire(there.first(size), message);
+        }
+        std::vector<std::byte> payload(size < longest ? size : there.size());
+        std::memcpy(payload.data(), there.data(), there.size());
+        auto rest = std::span{payload}.subspan(there.size());
+        return read(rest, rest.size(), descriptors) == rest.size() && decode_wire(payload, message);
     }
 
 private:
-    static constexpr int patience = 30'000; // milliseconds
     static constexpr std::uint32_t longest = 16U << 20U;
 
-    bool read(std::span<std::byte> into, std::vector<unique_fd>& descriptors) {
-        while (!into.empty()) {
-            if (!os::wait_for(socket_.get(), false, patience)) {
-                return false;
-            }
+    /// Waits for `least` bytes. \returns how many came; fewer when the other side is gone
+    std::size_t
+    read(std::span<std::byte> into, std::size_t least, std::vector<unique_fd>& descriptors) {
+        std::size_t all = 0;
+        while (all < least) {
             os::received_descriptors came;
-            auto got = os::receive_with_descriptors(socket_.get(), into, came);
-            if (got.would_block()) {
+            auto got = os::receive_with_descriptors(socket_.get(), into.subspan(all), came);
+            if (got.would_block() && os::wait_for(socket_.get(), false, patience)) {
                 continue;
             }
             if (got.error != 0 || got.bytes == 0) {
-                return false;
+                break;
             }
             for (auto& each : came.take()) {
                 descriptors.push_back(std::move(each));
             }
-            into = into.subspan(got.bytes);
+            all += got.bytes;
         }
-        return true;
+        return all;
     }
 
     unique_fd socket_;
@@ -160,7 +171,12 @@ public:
         : link_{std::move(socket)}, entry_{std::move(entry)} {
         int kept = link_.get();
         os::close_private_descriptors({&kept, 1});
+        for (const char* name : service_variables) {
+            os::change_variable(name, std::nullopt);
+        }
         os::set_thread_name("zygote");
+        entry_->prepare();
+        rehearse();
     }
     zygote_process(zygote_process&&) = delete;
     zygote_process& operator=(zygote_process&&) = delete;
@@ -169,11 +185,14 @@ public:
     [[noreturn]] void serve() {
         link_.send(fork_result{os::process_id(), 0}, {}); // we are here
         for (;;) {
-            signals_.wait_for_child_or(link_.get());
+            auto woken =
+                signals_.wait(link_.get(), next_is_due_ ? moment : os::quiet_signals::forever);
             while (auto ended = os::reap_any()) {
                 tell(*ended);
             }
-            if (os::wait_for(link_.get(), false, 0) && !answer()) {
+            if (woken == os::quiet_signals::by_time) {
+                fork_ahead();
+            } else if (woken == os::quiet_signals::by_descriptor && !answer()) {
                 end();
             }
         }
@@ -199,50 +218,112 @@ private:
         unique_fd notice;
     };
 
+    /// The next worker, which waits for what it becomes.
+    struct waiting_child {
+        int pid = -1;
+        zygote_link link;
+    };
+
+    // The one before shall be up by then, and who starts many at once has asked again.
+    static constexpr std::chrono::microseconds moment{200};
+
+    // That it does what every worker does first lets the dynamic linker find the functions, the
+    // kernel the pages and malloc the memory before anybody waits for it: a third of a worker's
+    // start.
+    void rehearse() noexcept {
+        try {
+            event_loop loop;
+            connection_account account{loop, {}};
+            loop.after(std::chrono::hours{1}, [] {});
+            loop.poll();
+            std::array<std::byte, 1> nothing{};
+            os::peek(link_.get(), nothing);
+            os::wait_for(link_.get(), true, 0);
+            os::parse_address("127.0.0.1");
+        } catch (...) { // the worker will say what is missing
+        }
+    }
+
     bool answer() {
         fork_plan plan;
         std::vector<unique_fd> descriptors;
         if (!link_.receive(plan, descriptors) || descriptors.size() < fork_plan::first_standard) {
             return false;
         }
-        unique_fd done;
-        unique_fd progress;
-        if (auto error = os::make_pipe(progress, done)) {
-            return link_.send(fork_result{-1, error.value()}, {});
+        int pid = hand_over(plan, descriptors);
+        if (pid == -1) {
+            pid = os::fork_silent_process();
         }
-        os::set_nonblocking(progress.get(), false);
-        int pid = os::fork_process();
         if (pid == 0) {
-            progress.reset();
-            become_worker(plan, descriptors, std::move(done));
+            children_.clear();
+            next_ = {};
+            become_worker(plan, descriptors);
         }
         if (pid == -1) {
             return link_.send(fork_result{-1, errno}, {});
         }
-        done.reset();
-        int error = 0;
-        auto got = os::read_some(progress.get(), std::as_writable_bytes(std::span{&error, 1}));
         children_.push_back({pid, plan.outlives, std::move(descriptors[1])});
-        if (got.bytes == sizeof error) { // else it has closed its end: it runs
-            return link_.send(fork_result{-1, error}, {});
-        }
-        unique_fd handle = os::open_pidfd(pid);
-        int passed = handle.get();
-        return link_.send(fork_result{pid, 0}, {&passed, handle ? std::size_t{1} : std::size_t{0}});
+        next_is_due_ = true;
+        return true;
     }
 
-    [[noreturn]] void
-    become_worker(const fork_plan& plan, std::vector<unique_fd>& descriptors, unique_fd done) {
-        link_.close();
+    /// \returns who becomes it, -1 when nobody waits for it
+    int hand_over(const fork_plan& plan, const std::vector<unique_fd>& descriptors) {
+        auto to = std::exchange(next_, {});
+        std::vector<int> passed;
+        for (const auto& each : descriptors) {
+            passed.push_back(each.get());
+        }
+        return to.link && to.link.send(plan, passed) ? to.pid : -1;
+    }
+
+    void fork_ahead() {
+        next_is_due_ = false; // whatever comes of it
+        unique_fd ours;
+        unique_fd theirs;
+        if (os::make_channel(ours, theirs)) {
+            return;
+        }
+        int pid = os::fork_silent_process();
+        if (pid == 0) {
+            ours.reset();
+            await_plan(zygote_link{std::move(theirs)});
+        }
+        if (pid != -1) {
+            next_ = {pid, zygote_link{std::move(ours)}};
+        }
+    }
+
+    /// In the next worker, which ends when the zygote does.
+    [[noreturn]] void await_plan(zygote_link zygote) {
         children_.clear();
-        unique_fd channel = std::move(descriptors[0]);
-        descriptors[1].reset();
-        if (int error = set_up(plan, descriptors)) {
-            os::write_if_possible(done.get(), std::as_bytes(std::span{&error, 1}));
+        rehearse();
+        fork_plan plan;
+        std::vector<unique_fd> descriptors;
+        if (!os::wait_for(zygote.get(), false, -1) || !zygote.receive(plan, descriptors)) {
+            os::exit_now(0);
+        }
+        zygote.close();
+        signals_.forget_what_came();
+        become_worker(plan, descriptors);
+    }
+
+    /// When it is all that it was asked to be, it answers the primary; when it dies before that, its
+    /// end is told and nothing else.
+    [[noreturn]] void become_worker(const fork_plan& plan, std::vector<unique_fd>& descriptors) {
+        int pid = os::process_id();
+        unique_fd handle = os::open_pidfd(pid); // before a limit forbids it
+        int passed = handle.get();
+        int error = set_up(plan, descriptors);
+        link_.send(fork_result{error == 0 ? pid : -1, error},
+                   {&passed, handle ? std::size_t{1} : std::size_t{0}});
+        if (error != 0) {
             os::exit_now(127);
         }
+        handle.reset();
+        link_.close();
+        unique_fd channel = std::move(descriptors[0]);
         descriptors.clear();
-        done.reset();
         signals_.restore();
         std::exit(run(std::move(channel)));
     }
@@ -262,9 +343,6 @@ private:
             if (which != fork_plan::keep && !os::put_descriptor(number, from)) {
                 return errno;
             }
-        }
-        for (const char* name : service_variables) {
-            os::change_variable(name, std::nullopt);
         }
         for (const auto& each : plan.environment) {
             os::change_variable(each.name, each.value);
@@ -287,6 +365,9 @@ private:
     }
 
     void tell(const os::ended_child& ended) {
+        if (ended.pid == next_.pid) {
+            next_ = {};
+        }
         for (auto each = children_.begin(); each != children_.end(); ++each) {
             if (each->pid == ended.pid) {
                 byte_buffer out;
@@ -308,6 +389,10 @@ private:
                 os::kill_process(each.pid, SIGKILL);
             }
         }
+        if (next_.pid != -1) { // it would end by itself, but perhaps later than somebody looks
+            os::kill_process(next_.pid, SIGKILL);
+            os::child_process{next_.pid, {}}.wait();
+        }
         os::exit_now(0);
     }
 
@@ -315,6 +400,8 @@ private:
     std::shared_ptr<const worker_entry> entry_;
     os::quiet_signals signals_;
     std::vector<child> children_;
+    waiting_child next_;
+    bool next_is_due_ = false; // a moment from now
 };
 
 /// A worker that a zygote has forked: its end comes by a pipe, with the reason; when the zygote has

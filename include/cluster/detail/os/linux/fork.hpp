@@ -6,6 +6,7 @@
 /// Copies of this process, for workers that share its memory until they write to it.
 
 #include "../../../unique_fd.hpp"
+#include "../../chrono.hpp"
 #include "../../number.hpp"
 #include "../exit_info.hpp"
 #include "fd.hpp"
@@ -13,7 +14,6 @@
 #include "process_info.hpp"
 #include "signals.hpp"
 
-#include <array>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -28,6 +28,7 @@
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 namespace cluster {
@@ -44,6 +45,11 @@ inline bool is_single_threaded() noexcept {
 /// fork(2) after everything that waits in stdio has been written, which would come out twice.
 inline int fork_process() noexcept {
     std::fflush(nullptr);
+    return ::fork();
+}
+/// fork(2) of a process in which nothing has written to stdio; a lock of stdio's would be the only
+/// thing on a page that it writes to.
+inline int fork_silent_process() noexcept {
     return ::fork();
 }
 
@@ -112,50 +118,56 @@ inline int set_up_child(const spawn_request& request) noexcept {
     return set_surroundings(job) && drop_identity(job) ? 0 : errno;
 }
 
-/// The signals of a process that only starts others: what the terminal sends to all is not for it,
-/// and SIGCHLD wakes wait_for_child(). Its children get back what was there before.
+/// The signals of a process that only starts others: what the terminal sends to all is not for it
+/// and waits for ever, and SIGCHLD wakes wait(). Its children get back what was there
+/// before.
 class quiet_signals {
 public:
     quiet_signals() noexcept {
         signal_hub::forget_all();
         struct sigaction change {};
-        for (std::size_t i = 0; i != ignored.size(); ++i) {
-            change.sa_handler = SIG_IGN;
-            ::sigaction(ignored[i], &change, &before_[i]);
-        }
         change.sa_handler = [](int) {};
         ::sigaction(SIGCHLD, &change, &child_before_);
-        sigset_t child;
-        ::sigemptyset(&child);
-        ::sigaddset(&child, SIGCHLD);
-        ::sigprocmask(SIG_BLOCK, &child, &mask_before_);
+        ::sigemptyset(&quiet_);
+        for (const int each :
+             {SIGCHLD, SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE}) {
+            ::sigaddset(&quiet_, each);
+        }
+        ::sigprocmask(SIG_BLOCK, &quiet_, &mask_before_);
+        ::sigprocmask(SIG_BLOCK, nullptr, &waiting_);
+        ::sigdelset(&waiting_, SIGCHLD);
     }
     quiet_signals(quiet_signals&&) = delete;
     quiet_signals& operator=(quiet_signals&&) = delete;
 
     void restore() const noexcept {
-        for (std::size_t i = 0; i != ignored.size(); ++i) {
-            ::sigaction(ignored[i], &before_[i], nullptr);
-        }
         ::sigaction(SIGCHLD, &child_before_, nullptr);
         ::sigprocmask(SIG_SETMASK, &mask_before_, nullptr);
     }
 
-    /// Blocks until `fd` can be read or a child has ended.
-    void wait_for_child_or(int fd) const noexcept {
+    /// What has come meanwhile was meant for the parent: the terminal sends it to all.
+    void forget_what_came() const noexcept {
+        constexpr timespec at_once{};
+        while (::sigtimedwait(&quiet_, nullptr, &at_once) > 0) {
+        }
+    }
+
+    enum waking { by_descriptor, by_child, by_time };
+    static constexpr std::chrono::microseconds forever{-1};
+
+    /// Blocks until `fd` can be read, a child has ended, or `longest` (less than a second) is over.
+    [[nodiscard]] waking wait(int fd, std::chrono::microseconds longest) const noexcept {
         pollfd ready{fd, POLLIN, 0};
-        sigset_t open = mask_before_;
-        ::sigdelset(&open, SIGCHLD);
-        ::ppoll(&ready, 1, nullptr, &open);
+        timespec time{0, static_cast<long>(longest.count() * 1000)};
+        int count = ::ppoll(&ready, 1, longest == forever ? nullptr : &time, &waiting_);
+        return count > 0 ? by_descriptor : count == 0 ? by_time : by_child;
     }
 
 private:
-    static constexpr std::array<int, 7> ignored{
-        SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGPIPE};
-
-    std::array<struct sigaction, ignored.size()> before_{};
     struct sigaction child_before_ {};
+    sigset_t quiet_{};
     sigset_t mask_before_{};
+    sigset_t waiting_{};
 };
 
 struct ended_child {

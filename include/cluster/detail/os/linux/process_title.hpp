@@ -16,6 +16,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#if __has_include(<sys/single_threaded.h>)
+#    include <sys/single_threaded.h>
+#endif
+
 namespace cluster {
 inline namespace v0 {
 namespace detail::os {
@@ -39,8 +43,7 @@ public:
     }
 
     void show(std::string_view title) noexcept {
-        char buffer[2048];
-        const process_stat now = parse_stat(read_into("/proc/self/stat", buffer));
+        const process_stat& now = look();
         if (text_ == nullptr || now.state == '\0') {
             return;
         }
@@ -57,6 +60,21 @@ public:
     }
 
 private:
+    /// Where the kernel says that everything is, which stays, in a forked copy, too. Reading it takes
+    /// as long as a tenth of a fork; so once, if there cannot have been a thread since.
+    const process_stat& look() noexcept {
+#if __has_include(<sys/single_threaded.h>)
+        const bool is_known = layout_.state != '\0' && __libc_single_threaded != 0;
+#else
+        const bool is_known = false;
+#endif
+        if (!is_known) {
+            char buffer[2048];
+            layout_ = parse_stat(read_into("/proc/self/stat", buffer));
+        }
+        return layout_;
+    }
+
     [[nodiscard]] std::uint64_t begin() const noexcept {
         return reinterpret_cast<std::uintptr_t>(text_);
     }
@@ -101,6 +119,7 @@ private:
 
     char* text_ = nullptr;
     std::size_t shown_ = 0; ///< how much of it the kernel shows
+    process_stat layout_{};
 };
 
 /// Sets what ps(1) shows as the command line, cut to 4095 bytes. Thread-safe, but to be called before

@@ -32,10 +32,30 @@ inline const std::error_category& resolver_category() noexcept {
     return instance;
 }
 
-/// The addresses of a host name or number, in the order of preference; blocks for names.
+/// The address, without a port, that a number such as "10.0.0.1" or "2001:db8::1" stands for;
+/// none for everything else.
+inline address parse_address(std::string_view number) noexcept {
+    char text[INET6_ADDRSTRLEN] = "";
+    if (number.size() >= sizeof text) {
+        return {};
+    }
+    std::memcpy(text, number.data(), number.size());
+    std::array<std::uint8_t, 4> four;
+    std::array<std::uint8_t, 16> sixteen;
+    if (::inet_pton(AF_INET, text, four.data()) == 1) {
+        return address::ipv4(four, 0);
+    }
+    return ::inet_pton(AF_INET6, text, sixteen.data()) == 1 ? address::ipv6(sixteen, 0) : address{};
+}
+
+/// The addresses of a host name or number, in the order of preference; blocks for names only.
 inline std::vector<address>
 resolve(const std::string& host, std::uint16_t port, std::error_code& error) {
     std::vector<address> found;
+    if (auto number = parse_address(host); number.family() != address_family::none) {
+        error.clear();
+        return {number.with_port(port)};
+    }
     addrinfo hints{};
     hints.ai_family = AF_UNSPEC;
     hints.ai_socktype = SOCK_STREAM;
@@ -54,22 +74,6 @@ resolve(const std::string& host, std::uint16_t port, std::error_code& error) {
     ::freeaddrinfo(list);
     error.clear();
     return found;
-}
-
-/// The address, without a port, that a number such as "10.0.0.1" or "2001:db8::1" stands for;
-/// none for everything else.
-inline address parse_address(std::string_view number) noexcept {
-    char text[INET6_ADDRSTRLEN] = "";
-    if (number.size() >= sizeof text) {
-        return {};
-    }
-    std::memcpy(text, number.data(), number.size());
-    std::array<std::uint8_t, 4> four;
-    std::array<std::uint8_t, 16> sixteen;
-    if (::inet_pton(AF_INET, text, four.data()) == 1) {
-        return address::ipv4(four, 0);
-    }
-    return ::inet_pton(AF_INET6, text, sixteen.data()) == 1 ? address::ipv6(sixteen, 0) : address{};
 }
 
 } // namespace detail::os
