@@ -8543,6 +8543,8 @@ private:
     static constexpr std::size_t small_step = 4 * 1024;
     static constexpr std::size_t big_step = 64 * 1024;
 
+    os::transfer pull_step(inbox& into);
+
     unique_fd socket_;
     std::size_t step_ = small_step;
 };
@@ -8556,6 +8558,16 @@ inline carrier::result socket_carrier::push(outbox& from) {
 }
 
 inline os::transfer socket_carrier::pull(inbox& into) {
+    std::size_t step = step_;
+    auto got = pull_step(into);
+    if (step == small_step && step_ == big_step) { // a longer message, or many: no turn between
+        auto more = pull_step(into);
+        got.bytes += more.error == 0 ? more.bytes : 0; // what else it says comes again
+    }
+    return got;
+}
+
+inline os::transfer socket_carrier::pull_step(inbox& into) {
     std::size_t size = into.bytes.size();
     std::span<std::byte> room{into.bytes.extend(step_), step_};
     os::received_descriptors descriptors;
@@ -9353,15 +9365,17 @@ protected:
             }
         }
         void finish() {
-            if (--list_.walking_ == 0) {
+            if (--list_.walking_ == 0 && list_.has_gone()) {
                 list_.sweep();
             }
             if (first_) {
-                std::rethrow_exception(std::move(first_));
+                rethrow();
             }
         }
 
     private:
+        [[gnu::cold]] void rethrow() { std::rethrow_exception(std::move(first_)); }
+
         handler_list& list_;
         std::size_t at_ = 0;
         std::size_t end_;
@@ -9379,8 +9393,17 @@ protected:
     }
 
 private:
+    [[nodiscard]] bool has_gone() const noexcept {
+        for (const auto& each : handlers_) {
+            if (!each->active) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     // A handler that dies may have something in it that adds another.
-    void sweep() noexcept {
+    [[gnu::cold]] void sweep() noexcept {
         for (std::size_t i = 0; i != handlers_.size();) {
             if (handlers_[i]->active) {
                 ++i;
@@ -26173,34 +26196,43 @@ public:
         using message = typename shape::message_type;
         check<shape, false>();
         if constexpr (!explained<shape, false>) {
-            auto& found = slot_for<request_slot<message>>(message_id<message>(), true);
-            found.handler = [f = std::forward<F>(f)](
-                                Role& role, const message& value, reply_path path) mutable {
-                answer<shape>(f, role, value, std::move(path));
-            };
+            decltype(request_slot<message>::handler) made =
+                [f = std::forward<F>(f)](
+                    Role& role, const message& value, reply_path path) mutable {
+                    answer<shape>(f, role, value, std::move(path));
+                };
+            slot_for<request_slot<message>>(message_id<message>(), true).handler = std::move(made);
         }
     }
 
     /// Who handles one type of messages or requests. Lives as long as the table.
     class slot {
     public:
+        slot(slot&&) = delete;
+        slot& operator=(slot&&) = delete;
         virtual ~slot() = default;
         /// Decodes and calls them. What a handler throws leaves from here, for requests it is the
         /// answer.
         virtual std::error_code deliver(Role& role, const arrival& what) = 0;
 
+    protected:
+        explicit slot(const handler_list* handlers) noexcept : handlers_{handlers} {}
+
     private:
         friend class message_table;
-        [[nodiscard]] virtual bool in_use() const noexcept = 0;
+        [[nodiscard]] bool is_for(std::uint32_t type, bool request) const noexcept {
+            return type_ == type && (handlers_ == nullptr) == request;
+        }
+
         std::uint32_t type_ = 0;
-        bool request_ = false;
+        const handler_list* handlers_; // null: of requests, which have one
     };
 
     /// Null: nobody does.
     [[nodiscard]] slot* find(std::uint32_t type, bool request) const noexcept {
         for (const auto& each : slots_) {
-            if (each->type_ == type && each->request_ == request) {
-                return each->in_use() ? each.get() : nullptr;
+            if (each->is_for(type, request)) {
+                return request || !each->handlers_->empty() ? each.get() : nullptr;
             }
         }
         return nullptr;
@@ -26209,6 +26241,8 @@ public:
 private:
     template <typename Message>
     struct message_slot final : slot {
+        message_slot() noexcept : slot{&handlers} {}
+
         emitter<Role&, held_message<Message>&, handle&> handlers;
 
         std::error_code deliver(Role& role, const arrival& what) override {
@@ -26235,11 +26269,12 @@ private:
             handlers.emit(role, value, *what.descriptor);
             return {};
         }
-        [[nodiscard]] bool in_use() const noexcept override { return !handlers.empty(); }
     };
 
     template <typename Message>
     struct request_slot final : slot {
+        request_slot() noexcept : slot{nullptr} {}
+
         move_only_function<void(Role&, const Message&, reply_path)> handler;
 
         std::error_code deliver(Role& role, const arrival& what) override {
@@ -26251,7 +26286,6 @@ private:
             handler(role, value, *what.path);
             return {};
         }
-        [[nodiscard]] bool in_use() const noexcept override { return static_cast<bool>(handler); }
     };
 
     // `Objects`: they need not be decoded.
@@ -26282,15 +26316,12 @@ private:
     template <typename Slot>
     Slot& slot_for(std::uint32_t type, bool request) {
         for (auto& each : slots_) {
-            if (each->type_ == type && each->request_ == request) {
+            if (each->is_for(type, request)) {
                 return static_cast<Slot&>(*each);
             }
         }
-        auto made = std::make_unique<Slot>();
-        slot& common = *made;
-        common.type_ = type;
-        common.request_ = request;
-        slots_.push_back(std::move(made));
+        slots_.push_back(std::make_unique<Slot>());
+        slots_.back()->type_ = type;
         return static_cast<Slot&>(*slots_.back());
     }
 
@@ -26743,7 +26774,8 @@ protected:
             derived().on_unhandled(info);
             return;
         }
-        deliver(by, request, arrived.header.sequence, arrived.payload, passed, arrived.value.get());
+        deliver(
+            by, request, arrived.header.sequence, {arrived.payload, &passed, arrived.value.get()});
     }
 
     // A handler has come: what waited for it is delivered in order, one a task.
@@ -26812,6 +26844,8 @@ private:
         }
     }
 
+    using arrival = typename message_handlers::arrival;
+
     Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
     struct who_handles {
@@ -26833,30 +26867,23 @@ private:
             deliver(find(next.type, next.request),
                     next.request,
                     next.sequence,
-                    next.payload.span(),
-                    next.descriptor,
-                    next.value.get());
+                    {next.payload.span(), &next.descriptor, next.value.get()});
         }
     }
 
-    void deliver(who_handles by,
-                 bool request,
-                 std::uint32_t sequence,
-                 std::span<const std::byte> payload,
-                 handle& passed,
-                 moved_value* value) {
-        typename message_handlers::arrival what{payload, &passed, value};
+    void deliver(who_handles by, bool request, std::uint32_t sequence, arrival what) {
         auto& closer = by.own != nullptr ? *by.own : *by.shared;
         if (request) { // the closer handler answers
             const reply_path path{path_, sequence};
             what.path = &path;
             closer.deliver(derived(), what);
-            return;
-        }
-        if (by.shared == nullptr || by.own == nullptr) {
+        } else if (by.shared != nullptr && by.own != nullptr) {
+            deliver_to_both(by, what);
+        } else {
             deliver_to(closer, what);
-            return;
         }
+    }
+    void deliver_to_both(who_handles by, const arrival& what) {
         std::exception_ptr first; // a handler that throws does not keep the others from running
         for (auto* each : {by.shared, by.own}) {
             try {
@@ -26869,8 +26896,7 @@ private:
             std::rethrow_exception(first);
         }
     }
-    void deliver_to(typename message_handlers::slot& one,
-                    const typename message_handlers::arrival& what) {
+    void deliver_to(typename message_handlers::slot& one, const arrival& what) {
         if (auto error = one.deliver(derived(), what)) {
             derived().on_undecodable(error);
         }

@@ -450,6 +450,28 @@ TEST_SUITE("ipc/channel") {
         CHECK(c.worker.types.size() == 3);
     }
 
+    TEST_CASE("a frame of 64 KiB that is there arrives in one turn") {
+        with_raw_peer c;
+        CHECK(c.settle());
+        c.send(message(std::string(64 << 10, 'x')));
+        c.loop.poll();
+        CHECK(c.worker.text.size() == 64 << 10);
+    }
+
+    TEST_CASE("a peer that dies behind a full read is heard of") {
+        with_raw_peer c;
+        std::string all;
+        while (all.size() < 4096) { // as much as is read at once of a peer that was silent
+            all += message(std::string(240, 'x'));
+        }
+        REQUIRE(all.size() == 4096);
+        c.send(all);
+        c.sockets.theirs.reset();
+        CHECK(raw::run_until(c.loop, [&] { return c.worker.ended != 0; }));
+        CHECK(c.worker.types.size() == 16);
+        CHECK(c.worker.violations.empty());
+    }
+
     TEST_CASE("wait takes the frame that it wants and leaves the others in their order") {
         with_raw_peer c;
         auto pair = raw::unix_pair();

@@ -69,6 +69,8 @@ private:
     static constexpr std::size_t small_step = 4 * 1024;
     static constexpr std::size_t big_step = 64 * 1024;
 
+    os::transfer pull_step(inbox& into);
+
     unique_fd socket_;
     std::size_t step_ = small_step;
 };
@@ -82,6 +84,16 @@ inline carrier::result socket_carrier::push(outbox& from) {
 }
 
 inline os::transfer socket_carrier::pull(inbox& into) {
+    std::size_t step = step_;
+    auto got = pull_step(into);
+    if (step == small_step && step_ == big_step) { // a longer message, or many: no turn between
+        auto more = pull_step(into);
+        got.bytes += more.error == 0 ? more.bytes : 0; // what else it says comes again
+    }
+    return got;
+}
+
+inline os::transfer socket_carrier::pull_step(inbox& into) {
     std::size_t size = into.bytes.size();
     std::span<std::byte> room{into.bytes.extend(step_), step_};
     os::received_descriptors descriptors;
