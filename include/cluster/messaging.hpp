@@ -159,7 +159,8 @@ protected:
             derived().on_unhandled(info);
             return;
         }
-        deliver(by, request, arrived.header.sequence, arrived.payload, passed, arrived.value.get());
+        deliver(
+            by, request, arrived.header.sequence, {arrived.payload, &passed, arrived.value.get()});
     }
 
     // A handler has come: what waited for it is delivered in order, one a task.
@@ -228,6 +229,8 @@ private:
         }
     }
 
+    using arrival = typename message_handlers::arrival;
+
     Derived& derived() noexcept { return static_cast<Derived&>(*this); }
 
     struct who_handles {
@@ -249,30 +252,23 @@ private:
             deliver(find(next.type, next.request),
                     next.request,
                     next.sequence,
-                    next.payload.span(),
-                    next.descriptor,
-                    next.value.get());
+                    {next.payload.span(), &next.descriptor, next.value.get()});
         }
     }
 
-    void deliver(who_handles by,
-                 bool request,
-                 std::uint32_t sequence,
-                 std::span<const std::byte> payload,
-                 handle& passed,
-                 moved_value* value) {
-        typename message_handlers::arrival what{payload, &passed, value};
+    void deliver(who_handles by, bool request, std::uint32_t sequence, arrival what) {
         auto& closer = by.own != nullptr ? *by.own : *by.shared;
         if (request) { // the closer handler answers
             const reply_path path{path_, sequence};
             what.path = &path;
             closer.deliver(derived(), what);
-            return;
-        }
-        if (by.shared == nullptr || by.own == nullptr) {
+        } else if (by.shared != nullptr && by.own != nullptr) {
+            deliver_to_both(by, what);
+        } else {
             deliver_to(closer, what);
-            return;
         }
+    }
+    void deliver_to_both(who_handles by, const arrival& what) {
         std::exception_ptr first; // a handler that throws does not keep the others from running
         for (auto* each : {by.shared, by.own}) {
             try {
@@ -285,8 +281,7 @@ private:
             std::rethrow_exception(first);
         }
     }
-    void deliver_to(typename message_handlers::slot& one,
-                    const typename message_handlers::arrival& what) {
+    void deliver_to(typename message_handlers::slot& one, const arrival& what) {
         if (auto error = one.deliver(derived(), what)) {
             derived().on_undecodable(error);
         }

@@ -144,15 +144,17 @@ protected:
             }
         }
         void finish() {
-            if (--list_.walking_ == 0) {
+            if (--list_.walking_ == 0 && list_.has_gone()) {
                 list_.sweep();
             }
             if (first_) {
-                std::rethrow_exception(std::move(first_));
+                rethrow();
             }
         }
 
     private:
+        [[gnu::cold]] void rethrow() { std::rethrow_exception(std::move(first_)); }
+
         handler_list& list_;
         std::size_t at_ = 0;
         std::size_t end_;
@@ -170,8 +172,17 @@ protected:
     }
 
 private:
+    [[nodiscard]] bool has_gone() const noexcept {
+        for (const auto& each : handlers_) {
+            if (!each->active) {
+                return true;
+            }
+        }
+        return false;
+    }
+
     // A handler that dies may have something in it that adds another.
-    void sweep() noexcept {
+    [[gnu::cold]] void sweep() noexcept {
         for (std::size_t i = 0; i != handlers_.size();) {
             if (handlers_[i]->active) {
                 ++i;

@@ -113,34 +113,43 @@ public:
         using message = typename shape::message_type;
         check<shape, false>();
         if constexpr (!explained<shape, false>) {
-            auto& found = slot_for<request_slot<message>>(message_id<message>(), true);
-            found.handler = [f = std::forward<F>(f)](
-                                Role& role, const message& value, reply_path path) mutable {
-                answer<shape>(f, role, value, std::move(path));
-            };
+            decltype(request_slot<message>::handler) made =
+                [f = std::forward<F>(f)](
+                    Role& role, const message& value, reply_path path) mutable {
+                    answer<shape>(f, role, value, std::move(path));
+                };
+            slot_for<request_slot<message>>(message_id<message>(), true).handler = std::move(made);
         }
     }
 
     /// Who handles one type of messages or requests. Lives as long as the table.
     class slot {
     public:
+        slot(slot&&) = delete;
+        slot& operator=(slot&&) = delete;
         virtual ~slot() = default;
         /// Decodes and calls them. What a handler throws leaves from here, for requests it is the
         /// answer.
         virtual std::error_code deliver(Role& role, const arrival& what) = 0;
 
+    protected:
+        explicit slot(const handler_list* handlers) noexcept : handlers_{handlers} {}
+
     private:
         friend class message_table;
-        [[nodiscard]] virtual bool in_use() const noexcept = 0;
+        [[nodiscard]] bool is_for(std::uint32_t type, bool request) const noexcept {
+            return type_ == type && (handlers_ == nullptr) == request;
+        }
+
         std::uint32_t type_ = 0;
-        bool request_ = false;
+        const handler_list* handlers_; // null: of requests, which have one
     };
 
     /// Null: nobody does.
     [[nodiscard]] slot* find(std::uint32_t type, bool request) const noexcept {
         for (const auto& each : slots_) {
-            if (each->type_ == type && each->request_ == request) {
-                return each->in_use() ? each.get() : nullptr;
+            if (each->is_for(type, request)) {
+                return request || !each->handlers_->empty() ? each.get() : nullptr;
             }
         }
         return nullptr;
@@ -149,6 +158,8 @@ public:
 private:
     template <typename Message>
     struct message_slot final : slot {
+        message_slot() noexcept : slot{&handlers} {}
+
         emitter<Role&, held_message<Message>&, handle&> handlers;
 
         std::error_code deliver(Role& role, const arrival& what) override {
@@ -175,11 +186,12 @@ private:
             handlers.emit(role, value, *what.descriptor);
             return {};
         }
-        [[nodiscard]] bool in_use() const noexcept override { return !handlers.empty(); }
     };
 
     template <typename Message>
     struct request_slot final : slot {
+        request_slot() noexcept : slot{nullptr} {}
+
         move_only_function<void(Role&, const Message&, reply_path)> handler;
 
         std::error_code deliver(Role& role, const arrival& what) override {
@@ -191,7 +203,6 @@ private:
             handler(role, value, *what.path);
             return {};
         }
-        [[nodiscard]] bool in_use() const noexcept override { return static_cast<bool>(handler); }
     };
 
     // `Objects`: they need not be decoded.
@@ -222,15 +233,12 @@ private:
     template <typename Slot>
     Slot& slot_for(std::uint32_t type, bool request) {
         for (auto& each : slots_) {
-            if (each->type_ == type && each->request_ == request) {
+            if (each->is_for(type, request)) {
                 return static_cast<Slot&>(*each);
             }
         }
-        auto made = std::make_unique<Slot>();
-        slot& common = *made;
-        common.type_ = type;
-        common.request_ = request;
-        slots_.push_back(std::move(made));
+        slots_.push_back(std::make_unique<Slot>());
+        slots_.back()->type_ = type;
         return static_cast<Slot&>(*slots_.back());
     }
 
