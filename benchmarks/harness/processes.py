@@ -68,6 +68,14 @@ def machine_cpu():
     return (user + nice + system + irq + softirq + steal) / TICKS
 
 
+def name_of(pid):
+    """What the process calls itself; None when it is gone."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().rstrip("\n")
+    except OSError:
+        return None
+
+
 def private_kib(pid):
     """Memory of a process that no other has, in KiB; None when it is gone."""
     try:

@@ -6,7 +6,7 @@ import time
 
 from .. import servers, tools
 from ..model import OURS, RAW, Column, Goal, Row, Section
-from ..processes import Server, private_kib, started, stop
+from ..processes import Server, name_of, private_kib, started, stop
 
 CONNECTIONS = 1000
 REQUEST = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
@@ -28,9 +28,8 @@ def idle_workers(options):
     time.sleep(1)  # what they do after their start is done
     rows = []
     for server in running:
-        sizes = [private_kib(pid) for pid in server.workers()]
-        if server.name == "ours fork":  # the process that the others are copies of is no worker
-            sizes = sizes[1:]
+        # What the others are copies of, and the copy that waits for its turn, are no workers.
+        sizes = [private_kib(pid) for pid in server.workers() if name_of(pid) != "zygote"]
         rows.append(Row(server.name, server.role, {"kib": sizes,
                                                    "primary": [private_kib(server.process.pid)]}))
     stop(running)
