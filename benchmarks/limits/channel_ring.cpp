@@ -11,6 +11,7 @@
 //               CPU of its own
 
 #include "own_cpu.hpp"
+#include "run_length.hpp"
 
 #include <algorithm>
 #include <array>
@@ -313,9 +314,8 @@ result round_trip(std::size_t payload, bool spins, std::uint32_t count) {
 
 template <typename Run>
 void print_cell(const char* way, std::size_t payload, bool spins, double seconds, Run run) {
-    const std::uint32_t probe = payload > 4096 ? 200 : 2000;
-    const double rate = probe / run(probe).seconds;
-    const auto count = static_cast<std::uint32_t>(std::clamp(rate * seconds / 3, 500.0, 1e9));
+    const std::uint32_t count = count_for(
+        seconds / 3, 200, [&run](std::uint32_t messages) { return run(messages).seconds; });
     std::array<result, 3> runs{};
     for (result& each : runs) {
         each = run(count);

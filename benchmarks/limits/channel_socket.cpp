@@ -11,6 +11,7 @@
 //   epoll       both sides are non-blocking and wait in epoll_wait, as an event loop does
 
 #include "own_cpu.hpp"
+#include "run_length.hpp"
 
 #include <algorithm>
 #include <array>
@@ -255,12 +256,15 @@ one_way(bool waits_in_epoll, std::size_t payload, std::uint32_t batch, std::uint
 
 one_way_result
 one_way_for(double seconds, bool waits_in_epoll, std::size_t payload, std::uint32_t batch) {
-    const auto probe = static_cast<std::uint32_t>(payload > 4096 ? 1000 : 20'000);
-    const double rate = one_way(waits_in_epoll, payload, batch, probe).per_second;
-    const double wanted = std::clamp(rate * seconds / 3, 1000.0, 1e9);
+    const auto run = [=](std::uint32_t messages) {
+        return one_way(waits_in_epoll, payload, batch, messages);
+    };
+    const std::uint32_t count = count_for(seconds / 3, 1000, [&run](std::uint32_t messages) {
+        return messages / run(messages).per_second;
+    });
     std::array<one_way_result, 3> runs{};
     for (one_way_result& each : runs) {
-        each = one_way(waits_in_epoll, payload, batch, static_cast<std::uint32_t>(wanted));
+        each = run(count);
     }
     std::sort(runs.begin(), runs.end(), [](const auto& a, const auto& b) {
         return a.per_second < b.per_second;

@@ -83,6 +83,16 @@ function measure(peer, bytes, trips, count, oneProcess) {
   });
 }
 
+// As in limits/run_length.hpp.
+async function countFor(wanted, measured) {
+  let count = 200;
+  for (let times = 20; times >= 2;) {
+    times = Math.min(wanted / (await measured(count)).seconds, 20);
+    count = Math.max(200, Math.round(count * times));
+  }
+  return count;
+}
+
 async function run(what, peer, seconds, oneProcess) {
   for (const way of ['one way', 'round trip']) {
     const trips = way === 'round trip';
@@ -90,8 +100,8 @@ async function run(what, peer, seconds, oneProcess) {
       takeCpu(0, !oneProcess);
     }
     for (const bytes of sizes) {
-      const probe = await measure(peer, bytes, trips, 300, oneProcess);
-      const count = Math.max(200, Math.round(300 / probe.seconds * seconds / 3));
+      const count = await countFor(seconds / 3, (messages) =>
+        measure(peer, bytes, trips, messages, oneProcess));
       const runs = [];
       for (let i = 0; i !== 3; ++i) {
         runs.push(await measure(peer, bytes, trips, count, oneProcess));

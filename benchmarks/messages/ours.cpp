@@ -9,6 +9,7 @@
 // one back, each side on a CPU of its own.
 
 #include "../limits/own_cpu.hpp"
+#include "../limits/run_length.hpp"
 
 #include <cluster/backend/process.hpp>
 #include <cluster/backend/thread.hpp>
@@ -156,13 +157,13 @@ struct figures {
     double cpu = 0;
 };
 
-// Runs of `count` messages after a shorter one; prints the middle one.
+// Three runs of a third of the time each, after shorter ones; prints the middle one.
 class series {
 public:
     series(cell of, double seconds, bool one_process)
-        : cell_{std::move(of)}, seconds_{seconds}, one_process_{one_process} {}
+        : cell_{std::move(of)}, length_{seconds / 3, 200}, one_process_{one_process} {}
 
-    [[nodiscard]] std::uint32_t count() const { return count_; }
+    [[nodiscard]] std::uint32_t count() const { return length_.count(); }
     void start() {
         began_ = clock_type::now();
         cpu_ = cpu_seconds();
@@ -170,15 +171,15 @@ public:
     // \returns whether another run is wanted
     bool finish(double cpu_there) {
         const double seconds = std::chrono::duration<double>(clock_type::now() - began_).count();
-        runs_.push_back({seconds, cpu_seconds() - cpu_ + (one_process_ ? 0 : cpu_there)});
-        if (runs_.size() == 1) {
-            count_ =
-                static_cast<std::uint32_t>(std::clamp(count_ / seconds * seconds_ / 3, 200.0, 1e8));
-        }
-        if (runs_.size() < 4) {
+        if (!fits_) {
+            fits_ = length_.learn(seconds);
             return true;
         }
-        std::sort(runs_.begin() + 1, runs_.end(), [](const figures& a, const figures& b) {
+        runs_.push_back({seconds, cpu_seconds() - cpu_ + (one_process_ ? 0 : cpu_there)});
+        if (runs_.size() < 3) {
+            return true;
+        }
+        std::sort(runs_.begin(), runs_.end(), [](const figures& a, const figures& b) {
             return a.seconds < b.seconds;
         });
         std::printf(R"({"what": "%s", "way": "%s", "bytes": %zu, "per_second": %.0f, )"
@@ -187,17 +188,17 @@ public:
                     cell_.what.c_str(),
                     cell_.way.c_str(),
                     cell_.bytes,
-                    count_ / runs_[2].seconds,
-                    runs_[2].cpu * 1e9 / count_,
+                    count() / runs_[1].seconds,
+                    runs_[1].cpu * 1e9 / count(),
                     cell_.spins ? "true" : "false");
         return false;
     }
 
 private:
     cell cell_;
-    double seconds_;
+    run_length length_;
+    bool fits_ = false;
     bool one_process_;
-    std::uint32_t count_ = 2000;
     clock_type::time_point began_;
     double cpu_ = 0;
     std::vector<figures> runs_;

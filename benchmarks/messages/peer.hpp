@@ -8,6 +8,7 @@
 // side of a round trip has a CPU of its own.
 
 #include "../limits/own_cpu.hpp"
+#include "../limits/run_length.hpp"
 
 #include <algorithm>
 #include <array>
@@ -163,10 +164,9 @@ int run(const char* name, int argc, char** argv) {
         argc == 3 && std::string_view{argv[1]} == "--seconds" ? std::atof(argv[2]) : 0.3;
     for (const bool trips : {false, true}) {
         for (const std::size_t bytes : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
-            const std::uint32_t probe = 500;
-            const double rate = probe / measure<End>(bytes, trips, probe).seconds;
-            const auto count =
-                static_cast<std::uint32_t>(std::clamp(rate * seconds / 3, 200., 1e8));
+            const std::uint32_t count = count_for(seconds / 3, 200, [=](std::uint32_t messages) {
+                return measure<End>(bytes, trips, messages).seconds;
+            });
             std::array<result, 3> runs{};
             for (result& each : runs) {
                 each = measure<End>(bytes, trips, count);
