@@ -83,9 +83,9 @@ TEST_SUITE("shared_memory/shared_map") {
         std::uint32_t refused = 0;
         for (std::uint32_t i = 0; i != 500'000; ++i) {
             if (i >= capacity) {
-                refused += map.erase(i - capacity) ? 0 : 1;
+                refused += map.erase(i - capacity) ? 0U : 1U;
             }
-            refused += map.insert_or_assign(i, i) == map_result::inserted ? 0 : 1;
+            refused += map.insert_or_assign(i, i) == map_result::inserted ? 0U : 1U;
         }
         CHECK(refused == 0);
         CHECK(map.size() == capacity);
