@@ -64,10 +64,10 @@ public:
     }
 
 private:
-    // What is read at once: much from a peer that has much to say, little from the others, whose
-    // buffers stay.
+    // What is read at once: much from a peer that had much to say the last time, a message of 64 KiB
+    // as a whole, little from the others, whose buffers stay.
     static constexpr std::size_t small_step = 4 * 1024;
-    static constexpr std::size_t big_step = 64 * 1024;
+    static constexpr std::size_t big_step = 68 * 1024;
 
     os::transfer pull_step(inbox& into);
 
@@ -99,7 +99,7 @@ inline os::transfer socket_carrier::pull_step(inbox& into) {
     os::received_descriptors descriptors;
     auto got = os::receive_with_descriptors(socket_.get(), room, descriptors);
     into.bytes.truncate(size + got.bytes);
-    step_ = got.bytes == step_ ? big_step : small_step;
+    step_ = got.bytes >= small_step ? big_step : small_step;
     if (got.error == 0 && (descriptors.count() != 0 || descriptors.truncated)) {
         into.add(descriptors);
     }
