@@ -36797,7 +36797,23 @@ namespace detail {
 /// A queue of tasks without an end, in blocks that are used again: std::deque allocates one for
 /// every nine tasks. One thread at a time.
 class task_queue {
+    static constexpr std::size_t per_block = 256;
+    struct block {
+        task_slot tasks[per_block];
+        std::unique_ptr<block> next;
+    };
+
 public:
+    /// Tasks of one block.
+    struct batch {
+        std::unique_ptr<block> from;
+        std::size_t read = 0;
+        std::size_t end = 0;
+
+        [[nodiscard]] std::size_t size() const noexcept { return end - read; }
+        task_slot& next() noexcept { return from->tasks[read++]; }
+    };
+
     task_queue() = default;
     task_queue(task_queue&&) = delete;
     task_queue& operator=(task_queue&&) = delete;
@@ -36827,28 +36843,33 @@ public:
         ++read_;
         --size_;
         if (read_ == per_block || size_ == 0) {
-            auto used = std::move(first_);
-            first_ = std::move(used->next);
-            read_ = 0;
-            if (!first_) {
-                last_ = nullptr;
-            }
-            if (spares_ != most_spares) {
-                used->next = std::move(spare_);
-                spare_ = std::move(used);
-                ++spares_;
-            }
+            reuse(take_first());
+        }
+    }
+
+    /// Takes the oldest block out, with the tasks that are left in it. \pre not empty
+    [[nodiscard]] batch take_first() noexcept {
+        const bool is_last = first_.get() == last_;
+        batch result{std::move(first_), read_, is_last ? written_ : per_block};
+        first_ = std::move(result.from->next);
+        if (!first_) {
+            last_ = nullptr;
+        }
+        read_ = 0;
+        size_ -= result.size();
+        return result;
+    }
+    /// The memory of one, without tasks.
+    void reuse(batch used) noexcept {
+        if (spares_ != most_spares) {
+            used.from->next = std::move(spare_);
+            spare_ = std::move(used.from);
+            ++spares_;
         }
     }
 
 private:
-    static constexpr std::size_t per_block = 256;
     static constexpr std::size_t most_spares = 64;
-
-    struct block {
-        task_slot tasks[per_block];
-        std::unique_ptr<block> next;
-    };
 
     void append_block() {
         std::unique_ptr<block> fresh;
@@ -37068,6 +37089,7 @@ public:
             priority == 0 ? common_.push_back(std::move(task))
                           : others_.push(std::move(task), priority);
             add(counter_of(priority), 1);
+            add(in_order_, priority == 0 ? 1 : 0);
             add(put_, 1);
         }
         // Who puts looks for sleepers next, who goes to sleep looks for tasks last.
@@ -37076,6 +37098,8 @@ public:
 
     [[nodiscard]] bool has_urgent() const noexcept { return urgent_.load() != 0; }
     [[nodiscard]] bool has_ordinary() const noexcept { return ordinary_.load() != 0; }
+    /// Whether an ordinary task has to come here, too, to keep its place.
+    [[nodiscard]] bool keeps_order() const noexcept { return in_order_.load() != 0; }
     [[nodiscard]] bool is_empty() const noexcept {
         return urgent_.load() == 0 && ordinary_.load() == 0 && low_.load() == 0;
     }
@@ -37091,6 +37115,7 @@ public:
             into = std::move(common_.front());
             common_.pop_front();
             add(ordinary_, ~std::size_t{0});
+            add(in_order_, ~std::size_t{0});
             return true;
         }
         if (others_.empty()) {
@@ -37102,16 +37127,33 @@ public:
         return true;
     }
 
-    /// Moves ordinary tasks, in their order, to where they can be taken without a lock.
-    void refill(task_ring& ring, std::size_t most) noexcept {
+    /// Moves the oldest ordinary tasks, in their order, to where they can be taken without a lock,
+    /// which is held for a moment only. Who puts waits behind them all the time, but who looks for
+    /// tasks finds them when they are there: wake somebody then. `make_room()` runs one of the ring.
+    template <typename MakeRoom>
+    void refill(task_ring& ring, MakeRoom make_room) noexcept {
+        task_queue::batch moving;
+        {
+            const std::lock_guard lock{mutex_};
+            if (common_.empty()) {
+                return;
+            }
+            moving = common_.take_first();
+            add(ordinary_, std::size_t{0} - moving.size());
+        }
+        const std::size_t count = moving.size();
+        for (;;) {
+            ring.refill(moving.size(), [&](task_slot& into) { into = std::move(moving.next()); });
+            if (moving.size() == 0) {
+                break;
+            }
+            make_room();
+        }
         const std::lock_guard lock{mutex_};
-        const std::size_t there = ordinary_.load(std::memory_order_relaxed);
-        const std::size_t moved = ring.refill(there < most ? there : most, [this](task_slot& into) {
-            into = std::move(common_.front());
-            common_.pop_front();
-        });
-        ordinary_.fetch_sub(moved);        // and everybody sees them in the ring
-        add(put_, std::size_t{0} - moved); // the ring counts them
+        add(in_order_, std::size_t{0} - count);
+        add(put_, std::size_t{0} - count); // the ring counts them
+        common_.reuse(std::move(moving));
+        std::atomic_thread_fence(std::memory_order_seq_cst); // as in put()
     }
 
     /// How many have been put since the beginning and never were in a ring.
@@ -37131,7 +37173,8 @@ private:
 
     std::atomic<std::size_t> urgent_{0}; // above 0
     std::atomic<std::size_t> ordinary_{0};
-    std::atomic<std::size_t> low_{0}; // below 0
+    std::atomic<std::size_t> in_order_{0}; // these, and those on their way to a ring
+    std::atomic<std::size_t> low_{0};      // below 0
     std::atomic<std::size_t> put_{0};
     std::mutex mutex_;
     task_queue common_; // priority 0
@@ -37363,7 +37406,7 @@ public:
             task_slot{std::in_place, std::forward<F>(f)}.run([] {});
             return admission::queued;
         }
-        if (priority != 0 || backlog_.has_ordinary() || !put(std::forward<F>(f))) {
+        if (priority != 0 || backlog_.keeps_order() || !put(std::forward<F>(f))) {
             backlog_.put(task_slot{std::in_place, std::forward<F>(f)}, priority);
         }
         call_one_more();
@@ -37426,8 +37469,8 @@ private:
     struct alignas(64) worker {
         std::unique_ptr<task_ring> ring;
         std::thread thread;
-        bool runs = false; // with threads_mutex_
-        std::atomic<std::uint64_t> ran{0};
+        bool runs = false;                             // with threads_mutex_
+        alignas(64) std::atomic<std::uint64_t> ran{0}; // by itself; the others read what is above
         std::atomic<std::uint64_t> threw{0};
 
         worker() = default;
@@ -37557,8 +37600,10 @@ private:
             at = at + 1 == count ? 0 : at + 1;
         }
         if (backlog_.has_ordinary()) {
-            backlog_.refill(*workers_[index].ring, 512);
-            if (run_from(*workers_[index].ring, index)) {
+            task_ring& mine = *workers_[index].ring;
+            backlog_.refill(mine, [this, &mine, index] { run_from(mine, index); });
+            call_one_more();
+            if (run_from(mine, index)) {
                 return true;
             }
         }

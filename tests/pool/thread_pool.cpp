@@ -174,6 +174,20 @@ TEST_SUITE("pool/thread_pool") {
         CHECK(order == expected);
     }
 
+    TEST_CASE("one worker keeps the order also of what comes while it takes from behind its ring") {
+        constexpr int count = 500'000;
+        std::vector<int> order;
+        order.reserve(count);
+        thread_pool pool{{.workers = 1}};
+        for (int i = 0; i != count; ++i) {
+            pool.post([&order, i] { order.push_back(i); });
+        }
+        pool.close();
+        std::vector<int> expected(count);
+        std::iota(expected.begin(), expected.end(), 0);
+        CHECK(order == expected);
+    }
+
     TEST_CASE("higher priorities run first and lower ones last") {
         std::string order;
         thread_pool pool{{.workers = 1}};

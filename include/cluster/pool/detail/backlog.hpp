@@ -25,6 +25,7 @@ public:
             priority == 0 ? common_.push_back(std::move(task))
                           : others_.push(std::move(task), priority);
             add(counter_of(priority), 1);
+            add(in_order_, priority == 0 ? 1 : 0);
             add(put_, 1);
         }
         // Who puts looks for sleepers next, who goes to sleep looks for tasks last.
@@ -33,6 +34,8 @@ public:
 
     [[nodiscard]] bool has_urgent() const noexcept { return urgent_.load() != 0; }
     [[nodiscard]] bool has_ordinary() const noexcept { return ordinary_.load() != 0; }
+    /// Whether an ordinary task has to come here, too, to keep its place.
+    [[nodiscard]] bool keeps_order() const noexcept { return in_order_.load() != 0; }
     [[nodiscard]] bool is_empty() const noexcept {
         return urgent_.load() == 0 && ordinary_.load() == 0 && low_.load() == 0;
     }
@@ -48,6 +51,7 @@ public:
             into = std::move(common_.front());
             common_.pop_front();
             add(ordinary_, ~std::size_t{0});
+            add(in_order_, ~std::size_t{0});
             return true;
         }
         if (others_.empty()) {
@@ -59,16 +63,33 @@ public:
         return true;
     }
 
-    /// Moves ordinary tasks, in their order, to where they can be taken without a lock.
-    void refill(task_ring& ring, std::size_t most) noexcept {
+    /// Moves the oldest ordinary tasks, in their order, to where they can be taken without a lock,
+    /// which is held for a moment only. Who puts waits behind them all the time, but who looks for
+    /// tasks finds them when they are there: wake somebody then. `make_room()` runs one of the ring.
+    template <typename MakeRoom>
+    void refill(task_ring& ring, MakeRoom make_room) noexcept {
+        task_queue::batch moving;
+        {
+            const std::lock_guard lock{mutex_};
+            if (common_.empty()) {
+                return;
+            }
+            moving = common_.take_first();
+            add(ordinary_, std::size_t{0} - moving.size());
+        }
+        const std::size_t count = moving.size();
+        for (;;) {
+            ring.refill(moving.size(), [&](task_slot& into) { into = std::move(moving.next()); });
+            if (moving.size() == 0) {
+                break;
+            }
+            make_room();
+        }
         const std::lock_guard lock{mutex_};
-        const std::size_t there = ordinary_.load(std::memory_order_relaxed);
-        const std::size_t moved = ring.refill(there < most ? there : most, [this](task_slot& into) {
-            into = std::move(common_.front());
-            common_.pop_front();
-        });
-        ordinary_.fetch_sub(moved);        // and everybody sees them in the ring
-        add(put_, std::size_t{0} - moved); // the ring counts them
+        add(in_order_, std::size_t{0} - count);
+        add(put_, std::size_t{0} - count); // the ring counts them
+        common_.reuse(std::move(moving));
+        std::atomic_thread_fence(std::memory_order_seq_cst); // as in put()
     }
 
     /// How many have been put since the beginning and never were in a ring.
@@ -88,7 +109,8 @@ private:
 
     std::atomic<std::size_t> urgent_{0}; // above 0
     std::atomic<std::size_t> ordinary_{0};
-    std::atomic<std::size_t> low_{0}; // below 0
+    std::atomic<std::size_t> in_order_{0}; // these, and those on their way to a ring
+    std::atomic<std::size_t> low_{0};      // below 0
     std::atomic<std::size_t> put_{0};
     std::mutex mutex_;
     task_queue common_; // priority 0

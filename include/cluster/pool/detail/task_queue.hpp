@@ -15,7 +15,23 @@ namespace detail {
 /// A queue of tasks without an end, in blocks that are used again: std::deque allocates one for
 /// every nine tasks. One thread at a time.
 class task_queue {
+    static constexpr std::size_t per_block = 256;
+    struct block {
+        task_slot tasks[per_block];
+        std::unique_ptr<block> next;
+    };
+
 public:
+    /// Tasks of one block.
+    struct batch {
+        std::unique_ptr<block> from;
+        std::size_t read = 0;
+        std::size_t end = 0;
+
+        [[nodiscard]] std::size_t size() const noexcept { return end - read; }
+        task_slot& next() noexcept { return from->tasks[read++]; }
+    };
+
     task_queue() = default;
     task_queue(task_queue&&) = delete;
     task_queue& operator=(task_queue&&) = delete;
@@ -45,28 +61,33 @@ public:
         ++read_;
         --size_;
         if (read_ == per_block || size_ == 0) {
-            auto used = std::move(first_);
-            first_ = std::move(used->next);
-            read_ = 0;
-            if (!first_) {
-                last_ = nullptr;
-            }
-            if (spares_ != most_spares) {
-                used->next = std::move(spare_);
-                spare_ = std::move(used);
-                ++spares_;
-            }
+            reuse(take_first());
+        }
+    }
+
+    /// Takes the oldest block out, with the tasks that are left in it. \pre not empty
+    [[nodiscard]] batch take_first() noexcept {
+        const bool is_last = first_.get() == last_;
+        batch result{std::move(first_), read_, is_last ? written_ : per_block};
+        first_ = std::move(result.from->next);
+        if (!first_) {
+            last_ = nullptr;
+        }
+        read_ = 0;
+        size_ -= result.size();
+        return result;
+    }
+    /// The memory of one, without tasks.
+    void reuse(batch used) noexcept {
+        if (spares_ != most_spares) {
+            used.from->next = std::move(spare_);
+            spare_ = std::move(used.from);
+            ++spares_;
         }
     }
 
 private:
-    static constexpr std::size_t per_block = 256;
     static constexpr std::size_t most_spares = 64;
-
-    struct block {
-        task_slot tasks[per_block];
-        std::unique_ptr<block> next;
-    };
 
     void append_block() {
         std::unique_ptr<block> fresh;

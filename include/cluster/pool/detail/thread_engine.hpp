@@ -70,7 +70,7 @@ public:
             task_slot{std::in_place, std::forward<F>(f)}.run([] {});
             return admission::queued;
         }
-        if (priority != 0 || backlog_.has_ordinary() || !put(std::forward<F>(f))) {
+        if (priority != 0 || backlog_.keeps_order() || !put(std::forward<F>(f))) {
             backlog_.put(task_slot{std::in_place, std::forward<F>(f)}, priority);
         }
         call_one_more();
@@ -133,8 +133,8 @@ private:
     struct alignas(64) worker {
         std::unique_ptr<task_ring> ring;
         std::thread thread;
-        bool runs = false; // with threads_mutex_
-        std::atomic<std::uint64_t> ran{0};
+        bool runs = false;                             // with threads_mutex_
+        alignas(64) std::atomic<std::uint64_t> ran{0}; // by itself; the others read what is above
         std::atomic<std::uint64_t> threw{0};
 
         worker() = default;
@@ -264,8 +264,10 @@ private:
             at = at + 1 == count ? 0 : at + 1;
         }
         if (backlog_.has_ordinary()) {
-            backlog_.refill(*workers_[index].ring, 512);
-            if (run_from(*workers_[index].ring, index)) {
+            task_ring& mine = *workers_[index].ring;
+            backlog_.refill(mine, [this, &mine, index] { run_from(mine, index); });
+            call_one_more();
+            if (run_from(mine, index)) {
                 return true;
             }
         }
