@@ -115,7 +115,8 @@ public:
         return submit(options, Function, std::forward<Args>(args)...);
     }
 
-    /// Queues `f(args...)` and forgets it; what it throws is only counted.
+    /// Queues `f(args...)` and forgets it; what it throws is only counted. Who is thousands of tasks
+    /// ahead of the workers gives them the CPU, a few times at most, before the queue grows.
     /// \throws queue_full, task_cancelled when the pool is closed
     template <typename F, typename... Args>
         requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>

@@ -107,10 +107,11 @@ private:
         return priority > 0 ? urgent_ : priority == 0 ? ordinary_ : low_;
     }
 
-    std::atomic<std::size_t> urgent_{0}; // above 0
-    std::atomic<std::size_t> ordinary_{0};
+    // Every worker looks at the first two before each task, and they hardly ever change.
+    alignas(64) std::atomic<std::size_t> urgent_{0}; // above 0
+    std::atomic<std::size_t> low_{0};                // below 0
+    alignas(64) std::atomic<std::size_t> ordinary_{0};
     std::atomic<std::size_t> in_order_{0}; // these, and those on their way to a ring
-    std::atomic<std::size_t> low_{0};      // below 0
     std::atomic<std::size_t> put_{0};
     std::mutex mutex_;
     task_queue common_; // priority 0

@@ -8,6 +8,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <new>
 #include <type_traits>
 #include <utility>
 
@@ -16,15 +18,25 @@ inline namespace v0 {
 namespace detail {
 
 /// A bounded queue of tasks for any number of threads at both ends (Vyukov's): each slot has a
-/// sequence number that says whose turn it is, so that putting and taking are one compare-exchange
-/// each, on lines that the two ends do not share.
+/// number that says whose turn it is, so that putting and taking are one compare-exchange each, on
+/// lines that the two ends do not share. What was never used takes no memory.
 class task_ring {
 public:
     /// \param capacity a power of two
     explicit task_ring(std::size_t capacity)
-        : mask_{capacity - 1}, cells_{std::make_unique<cell[]>(capacity)} {
-        for (std::size_t i = 0; i != capacity; ++i) {
-            cells_[i].turn.store(i, std::memory_order_relaxed);
+        : mask_{capacity - 1}, memory_{std::calloc(capacity + 1, sizeof(cell))} {
+        if (!memory_) {
+            throw std::bad_alloc{};
+        }
+        auto first = reinterpret_cast<std::uintptr_t>(memory_.get());
+        cells_ = reinterpret_cast<cell*>((first + line - 1) & ~std::uintptr_t{line - 1});
+    }
+    task_ring(task_ring&&) = delete;
+    task_ring& operator=(task_ring&&) = delete;
+    ~task_ring() {
+        task_slot dropped;
+        while (try_take(dropped)) {
+            dropped.reset();
         }
     }
 
@@ -41,7 +53,7 @@ public:
             place->task.put(std::forward<F>(f));
             // An exchange, not a store: who puts looks for sleepers next, and who goes to sleep
             // looks for tasks last. One of the two has to see the other.
-            place->turn.exchange(at + 1, std::memory_order_seq_cst);
+            place->turn.exchange(lap(at) + 1, std::memory_order_seq_cst);
             return true;
         } else { // what may throw does so before a slot is taken
             if (is_full()) {
@@ -58,7 +70,7 @@ public:
             return false;
         }
         place->task = std::move(task);
-        place->turn.exchange(at + 1, std::memory_order_seq_cst);
+        place->turn.exchange(lap(at) + 1, std::memory_order_seq_cst);
         return true;
     }
 
@@ -71,7 +83,7 @@ public:
         do {
             count = 0;
             while (count != most && cells_[(at + count) & mask_].turn.load(
-                                        std::memory_order_acquire) == at + count) {
+                                        std::memory_order_acquire) == lap(at + count)) {
                 ++count;
             }
         } while (count != 0 &&
@@ -79,7 +91,7 @@ public:
         for (std::size_t i = 0; i != count; ++i) {
             cell& place = cells_[(at + i) & mask_];
             next(place.task);
-            place.turn.store(at + i + 1, std::memory_order_release);
+            place.turn.store(lap(at + i) + 1, std::memory_order_release);
         }
         return count;
     }
@@ -93,7 +105,7 @@ public:
             return false;
         }
         end = place->task.run([&] {
-            place->turn.store(at + mask_ + 1, std::memory_order_release);
+            place->turn.store(lap(at + mask_ + 1), std::memory_order_release);
             taken();
         });
         return true;
@@ -107,13 +119,13 @@ public:
             return false;
         }
         into = std::move(place->task);
-        place->turn.store(at + mask_ + 1, std::memory_order_release);
+        place->turn.store(lap(at + mask_ + 1), std::memory_order_release);
         return true;
     }
 
     [[nodiscard]] bool is_empty() const noexcept {
         const std::size_t at = head_.load(std::memory_order_seq_cst);
-        return cells_[at & mask_].turn.load(std::memory_order_seq_cst) != at + 1 &&
+        return cells_[at & mask_].turn.load(std::memory_order_seq_cst) != lap(at) + 1 &&
                head_.load(std::memory_order_seq_cst) == at;
     }
     [[nodiscard]] bool is_full() const noexcept { return size() > mask_; }
@@ -123,6 +135,10 @@ public:
         const std::size_t tail = tail_.load(std::memory_order_relaxed);
         return tail - head <= mask_ + 1 ? tail - head : 0;
     }
+    /// How many have been taken since the beginning.
+    [[nodiscard]] std::size_t taken() const noexcept {
+        return head_.load(std::memory_order_relaxed);
+    }
     /// How many have been put since the beginning.
     [[nodiscard]] std::size_t total() const noexcept {
         return tail_.load(std::memory_order_relaxed);
@@ -131,21 +147,29 @@ public:
 private:
     static constexpr std::size_t line = 64;
 
+    /// `turn` is the lap() of who puts next, and one more while there is a task: zeros are a cell
+    /// for the first.
     struct alignas(line) cell {
         std::atomic<std::size_t> turn{0};
         task_slot task;
     };
+
+    struct release {
+        void operator()(void* memory) const noexcept { std::free(memory); }
+    };
+
+    [[nodiscard]] std::size_t lap(std::size_t at) const noexcept { return at & ~mask_; }
 
     cell* claim_to_put(std::size_t& at) noexcept {
         at = tail_.load(std::memory_order_relaxed);
         for (;;) {
             cell& place = cells_[at & mask_];
             const std::size_t turn = place.turn.load(std::memory_order_acquire);
-            if (turn == at) {
+            if (turn == lap(at)) {
                 if (tail_.compare_exchange_weak(at, at + 1, std::memory_order_relaxed)) {
                     return &place;
                 }
-            } else if (static_cast<std::ptrdiff_t>(turn - at) < 0) {
+            } else if (static_cast<std::ptrdiff_t>(turn - lap(at)) < 0) {
                 return nullptr;
             } else {
                 at = tail_.load(std::memory_order_relaxed);
@@ -158,11 +182,11 @@ private:
         for (;;) {
             cell& place = cells_[at & mask_];
             const std::size_t turn = place.turn.load(std::memory_order_acquire);
-            if (turn == at + 1) {
+            if (turn == lap(at) + 1) {
                 if (head_.compare_exchange_weak(at, at + 1, std::memory_order_relaxed)) {
                     return &place;
                 }
-            } else if (static_cast<std::ptrdiff_t>(turn - (at + 1)) < 0) {
+            } else if (static_cast<std::ptrdiff_t>(turn - (lap(at) + 1)) < 0) {
                 return nullptr;
             } else {
                 at = head_.load(std::memory_order_relaxed);
@@ -171,7 +195,8 @@ private:
     }
 
     std::size_t mask_;
-    std::unique_ptr<cell[]> cells_;
+    std::unique_ptr<void, release> memory_;
+    cell* cells_;
     alignas(line) std::atomic<std::size_t> tail_{0};
     alignas(line) std::atomic<std::size_t> head_{0};
 };

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -126,7 +127,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t ring_capacity = 4096;
+    static constexpr std::size_t ring_capacity = 8192;
 
     enum class phase { open, closing, closed };
 
@@ -158,15 +159,51 @@ private:
         if (here.engine == this) {
             return workers_[here.index].ring->try_put(std::forward<F>(f));
         }
-        const auto count = static_cast<unsigned>(workers_.size());
         if (++here.run == put_in_a_row) {
             here.run = 0;
             ++here.index;
         }
-        if (here.index >= count) {
-            here.index = 0;
+        return put_somewhere<F>(here, f) || put_patiently<F>(here, f);
+    }
+
+    template <typename F>
+    bool put_somewhere(position& here, std::remove_reference_t<F>& f) {
+        const auto count = static_cast<unsigned>(workers_.size());
+        for (unsigned i = 0; i != count; ++i) {
+            if (here.index >= count) {
+                here.index = 0;
+            }
+            if (workers_[here.index].ring->try_put(std::forward<F>(f))) {
+                return true;
+            }
+            here.run = 0;
+            ++here.index;
         }
-        return workers_[here.index].ring->try_put(std::forward<F>(f));
+        return false;
+    }
+
+    /// Before the queue grows, those who could take from it get a chance, as long as they use it.
+    template <typename F>
+    bool put_patiently(position& here, std::remove_reference_t<F>& f) {
+        std::size_t before = taken();
+        for (int i = 0; i != most_yields; ++i) {
+            os::yield_cpu();
+            if (put_somewhere<F>(here, f)) {
+                return true;
+            }
+            if (before == std::exchange(before, taken())) {
+                break;
+            }
+        }
+        return false;
+    }
+
+    [[nodiscard]] std::size_t taken() const noexcept {
+        std::size_t sum = 0;
+        for (const auto& each : workers_) {
+            sum += each.ring->taken();
+        }
+        return sum;
     }
 
     // --- Threads ---------------------------------------------------------------------------------
@@ -392,6 +429,7 @@ private:
     }
 
     static constexpr unsigned put_in_a_row = 16;
+    static constexpr int most_yields = 8;
     static constexpr int spins = 200;
     static constexpr int yields = 8;
 
