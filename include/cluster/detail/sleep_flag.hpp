@@ -2,6 +2,8 @@
 #ifndef CLUSTER_DETAIL_SLEEP_FLAG_HPP
 #define CLUSTER_DETAIL_SLEEP_FLAG_HPP
 
+#include "fence.hpp"
+
 #include <atomic>
 #include <cstdint>
 
@@ -17,12 +19,12 @@ public:
     /// \returns whether it was not set before
     bool set() noexcept {
         bool fresh = value_.exchange(1, std::memory_order_relaxed) == 0;
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        full_fence();
         return fresh;
     }
     /// \returns whether the other side must be told
     [[nodiscard]] bool take() noexcept {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        full_fence();
         return is_set() && value_.exchange(0, std::memory_order_acq_rel) != 0;
     }
     [[nodiscard]] bool is_set() const noexcept {

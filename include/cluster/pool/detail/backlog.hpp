@@ -2,6 +2,7 @@
 #ifndef CLUSTER_POOL_DETAIL_BACKLOG_HPP
 #define CLUSTER_POOL_DETAIL_BACKLOG_HPP
 
+#include "../../detail/fence.hpp"
 #include "../../detail/stable_heap.hpp"
 #include "task_queue.hpp"
 #include "task_ring.hpp"
@@ -29,7 +30,7 @@ public:
             add(put_, 1);
         }
         // Who puts looks for sleepers next, who goes to sleep looks for tasks last.
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        full_fence();
     }
 
     [[nodiscard]] bool has_urgent() const noexcept { return urgent_.load() != 0; }
@@ -89,7 +90,7 @@ public:
         add(in_order_, std::size_t{0} - count);
         add(put_, std::size_t{0} - count); // the ring counts them
         common_.reuse(std::move(moving));
-        std::atomic_thread_fence(std::memory_order_seq_cst); // as in put()
+        full_fence(); // as in put()
     }
 
     /// How many have been put since the beginning and never were in a ring.

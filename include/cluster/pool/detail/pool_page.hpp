@@ -3,6 +3,7 @@
 #define CLUSTER_POOL_DETAIL_POOL_PAGE_HPP
 
 #include "../../detail/byte_ring.hpp"
+#include "../../detail/fence.hpp"
 #include "../../detail/os.hpp"
 #include "../../detail/os/linux/futex.hpp"
 #include "../../version.hpp"
@@ -69,7 +70,7 @@ struct pool_page {
             return true;
         }
 #endif
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        full_fence();
         return mine;
     }
     /// For the parent: nothing before `end` can be claimed any more. \returns what was until then
@@ -79,7 +80,7 @@ struct pool_page {
 
     /// For the parent, after it has published something.
     void wake_worker() noexcept {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        full_fence();
         if (worker_waits.load(std::memory_order_relaxed) != 0 && worker_waits.exchange(0) != 0) {
             os::futex_wake(worker_waits, 1, os::futex_scope::shared);
         }

@@ -6,6 +6,7 @@
 #include "../../detail/byte_ring.hpp"
 #include "../../detail/chrono.hpp"
 #include "../../detail/counted.hpp"
+#include "../../detail/fence.hpp"
 #include "../../detail/os.hpp"
 #include "../../unique_fd.hpp"
 #include "pool_page.hpp"
@@ -101,7 +102,7 @@ public:
         }
         if (!unsent_.empty()) {
             page_->parent_wants_room.store(1);
-            std::atomic_thread_fence(std::memory_order_seq_cst);
+            full_fence();
             if (put_unsent()) { // it made room just before
                 requests_.publish();
             }

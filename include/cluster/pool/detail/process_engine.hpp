@@ -5,6 +5,7 @@
 #include "../../backend/process.hpp"
 #include "../../detail/chrono.hpp"
 #include "../../detail/counted.hpp"
+#include "../../detail/fence.hpp"
 #include "../../detail/os.hpp"
 #include "../../stop_token.hpp"
 #include "../error.hpp"
@@ -268,7 +269,7 @@ private:
         for (const auto& each : crew_.workers) {
             each->page().parent_waits.store(1, std::memory_order_relaxed);
         }
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        full_fence();
         const int events = has_results() ? 0 : poller_.wait(milliseconds_until(until));
         for (const auto& each : crew_.workers) {
             each->page().parent_waits.store(0, std::memory_order_relaxed);

@@ -5,6 +5,7 @@
 #include "../../byte_buffer.hpp"
 #include "../../detail/chrono.hpp"
 #include "../../detail/environment_block.hpp"
+#include "../../detail/fence.hpp"
 #include "../../detail/hash_map.hpp"
 #include "../../detail/os.hpp"
 #include "../../detail/os/linux/sandbox.hpp"
@@ -228,7 +229,7 @@ private:
 
     template <typename Condition>
     void wait(Condition condition) {
-        std::atomic_thread_fence(std::memory_order_seq_cst);
+        full_fence();
         ring_parent();
         begin_ = {};
         for (int i = 0; i != yields && !condition(); ++i) {
@@ -239,7 +240,7 @@ private:
                 std::exit(0);
             }
             page_.worker_waits.store(1);
-            std::atomic_thread_fence(std::memory_order_seq_cst);
+            full_fence();
             if (condition() || page_.quit.load() != 0) {
                 page_.worker_waits.store(0, std::memory_order_relaxed);
                 continue;
