@@ -37362,11 +37362,8 @@ public:
         }
         for (;;) {
             const std::uint32_t epoch = epoch_.load();
-            std::size_t now = taken_.load();
-            while (now < most_) {
-                if (taken_.compare_exchange_weak(now, now + 1)) {
-                    return true;
-                }
+            if (try_reserve()) {
+                return true;
             }
             if (then_ != when_full::wait) {
                 return false;
@@ -37375,25 +37372,49 @@ public:
                 taken_.fetch_add(1);
                 return true;
             }
-            in_line_.fetch_add(1);
-            if (taken_.load() >= most_) {
-                os::futex_wait(epoch_, epoch);
-            }
-            in_line_.fetch_sub(1);
+            sleep(epoch);
         }
     }
 
     void free() noexcept {
         if (most_ != 0) {
             taken_.fetch_sub(1);
-            if (in_line_.load() != 0) {
-                epoch_.fetch_add(1);
-                os::futex_wake(epoch_, 1);
-            }
+            wake_one();
         }
     }
 
 private:
+    bool try_reserve() noexcept {
+        std::size_t now = taken_.load();
+        while (now < most_) {
+            if (taken_.compare_exchange_weak(now, now + 1)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /// Unless there is room by now: then its mark stays, and costs one useless call later. It must
+    /// not take it back, as who wakes may have taken it already: then it would be another's.
+    void sleep(std::uint32_t epoch) noexcept {
+        in_line_.fetch_add(1);
+        if (taken_.load() >= most_) {
+            os::futex_wait(epoch_, epoch);
+        }
+    }
+
+    /// Takes the mark of one away: until that one runs, further free places cost no call.
+    void wake_one() noexcept {
+        auto sleeping = in_line_.load();
+        while (sleeping != 0) {
+            if (in_line_.compare_exchange_weak(sleeping, sleeping - 1)) {
+                epoch_.fetch_add(1);
+                os::futex_wake(epoch_, 1);
+                return;
+            }
+        }
+    }
+
     const std::size_t most_;
     const when_full then_;
     alignas(64) std::atomic<std::size_t> taken_{0};

@@ -272,21 +272,23 @@ TEST_SUITE("pool/thread_pool") {
             CHECK(queued.get() != std::this_thread::get_id());
         }
         SUBCASE("wait") {
-            std::atomic<int> ran{0};
-            thread_pool pool{{.workers = 2, .max_queue = 3}};
-            std::vector<std::thread> producers;
-            for (int i = 0; i != 3; ++i) {
-                producers.emplace_back([&] {
-                    for (int n = 0; n != 2000; ++n) {
-                        pool.post([&] { ++ran; });
-                    }
-                });
+            for (const std::size_t places : {1U, 3U}) {
+                std::atomic<int> ran{0};
+                thread_pool pool{{.workers = 2, .max_queue = places}};
+                std::vector<std::thread> producers;
+                for (int i = 0; i != 6; ++i) {
+                    producers.emplace_back([&] {
+                        for (int n = 0; n != 2000; ++n) {
+                            pool.post([&] { ++ran; });
+                        }
+                    });
+                }
+                for (auto& each : producers) {
+                    each.join();
+                }
+                pool.close();
+                CHECK(ran == 12'000);
             }
-            for (auto& each : producers) {
-                each.join();
-            }
-            pool.close();
-            CHECK(ran == 6000);
         }
     }
 
