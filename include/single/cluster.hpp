@@ -40011,6 +40011,7 @@ struct ring_bells {
     unique_fd heard; // readable, by an edge, when the peer has rung
     unique_fd rung;
     unique_fd kept; // of a primary: the worker's end of the pipe
+    bool has_rung = false;
 
     /// The primary's end; the worker's are copies. An error leaves all as it was.
     static ring_bells
@@ -40037,9 +40038,12 @@ struct ring_bells {
 
     /// A bell that is full has not been heard yet.
     void ring() const noexcept { os::wakeup::notify(rung.get()); }
-    /// Makes it wait for the next one.
-    void hear() const noexcept {
-        if (!kept) {
+    /// It has woken this side.
+    void hear() noexcept { has_rung = true; }
+    /// Makes it wait for the next one: before the peer is asked to ring again, or its ring is no
+    /// edge in a pipe of Linux 5.5 to 5.13; and no sooner, as an answer would wait for this call.
+    void quiet() noexcept {
+        if (std::exchange(has_rung, false) && !kept) {
             std::array<std::byte, 512> forgotten;
             os::read_some(heard.get(), forgotten);
         }
@@ -40098,6 +40102,7 @@ public:
     inline bool wait_for_news(int milliseconds) override {
         const bool there = os::wait_for_either(socket_.get(), bell(), milliseconds);
         bells_.hear();
+        bells_.quiet();
         return there;
     }
     inline void wait_for_room(std::chrono::milliseconds limit) override {
@@ -40107,6 +40112,7 @@ public:
     }
     [[nodiscard]] inline bool arrives_silently() const noexcept override { return true; }
     inline bool arm() override {
+        bells_.quiet();
         incoming_.reader_sleeps.set();
         return has_news();
     }
@@ -40228,6 +40234,7 @@ inline carrier::result ring_carrier::push_bytes(outbox& from) {
                                : static_cast<std::size_t>(from.passed.front().offset - from.sent);
         std::size_t room = writer_.room();
         if (room == 0) {
+            bells_.quiet();
             outgoing_.writer_waits.set();
             if (writer_.room() == 0) {
                 return result::blocked;

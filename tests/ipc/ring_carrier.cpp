@@ -60,6 +60,7 @@ struct primary_end {
 /// Two channels that talk to each other in one loop.
 struct conversation : primary_end {
     end worker{loop, direction::to_worker};
+    unique_fd workers_bell = memory.worker_hears.duplicate();
 
     conversation() : conversation(&small::open, &small::join) {}
     conversation(decltype(&small::open) open, decltype(&small::join) join) : primary_end{open} {
@@ -242,6 +243,33 @@ TEST_SUITE("ipc/ring_carrier") {
             CHECK(c.settle());
         }
         CHECK(bells() == 1);
+    }
+
+    TEST_CASE("a worker answers first, and its bell is silent when it sleeps or waits for room") {
+        conversation c;
+        auto is_ringing = [&] { return os::wait_for(c.workers_bell.get(), false, 0); };
+        bool rang = false;
+        c.worker.on_each = [&](frame&) { rang = is_ringing(); };
+        for (int i = 0; i != 3; ++i) {
+            c.primary.send("x");
+            CHECK(c.settle());
+            CHECK(rang);
+            CHECK_FALSE(is_ringing());
+        }
+        const std::string block(16 * 1024, 'x');
+        c.primary.link.read(false);
+        c.worker.on_each = [&](frame&) {
+            for (int i = 0; i != 8; ++i) { // twice what the ring holds
+                c.worker.send(block);
+            }
+            c.worker.link.flush();
+            CHECK_FALSE(is_ringing());
+        };
+        c.primary.send("much");
+        CHECK(c.settle());
+        c.worker.on_each = {};
+        c.primary.link.read(true);
+        CHECK(raw::run_until(c.loop, [&] { return c.primary.types.size() == 8; }));
     }
 
     TEST_CASE("who sleeps has said so") {

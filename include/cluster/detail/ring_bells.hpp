@@ -24,6 +24,7 @@ struct ring_bells {
     unique_fd heard; // readable, by an edge, when the peer has rung
     unique_fd rung;
     unique_fd kept; // of a primary: the worker's end of the pipe
+    bool has_rung = false;
 
     /// The primary's end; the worker's are copies. An error leaves all as it was.
     static ring_bells
@@ -50,9 +51,12 @@ struct ring_bells {
 
     /// A bell that is full has not been heard yet.
     void ring() const noexcept { os::wakeup::notify(rung.get()); }
-    /// Makes it wait for the next one.
-    void hear() const noexcept {
-        if (!kept) {
+    /// It has woken this side.
+    void hear() noexcept { has_rung = true; }
+    /// Makes it wait for the next one: before the peer is asked to ring again, or its ring is no
+    /// edge in a pipe of Linux 5.5 to 5.13; and no sooner, as an answer would wait for this call.
+    void quiet() noexcept {
+        if (std::exchange(has_rung, false) && !kept) {
             std::array<std::byte, 512> forgotten;
             os::read_some(heard.get(), forgotten);
         }

@@ -62,6 +62,7 @@ public:
     inline bool wait_for_news(int milliseconds) override {
         const bool there = os::wait_for_either(socket_.get(), bell(), milliseconds);
         bells_.hear();
+        bells_.quiet();
         return there;
     }
     inline void wait_for_room(std::chrono::milliseconds limit) override {
@@ -71,6 +72,7 @@ public:
     }
     [[nodiscard]] inline bool arrives_silently() const noexcept override { return true; }
     inline bool arm() override {
+        bells_.quiet();
         incoming_.reader_sleeps.set();
         return has_news();
     }
@@ -192,6 +194,7 @@ inline carrier::result ring_carrier::push_bytes(outbox& from) {
                                : static_cast<std::size_t>(from.passed.front().offset - from.sent);
         std::size_t room = writer_.room();
         if (room == 0) {
+            bells_.quiet();
             outgoing_.writer_waits.set();
             if (writer_.room() == 0) {
                 return result::blocked;
