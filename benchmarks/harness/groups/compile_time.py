@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """What it costs to include a header: preprocessed lines, and the compiler's user CPU time."""
 
+import re
 import resource
+import shutil
 import subprocess
 
 from .. import tools
-from ..model import OURS, PEER, RAW, Column, Goal, Row, Section
+from ..model import OURS, PEER, RAW, Column, Goal, Row, Samples, Section
 from ..tools import ROOT
 
 BASE = "<iostream>"
@@ -20,6 +22,11 @@ STANDARD = ["vector", "string", "memory", "functional", "algorithm", "chrono", "
 PEERS = ["asio/thread_pool.hpp", "asio.hpp", "boost/asio.hpp", "boost/beast.hpp",
          "nlohmann/json.hpp", "httplib.h", "zmq.hpp", "BS_thread_pool.hpp",
          "taskflow/taskflow.hpp", "tbb/tbb.h"]
+
+
+COMPILERS = [f"{name}{version}" for name in ("g++", "clang++")
+             for version in ("", *(f"-{number}" for number in range(12, 31)))]
+LIBRARIES = ["libstdc++", "libc++"]
 
 
 class Header:
@@ -71,6 +78,32 @@ def measure(options):
     return there
 
 
+def by_compiler():
+    """The umbrella header with every compiler that is there, and each standard library of Clang's."""
+    samples, seen = Samples(), set()
+    for compiler in COMPILERS:
+        if not shutil.which(compiler):
+            continue
+        told = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=False)
+        kind = "GCC" if compiler.startswith("g++") else "Clang"
+        version = f"{kind} {re.search(r'[0-9]+[.][0-9]+[.][0-9]+', told.stdout).group()}"
+        if version in seen:
+            continue
+        seen.add(version)
+        for library in LIBRARIES[:1 if kind == "GCC" else 2]:
+            flag = [f"-stdlib={library}"] * (kind == "Clang")
+            base, ours = Header("iostream"), Header(*OURS_HEADERS[0])
+            base.flags += flag
+            ours.flags += flag
+            if base.preprocess(compiler) and ours.preprocess(compiler):
+                samples.add(f"{version}, {library}", OURS, {
+                    "times": ours.lines / base.lines, "lines": ours.lines, "base": base.lines})
+    columns = [Column("times", "times <iostream>", 2), Column("lines", "lines"),
+               Column("base", "lines of <iostream>")]
+    return Section("Include cost of <cluster.hpp>, by compiler and standard library", columns,
+                   samples.list(), "", "times")
+
+
 def include(options):
     """what an #include of a header costs: lines, and the compiler's CPU time"""
     rows = [Row(header.name, header.role, {
@@ -83,4 +116,4 @@ def include(options):
     goals = [Goal(name, BASE, "lines", "<=", 2.7)
              for name in ("<cluster.hpp>", "<cluster.hpp>, single")]
     return [Section("Include cost, each header alone", columns, rows, BASE, "lines", goals,
-                    True)]
+                    True), by_compiler()]
