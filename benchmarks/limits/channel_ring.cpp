@@ -3,13 +3,14 @@
 // of a 16-byte header and a payload. Each side copies the payload once, in or out, and the reader
 // checks length and sequence. One line of JSON for each cell.
 //
-//   channel_ring [--seconds S]
+//   channel_ring [--seconds S] [--way WAY] [--bytes N]
 //
 //   one way     64 frames are published at a time; a reader that finds nothing sleeps in epoll_wait
 //               and is woken by an eventfd, if it has said that it sleeps
 //   round trip  one frame there and one back; both sides sleep in between, or both spin; each has a
 //               CPU of its own
 
+#include "message_options.hpp"
 #include "own_cpu.hpp"
 #include "run_length.hpp"
 
@@ -23,7 +24,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <new>
-#include <string_view>
 #include <vector>
 
 #include <csignal>
@@ -337,26 +337,22 @@ void print_cell(const char* way, std::size_t payload, bool spins, double seconds
 } // namespace
 
 int main(int argc, char** argv) {
-    double seconds = 0.3;
-    for (int i = 1; i < argc; ++i) {
-        if (std::string_view{argv[i]} == "--seconds" && i + 1 < argc &&
-            std::atof(argv[i + 1]) > 0) {
-            seconds = std::atof(argv[++i]);
-        } else {
-            std::fprintf(stderr, "usage: channel_ring [--seconds S]\n");
-            return 2;
+    const message_options options{argc, argv};
+    constexpr std::size_t sizes[] = {64, 1024, 65536};
+    for (const std::size_t payload : sizes) {
+        if (options.wants("one way", payload)) {
+            print_cell("one way", payload, false, options.seconds, [&](std::uint32_t count) {
+                return one_way(payload, count);
+            });
         }
     }
-    for (const std::size_t payload : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
-        print_cell("one way", payload, false, seconds, [&](std::uint32_t count) {
-            return one_way(payload, count);
-        });
-    }
     for (const bool spins : {false, true}) {
-        for (const std::size_t payload : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
-            print_cell("round trip", payload, spins, seconds, [&](std::uint32_t count) {
-                return round_trip(payload, spins, count);
-            });
+        for (const std::size_t payload : sizes) {
+            if (options.wants("round trip", payload)) {
+                print_cell("round trip", payload, spins, options.seconds, [&](std::uint32_t count) {
+                    return round_trip(payload, spins, count);
+                });
+            }
         }
     }
     return 0;

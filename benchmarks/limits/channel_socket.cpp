@@ -3,13 +3,14 @@
 // 16-byte header and a payload. The frames lie ready in memory, so that nothing is copied but by
 // the kernel; the reader checks length and sequence of each.
 //
-//   channel_socket [--seconds S] [--json]
+//   channel_socket [--seconds S] [--way WAY] [--bytes N]     a line of JSON for each cell
 //
 //   one way     1 or 64 frames per write; ns of CPU per message by both processes' CPU clocks
 //   round trip  one frame there and one back, both sides asleep in between, each on its own CPU
 //   block       both sides block in send and recv
 //   epoll       both sides are non-blocking and wait in epoll_wait, as an event loop does
 
+#include "message_options.hpp"
 #include "own_cpu.hpp"
 #include "run_length.hpp"
 
@@ -21,7 +22,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <string_view>
 #include <vector>
 
 #include <csignal>
@@ -314,47 +314,30 @@ round_trip_result round_trip(bool waits_in_epoll, std::size_t payload, std::uint
         times[times.size() / 2], times[times.size() * 99 / 100], (cpu + cpu_there) * 1e6 / trips};
 }
 
-void run_one_way(double seconds, bool json) {
-    if (!json) {
-        std::printf(
-            "%-8s %12s %8s %14s %14s\n", "one way", "frames/write", "bytes", "msg/s", "CPU ns/msg");
-    }
-    for (const std::size_t payload : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
-        for (const std::uint32_t batch : {1U, 64U}) {
-            for (const bool epoll : {false, true}) {
-                const one_way_result got = one_way_for(seconds, epoll, payload, batch);
-                std::printf(
-                    json
-                        ? R"({"what": "raw socket, %s, %u a write", "way": "one way", "bytes": %zu, "per_second": %.0f, "cpu_ns": %.1f, "spins": false})"
-                          "\n"
-                        : "%-8s %12u %8zu %14.0f %14.1f\n",
-                    epoll ? "epoll" : "block",
-                    batch,
-                    payload,
-                    got.per_second,
-                    got.cpu_ns);
-                std::fflush(stdout);
-            }
+void print_one_way(const message_options& options, std::size_t payload) {
+    for (const std::uint32_t batch : {1U, 64U}) {
+        for (const bool epoll : {false, true}) {
+            const one_way_result got = one_way_for(options.seconds, epoll, payload, batch);
+            std::printf(R"({"what": "raw socket, %s, %u a write", "way": "one way", "bytes": %zu, )"
+                        R"("per_second": %.0f, "cpu_ns": %.1f, "spins": false})"
+                        "\n",
+                        epoll ? "epoll" : "block",
+                        batch,
+                        payload,
+                        got.per_second,
+                        got.cpu_ns);
+            std::fflush(stdout);
         }
     }
 }
 
-void run_round_trip(double seconds, bool json) {
-    if (!json) {
-        std::printf("\n%-10s %6s %12s %14s %14s\n",
-                    "round trip",
-                    "bytes",
-                    "p50 us",
-                    "p99 us",
-                    "CPU us/trip");
-    }
-    for (const std::size_t payload : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
-        for (const bool epoll : {false, true}) {
-            const auto trips = static_cast<std::uint32_t>(std::max(500.0, seconds * 10'000));
-            const round_trip_result got = round_trip(epoll, payload, trips);
-            if (json) {
-                std::printf(
-                    R"({"what": "raw socket, %s", "way": "round trip", "bytes": %zu, "per_second": %.0f, "cpu_ns": %.0f, "spins": false, "p50_us": %.2f, "p99_us": %.2f})"
+void print_round_trip(const message_options& options, std::size_t payload) {
+    for (const bool epoll : {false, true}) {
+        const auto trips = static_cast<std::uint32_t>(std::max(500.0, options.seconds * 10'000));
+        const round_trip_result got = round_trip(epoll, payload, trips);
+        std::printf(R"({"what": "raw socket, %s", "way": "round trip", "bytes": %zu, )"
+                    R"("per_second": %.0f, "cpu_ns": %.0f, "spins": false, "p50_us": %.2f, )"
+                    R"("p99_us": %.2f})"
                     "\n",
                     epoll ? "epoll" : "block",
                     payload,
@@ -362,36 +345,24 @@ void run_round_trip(double seconds, bool json) {
                     got.cpu_us * 1e3,
                     got.p50,
                     got.p99);
-            } else {
-                std::printf("%-10s %6zu %12.2f %14.2f %14.2f\n",
-                            epoll ? "epoll" : "block",
-                            payload,
-                            got.p50,
-                            got.p99,
-                            got.cpu_us);
-            }
-            std::fflush(stdout);
-        }
+        std::fflush(stdout);
     }
 }
 
 } // namespace
 
 int main(int argc, char** argv) {
-    double seconds = 0.3;
-    bool json = false;
-    for (int i = 1; i < argc; ++i) {
-        const std::string_view name = argv[i];
-        if (name == "--json") {
-            json = true;
-        } else if (name == "--seconds" && i + 1 < argc && std::atof(argv[i + 1]) > 0) {
-            seconds = std::atof(argv[++i]);
-        } else {
-            std::fprintf(stderr, "usage: channel_socket [--seconds S] [--json]\n");
-            return 2;
+    const message_options options{argc, argv};
+    constexpr std::size_t sizes[] = {64, 1024, 65536};
+    for (const std::size_t payload : sizes) {
+        if (options.wants("one way", payload)) {
+            print_one_way(options, payload);
         }
     }
-    run_one_way(seconds, json);
-    run_round_trip(seconds, json);
+    for (const std::size_t payload : sizes) {
+        if (options.wants("round trip", payload)) {
+            print_round_trip(options, payload);
+        }
+    }
     return 0;
 }

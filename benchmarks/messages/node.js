@@ -2,7 +2,7 @@
 // Node: a cluster worker's process.send() with JSON, and a worker thread's postMessage(). One line of
 // JSON for each cell. Each side of a round trip has a CPU of its own, by taskset of util-linux.
 //
-//   node node.js [--seconds S]
+//   node node.js [--seconds S] [--way WAY] [--bytes N]
 'use strict';
 const { execFileSync } = require('node:child_process');
 const cluster = require('node:cluster');
@@ -10,6 +10,11 @@ const fs = require('node:fs');
 const threads = require('node:worker_threads');
 
 const sizes = [64, 1024, 65536];
+
+function option(name, otherwise) {
+  const at = process.argv.indexOf(name);
+  return at === -1 ? otherwise : process.argv[at + 1];
+}
 
 // All CPUs that we have, for who inherits fewer.
 process.env.CPUS ??= execFileSync('taskset', ['-cp', `${process.pid}`]).toString()
@@ -96,10 +101,13 @@ async function countFor(wanted, measured) {
 async function run(what, peer, seconds, oneProcess) {
   for (const way of ['one way', 'round trip']) {
     const trips = way === 'round trip';
+    if (!way.startsWith(option('--way', ''))) {
+      continue;
+    }
     if (trips) {
       takeCpu(0, !oneProcess);
     }
-    for (const bytes of sizes) {
+    for (const bytes of sizes.filter((size) => [0, size].includes(Number(option('--bytes', 0))))) {
       const count = await countFor(seconds / 3, (messages) =>
         measure(peer, bytes, trips, messages, oneProcess));
       const runs = [];
@@ -116,8 +124,7 @@ async function run(what, peer, seconds, oneProcess) {
 }
 
 async function main() {
-  const at = process.argv.indexOf('--seconds');
-  const seconds = at === -1 ? 0.5 : Number(process.argv[at + 1]);
+  const seconds = Number(option('--seconds', 0.5));
   const worker = cluster.fork();
   await new Promise((resolve) => worker.once('online', resolve));
   await run('node cluster (json)', {

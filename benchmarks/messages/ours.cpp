@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 // Messages between a primary and one worker: one line of JSON for each cell.
 //
-//   ours [--seconds S] [--only TEXT]     cells whose description holds the text
+//   ours [--seconds S] [--way WAY] [--bytes N]
 //
 // Each cell is this program again, as a primary of its own, and its worker. One way: the sender
 // goes on until send() says that the receiver is behind, and again when it hears of the drain. The
 // receiver decodes and checks each message; CPU is that of both. Round trip: one message there and
 // one back, each side on a CPU of its own.
 
+#include "../limits/message_options.hpp"
 #include "../limits/own_cpu.hpp"
 #include "../limits/run_length.hpp"
 
@@ -375,20 +376,10 @@ int main(int argc, char** argv) {
                       std::string_view{argv[5]} == "spins"};
         return run_cell(argc, argv, of, std::atof(argv[6]));
     }
-    double seconds = 0.3;
-    std::string_view only;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (std::string_view{argv[i]} == "--seconds") {
-            seconds = std::atof(argv[i + 1]);
-        } else if (std::string_view{argv[i]} == "--only") {
-            only = argv[i + 1];
-        }
-    }
+    const message_options options{argc, argv};
     for (const auto& each : all_cells()) {
-        const std::string name = each.what + ", " + each.way + ", " + std::to_string(each.bytes) +
-                                 (each.spins ? ", spins" : ", sleeps");
-        if (name.find(only) != std::string::npos) {
-            in_process_of_its_own(argv, each, seconds);
+        if (options.wants(each.way, each.bytes)) {
+            in_process_of_its_own(argv, each, options.seconds);
         }
     }
     return 0;

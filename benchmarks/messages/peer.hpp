@@ -7,6 +7,7 @@
 // there is no room, and receive(data, size), which blocks until a message of that size is there. Each
 // side of a round trip has a CPU of its own.
 
+#include "../limits/message_options.hpp"
 #include "../limits/own_cpu.hpp"
 #include "../limits/run_length.hpp"
 
@@ -18,7 +19,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include <csignal>
@@ -157,16 +157,20 @@ result measure(std::size_t bytes, bool trips, std::uint32_t count) {
     return *got;
 }
 
-// The middle one of three runs of each cell; `NAME [--seconds S]`.
+// The middle one of three runs of each cell.
 template <typename End>
 int run(const char* name, int argc, char** argv) {
-    const double seconds =
-        argc == 3 && std::string_view{argv[1]} == "--seconds" ? std::atof(argv[2]) : 0.3;
+    const message_options options{argc, argv};
     for (const bool trips : {false, true}) {
         for (const std::size_t bytes : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
-            const std::uint32_t count = count_for(seconds / 3, 200, [=](std::uint32_t messages) {
-                return measure<End>(bytes, trips, messages).seconds;
-            });
+            const char* const way = trips ? "round trip" : "one way";
+            if (!options.wants(way, bytes)) {
+                continue;
+            }
+            const std::uint32_t count =
+                count_for(options.seconds / 3, 200, [=](std::uint32_t messages) {
+                    return measure<End>(bytes, trips, messages).seconds;
+                });
             std::array<result, 3> runs{};
             for (result& each : runs) {
                 each = measure<End>(bytes, trips, count);
@@ -178,7 +182,7 @@ int run(const char* name, int argc, char** argv) {
                         R"("cpu_ns": %.1f, "spins": false})"
                         "\n",
                         name,
-                        trips ? "round trip" : "one way",
+                        way,
                         bytes,
                         count / runs[1].seconds,
                         runs[1].cpu * 1e9 / count);

@@ -9,7 +9,9 @@ from .. import tools
 from ..model import OURS, PEER, RAW, Column, Goal, Samples, Section
 from ..tools import ROOT
 
-LONGEST = 60  # seconds, of which a program takes a third; nng hangs now and then
+SECONDS = 0.3  # of each of the runs of a cell
+SIZES = (64, 1024, 65536)
+LONGEST = 20  # seconds for a program and a cell, of which it takes a third; nng hangs now and then
 
 # What a program of a peer needs: (header, Debian package, what to link).
 NEEDS = {
@@ -21,7 +23,7 @@ NEEDS = {
 
 def programs(options):
     """The command of each, raw ones first."""
-    yield RAW, [tools.limit(options, "channel_socket"), "--json"]
+    yield RAW, [tools.limit(options, "channel_socket")]
     if (ROOT / "benchmarks/limits/channel_ring.cpp").exists():
         yield RAW, [tools.limit(options, "channel_ring")]
     for path in sorted((ROOT / "benchmarks/messages").glob("*.cpp")):
@@ -81,8 +83,9 @@ def messages(options):
     commands = [(role, command) for role, command in programs(options) if command[0]]
     cells = {}  # (way, bytes): samples
 
-    def turn(role, command):
-        for line in tools.lines_of(*command, longest=LONGEST):
+    def turn(role, command, way, size):
+        cell = ["--seconds", SECONDS, "--way", way, "--bytes", size]
+        for line in tools.lines_of(*command, *cell, longest=LONGEST):
             values = {"per_second": line["per_second"], "cpu_ns": line["cpu_ns"],
                       "us": line.get("p50_us", 1e6 / line["per_second"])}
             of = cells.setdefault((line["way"], line["bytes"]), Samples())
@@ -90,7 +93,10 @@ def messages(options):
             of.add(line["what"] + (", spinning" if spins else ""), role, values,
                    "spins" if spins else "")
 
-    tools.with_rounds(options, [lambda r=role, c=command: turn(r, c) for role, command in commands])
+    # All programs at one cell, then the next: what is compared is measured within seconds.
+    tools.with_rounds(options, [lambda r=role, c=command, w=way, s=size: turn(r, c, w, s)
+                                for way in ("one way", "round trip") for size in SIZES
+                                for role, command in commands])
     result = []
     for (way, size), samples in sorted(cells.items()):
         rows = samples.list()
