@@ -8,6 +8,8 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <filesystem>
+#include <fstream>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -26,6 +28,18 @@ using cluster::detail::turn_hook;
 using cluster::detail::os::io;
 
 struct oops {};
+
+/// Of the timer descriptors of this process.
+int clocks_that_were_set() {
+    int count = 0;
+    for (const auto& each : std::filesystem::directory_iterator{"/proc/self/fdinfo"}) {
+        std::ifstream lines{each.path()};
+        for (std::string line; std::getline(lines, line);) {
+            count += line == "settime flags: 01" ? 1 : 0;
+        }
+    }
+    return count;
+}
 
 /// Reads what arrives and counts how often it was called.
 struct reader {
@@ -105,6 +119,18 @@ TEST_SUITE("event_loop") {
         loop.after(2500us, [&] { took = std::chrono::steady_clock::now() - start; });
         loop.run();
         CHECK(took >= 2500us);
+    }
+
+    TEST_CASE("the system's clock is set for a timer to come, not for one that is due") {
+        event_loop loop;
+        bool ran = false;
+        loop.after(0ms, [&ran] { ran = true; });
+        loop.poll();
+        CHECK(ran);
+        CHECK(clocks_that_were_set() == 0);
+        loop.after(1h, [] {});
+        loop.poll();
+        CHECK(clocks_that_were_set() == 1);
     }
 
     TEST_CASE("a very long delay does not overflow") {

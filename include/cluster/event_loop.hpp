@@ -376,8 +376,8 @@ private:
             return true;
         }
         if (event_at_ == events_) { // else an exception or stop() interrupted the last walk
-            set_alarm(timers_.next());
-            events_ = wait(after == after_silence::sleep && !has_immediate_work());
+            bool due = is_timer_due();
+            events_ = wait(after == after_silence::sleep && !due && !has_immediate_work());
             event_at_ = 0;
             strays_.next_turn();
         }
@@ -390,6 +390,17 @@ private:
         }
         run_hooks();
         return true;
+    }
+
+    // Else the alarm is set. For a timer that is due by now it would be the dearest way to learn
+    // the time: where a machine is virtual, a clock that is set leaves it.
+    bool is_timer_due() noexcept {
+        auto next = timers_.next();
+        if (next < alarm_at_) {
+            alarmed_ = alarmed_ || next <= now();
+            alarmed_ ? void() : set_alarm(next);
+        }
+        return alarmed_;
     }
 
     // \returns the number of events; the time is not known any more when it has slept
@@ -595,7 +606,7 @@ private:
     detail::io_watch wakeup_watch_;
     detail::os::deadline_timer alarm_;
     detail::time_point alarm_at_ = detail::time_point::max(); // when it rings
-    bool alarmed_ = false;                                    // it has, in this turn
+    bool alarmed_ = false;                                    // a timer is due, in this turn
     detail::io_watch alarm_watch_;
     detail::timer_heap timers_;
     detail::list_node hooks_;

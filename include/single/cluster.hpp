@@ -3353,8 +3353,9 @@ inline std::optional<std::uint64_t> find_count(std::string_view text,
 }
 
 /// The counter in such a file of a memory cgroup; none when it has none.
-inline std::optional<std::uint64_t> oom_kills_in(const std::string& file) {
-    return find_count(read_text(file), "oom_kill");
+inline std::optional<std::uint64_t> oom_kills_in(const std::string& file) noexcept {
+    char buffer[512];
+    return find_count(read_into(file.c_str(), buffer), "oom_kill");
 }
 
 /// The file with that counter of the memory cgroup, given the contents of /proc/self/cgroup and
@@ -9812,8 +9813,8 @@ private:
             return true;
         }
         if (event_at_ == events_) { // else an exception or stop() interrupted the last walk
-            set_alarm(timers_.next());
-            events_ = wait(after == after_silence::sleep && !has_immediate_work());
+            bool due = is_timer_due();
+            events_ = wait(after == after_silence::sleep && !due && !has_immediate_work());
             event_at_ = 0;
             strays_.next_turn();
         }
@@ -9826,6 +9827,17 @@ private:
         }
         run_hooks();
         return true;
+    }
+
+    // Else the alarm is set. For a timer that is due by now it would be the dearest way to learn
+    // the time: where a machine is virtual, a clock that is set leaves it.
+    bool is_timer_due() noexcept {
+        auto next = timers_.next();
+        if (next < alarm_at_) {
+            alarmed_ = alarmed_ || next <= now();
+            alarmed_ ? void() : set_alarm(next);
+        }
+        return alarmed_;
     }
 
     // \returns the number of events; the time is not known any more when it has slept
@@ -10031,7 +10043,7 @@ private:
     detail::io_watch wakeup_watch_;
     detail::os::deadline_timer alarm_;
     detail::time_point alarm_at_ = detail::time_point::max(); // when it rings
-    bool alarmed_ = false;                                    // it has, in this turn
+    bool alarmed_ = false;                                    // a timer is due, in this turn
     detail::io_watch alarm_watch_;
     detail::timer_heap timers_;
     detail::list_node hooks_;
@@ -12508,10 +12520,10 @@ public:
             while (auto ended = os::reap_any()) {
                 tell(*ended);
             }
-            if (woken == os::quiet_signals::by_time) {
+            if (woken == os::quiet_signals::by_descriptor) {
+                answer() ? void() : end();
+            } else if (next_is_due_) {
                 fork_ahead();
-            } else if (woken == os::quiet_signals::by_descriptor && !answer()) {
-                end();
             }
         }
     }
@@ -12542,8 +12554,10 @@ private:
         zygote_link link;
     };
 
-    // The one before shall be up by then, and who starts many at once has asked again.
-    static constexpr std::chrono::microseconds moment{200};
+    // By then the one before listens and has answered whoever waited for it, which on few CPUs the
+    // copy would hold up; and who starts many at once has asked again. Who asks after a death asks
+    // soon: nothing is waited for then.
+    static constexpr std::chrono::microseconds moment{1000};
 
     // That it does what every worker does first lets the dynamic linker find the functions, the
     // kernel the pages and malloc the memory before anybody waits for it: a third of a worker's
@@ -12615,7 +12629,9 @@ private:
     /// In the next worker, which ends when the zygote does.
     [[noreturn]] void await_plan(zygote_link zygote) {
         children_.clear();
-        rehearse();
+        if (!os::wait_for_either(link_.get(), zygote.get(), 0)) { // nobody waits for it
+            rehearse();
+        }
         fork_plan plan;
         std::vector<unique_fd> descriptors;
         if (!os::wait_for(zygote.get(), false, -1) || !zygote.receive(plan, descriptors)) {

@@ -190,10 +190,10 @@ public:
             while (auto ended = os::reap_any()) {
                 tell(*ended);
             }
-            if (woken == os::quiet_signals::by_time) {
+            if (woken == os::quiet_signals::by_descriptor) {
+                answer() ? void() : end();
+            } else if (next_is_due_) {
                 fork_ahead();
-            } else if (woken == os::quiet_signals::by_descriptor && !answer()) {
-                end();
             }
         }
     }
@@ -224,8 +224,10 @@ private:
         zygote_link link;
     };
 
-    // The one before shall be up by then, and who starts many at once has asked again.
-    static constexpr std::chrono::microseconds moment{200};
+    // By then the one before listens and has answered whoever waited for it, which on few CPUs the
+    // copy would hold up; and who starts many at once has asked again. Who asks after a death asks
+    // soon: nothing is waited for then.
+    static constexpr std::chrono::microseconds moment{1000};
 
     // That it does what every worker does first lets the dynamic linker find the functions, the
     // kernel the pages and malloc the memory before anybody waits for it: a third of a worker's
@@ -297,7 +299,9 @@ private:
     /// In the next worker, which ends when the zygote does.
     [[noreturn]] void await_plan(zygote_link zygote) {
         children_.clear();
-        rehearse();
+        if (!os::wait_for_either(link_.get(), zygote.get(), 0)) { // nobody waits for it
+            rehearse();
+        }
         fork_plan plan;
         std::vector<unique_fd> descriptors;
         if (!os::wait_for(zygote.get(), false, -1) || !zygote.receive(plan, descriptors)) {

@@ -355,8 +355,9 @@ inline std::optional<std::uint64_t> find_count(std::string_view text,
 }
 
 /// The counter in such a file of a memory cgroup; none when it has none.
-inline std::optional<std::uint64_t> oom_kills_in(const std::string& file) {
-    return find_count(read_text(file), "oom_kill");
+inline std::optional<std::uint64_t> oom_kills_in(const std::string& file) noexcept {
+    char buffer[512];
+    return find_count(read_into(file.c_str(), buffer), "oom_kill");
 }
 
 /// The file with that counter of the memory cgroup, given the contents of /proc/self/cgroup and
