@@ -182,13 +182,14 @@ struct figures {
 template <typename Self>
 class site {
 public:
-    explicit site(Self& self) : self_{self} {}
+    explicit site(Self& self)
+        : self_{self}, hello_{200, "Hello from worker " + std::to_string(self.id()) + "\n"} {}
 
     void operator()(const examples::request& asked, examples::responder answer) {
         self_.count_request();
         auto path = asked.path();
         if (path == "/") {
-            answer({200, "Hello from worker " + std::to_string(self_.id()) + "\n"});
+            answer(hello_);
         } else if (path == "/pid") {
             answer({200, std::to_string(self_.pid()) + "\n"});
         } else if (path == "/stats") {
@@ -233,6 +234,7 @@ private:
     }
 
     Self& self_;
+    const examples::response hello_; // it never changes
 };
 
 template <typename Self>

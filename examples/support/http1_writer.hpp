@@ -22,7 +22,7 @@ template <typename Number>
 void append_number(std::string& out, Number number) {
     char digits[24];
     auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;
-    out.append(digits, end);
+    out += std::string_view{digits, end};
 }
 
 // A line break in a name or a value would let the client's text start a header of its own.
@@ -60,37 +60,38 @@ inline void append_clean(std::string& out, std::string_view text) {
 /// Appends the status line and the headers, with the empty line. Blanks replace line breaks in what
 /// the handler gave; a status that no final answer can have becomes 500.
 inline void append_head(std::string& out, const response& answer, connection_header connection) {
+    using namespace std::string_view_literals; // their length is known
     int status = answer.status >= 200 && answer.status <= 999 ? answer.status : 500;
     if (status == 200) {
-        out += "HTTP/1.1 200 OK";
+        out += "HTTP/1.1 200 OK"sv;
     } else {
-        out += "HTTP/1.1 ";
+        out += "HTTP/1.1 "sv;
         detail::append_number(out, status);
         out += ' ';
         out += reason_phrase(status);
     }
     if (detail::may_have_body(status)) {
         if (!answer.content_type.empty()) {
-            out += "\r\nContent-Type: ";
+            out += "\r\nContent-Type: "sv;
             detail::append_clean(out, answer.content_type);
         }
-        out += "\r\nContent-Length: ";
+        out += "\r\nContent-Length: "sv;
         detail::append_number(out, answer.body.size());
     }
     if (connection == connection_header::close) {
-        out += "\r\nConnection: close";
+        out += "\r\nConnection: close"sv;
     } else if (connection == connection_header::keep_alive) {
-        out += "\r\nConnection: keep-alive";
+        out += "\r\nConnection: keep-alive"sv;
     }
     for (const auto& [name, value] : answer.headers) {
         if (!detail::is_added_by_the_server(name)) {
-            out += "\r\n";
+            out += "\r\n"sv;
             detail::append_clean(out, name);
-            out += ": ";
+            out += ": "sv;
             detail::append_clean(out, value);
         }
     }
-    out += "\r\n\r\n";
+    out += "\r\n\r\n"sv;
 }
 
 } // namespace examples
