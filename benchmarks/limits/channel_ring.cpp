@@ -338,8 +338,7 @@ void print_cell(const char* way, std::size_t payload, bool spins, double seconds
 
 int main(int argc, char** argv) {
     const message_options options{argc, argv};
-    constexpr std::size_t sizes[] = {64, 1024, 65536};
-    for (const std::size_t payload : sizes) {
+    for (const std::size_t payload : message_options::sizes) {
         if (options.wants("one way", payload)) {
             print_cell("one way", payload, false, options.seconds, [&](std::uint32_t count) {
                 return one_way(payload, count);
@@ -347,7 +346,7 @@ int main(int argc, char** argv) {
         }
     }
     for (const bool spins : {false, true}) {
-        for (const std::size_t payload : sizes) {
+        for (const std::size_t payload : message_options::sizes) {
             if (options.wants("round trip", payload)) {
                 print_cell("round trip", payload, spins, options.seconds, [&](std::uint32_t count) {
                     return round_trip(payload, spins, count);

@@ -353,13 +353,12 @@ void print_round_trip(const message_options& options, std::size_t payload) {
 
 int main(int argc, char** argv) {
     const message_options options{argc, argv};
-    constexpr std::size_t sizes[] = {64, 1024, 65536};
-    for (const std::size_t payload : sizes) {
+    for (const std::size_t payload : message_options::sizes) {
         if (options.wants("one way", payload)) {
             print_one_way(options, payload);
         }
     }
-    for (const std::size_t payload : sizes) {
+    for (const std::size_t payload : message_options::sizes) {
         if (options.wants("round trip", payload)) {
             print_round_trip(options, payload);
         }

@@ -11,6 +11,8 @@
 #include <string_view>
 
 struct message_options {
+    static constexpr std::size_t sizes[] = {64, 1024, 65536};
+
     double seconds = 0.3;
     std::string_view way{}; // "one way", whichever direction, or "round trip"; empty: both
     std::size_t bytes = 0;  // 0: all sizes

@@ -336,7 +336,7 @@ std::vector<cell> all_cells() {
     std::vector<cell> result;
     for (const char* what : {"cluster socket", "cluster shared memory", "cluster threads"}) {
         for (const char* way : {"one way", "one way to the primary", "round trip"}) {
-            for (std::size_t bytes : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
+            for (std::size_t bytes : message_options::sizes) {
                 result.push_back({what, way, bytes, false});
                 if (std::string_view{what} == "cluster shared memory") {
                     result.push_back({what, way, bytes, true});

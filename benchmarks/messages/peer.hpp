@@ -162,7 +162,7 @@ template <typename End>
 int run(const char* name, int argc, char** argv) {
     const message_options options{argc, argv};
     for (const bool trips : {false, true}) {
-        for (const std::size_t bytes : {std::size_t{64}, std::size_t{1024}, std::size_t{65536}}) {
+        for (const std::size_t bytes : message_options::sizes) {
             const char* const way = trips ? "round trip" : "one way";
             if (!options.wants(way, bytes)) {
                 continue;
