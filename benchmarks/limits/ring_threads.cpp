@@ -4,10 +4,13 @@
 //
 //   ring_threads      a line of JSON for each kind of ring, number of producers and length of task
 //
-// raw ring per worker     one for each pair of a producer and a worker: a task is there for its
-//                         worker alone, behind whatever that one does
-// raw ring, stealing      one for each worker, where anybody puts and takes, as in a pool, in which
-//                         no task waits beside an idle worker
+// raw ring per pair       one for each pair of a producer and a worker, who share nothing: in no
+//                         order among the producers
+// raw ring per worker     one for each worker, which alone takes from it: a task is there for its
+//                         worker, behind whatever that one does. A sole producer has the ring of a
+//                         pair
+// raw ring, stealing      the same where anybody takes, as in a pool, in which no task waits beside
+//                         an idle worker
 
 #include <atomic>
 #include <chrono>
@@ -81,11 +84,10 @@ private:
     alignas(64) task tasks_[slots];
 };
 
-struct alignas(64) separate_rings {
-    static constexpr const char* name = "raw ring per worker";
+struct alignas(64) rings_of_pairs {
     std::vector<std::unique_ptr<ring>> of[workers];
 
-    explicit separate_rings(unsigned producers) {
+    explicit rings_of_pairs(unsigned producers) {
         for (auto& each : of) {
             for (unsigned i = 0; i != producers; ++i) {
                 each.push_back(std::make_unique<ring>());
@@ -102,7 +104,7 @@ struct alignas(64) separate_rings {
     }
 };
 
-/// Any number of threads at both ends (Vyukov's).
+/// Any number of threads at both ends (Vyukov's), or one that takes.
 class shared_ring {
 public:
     shared_ring() {
@@ -128,6 +130,22 @@ public:
             next.run(next.argument);
         }
         return place != nullptr;
+    }
+    /// By the only thread that takes. \returns whether there was anything to do
+    bool run_all() {
+        const auto begin = head_.load(std::memory_order_relaxed);
+        auto at = begin;
+        for (;; ++at) {
+            cell& place = cells_[at % slots];
+            if (place.turn.load(std::memory_order_acquire) != at + 1) {
+                break;
+            }
+            const task next = place.what;
+            place.turn.store(at + slots, std::memory_order_release);
+            next.run(next.argument);
+        }
+        head_.store(at, std::memory_order_relaxed);
+        return at != begin;
     }
 
 private:
@@ -157,17 +175,20 @@ private:
     alignas(64) cell cells_[slots];
 };
 
-struct alignas(64) shared_rings {
-    static constexpr const char* name = "raw ring, stealing";
+template <bool Stealing>
+struct alignas(64) rings_of_workers {
     std::vector<std::unique_ptr<shared_ring>> of;
 
-    explicit shared_rings(unsigned) {
+    explicit rings_of_workers(unsigned) {
         for (unsigned i = 0; i != workers; ++i) {
             of.push_back(std::make_unique<shared_ring>());
         }
     }
     bool put(unsigned to, unsigned, const task& what) { return of[to]->put(what); }
     bool run_some(unsigned me) {
+        if constexpr (!Stealing) {
+            return of[me]->run_all();
+        }
         for (unsigned i = 0; i != workers; ++i) {
             if (of[(me + i) % workers]->run_one()) {
                 return true;
@@ -231,7 +252,7 @@ double cpu_seconds() {
 }
 
 template <typename Rings>
-void measure(unsigned producers, std::int64_t time) {
+void measure(const char* name, unsigned producers, std::int64_t time) {
     const std::uint64_t each = (time != 0 ? 20'000 : 4'000'000) / producers / workers;
     Rings rings{producers};
     bed beds[workers];
@@ -266,7 +287,7 @@ void measure(unsigned producers, std::int64_t time) {
     }
     std::printf("{\"pool\": \"%s\", \"producers\": %u, \"futures\": false, "
                 "\"task_us\": %d, \"per_second\": %.0f, \"cpu_ns\": %.0f}\n",
-                Rings::name,
+                name,
                 producers,
                 static_cast<int>(time),
                 count / seconds.count(),
@@ -277,9 +298,10 @@ void measure(unsigned producers, std::int64_t time) {
 
 int main() {
     for (const std::int32_t time : {0, 10}) {
-        for (const unsigned producers : {1U, 4U}) {
-            measure<separate_rings>(producers, time);
-            measure<shared_rings>(producers, time);
-        }
+        measure<rings_of_pairs>("raw ring per worker", 1, time);
+        measure<rings_of_workers<true>>("raw ring, stealing", 1, time);
+        measure<rings_of_pairs>("raw ring per pair", 4, time);
+        measure<rings_of_workers<false>>("raw ring per worker", 4, time);
+        measure<rings_of_workers<true>>("raw ring, stealing", 4, time);
     }
 }

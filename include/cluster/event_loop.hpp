@@ -396,9 +396,9 @@ private:
     // the time: where a machine is virtual, a clock that is set leaves it.
     bool is_timer_due() noexcept {
         auto next = timers_.next();
-        if (next < alarm_at_) {
-            alarmed_ = alarmed_ || next <= now();
-            alarmed_ ? void() : set_alarm(next);
+        alarmed_ = alarmed_ || (next < alarm_at_ && next <= now());
+        if (!alarmed_) {
+            set_alarm(next);
         }
         return alarmed_;
     }

@@ -9833,9 +9833,9 @@ private:
     // the time: where a machine is virtual, a clock that is set leaves it.
     bool is_timer_due() noexcept {
         auto next = timers_.next();
-        if (next < alarm_at_) {
-            alarmed_ = alarmed_ || next <= now();
-            alarmed_ ? void() : set_alarm(next);
+        alarmed_ = alarmed_ || (next < alarm_at_ && next <= now());
+        if (!alarmed_) {
+            set_alarm(next);
         }
         return alarmed_;
     }
@@ -36985,9 +36985,7 @@ public:
                 return false;
             }
             place->task.put(std::forward<F>(f));
-            // An exchange, not a store: who puts looks for sleepers next, and who goes to sleep
-            // looks for tasks last. One of the two has to see the other.
-            place->turn.exchange(lap(at) + 1, std::memory_order_seq_cst);
+            place->turn.store(lap(at) + 1, std::memory_order_release);
             return true;
         } else { // what may throw does so before a slot is taken
             if (is_full()) {
@@ -37004,7 +37002,7 @@ public:
             return false;
         }
         place->task = std::move(task);
-        place->turn.exchange(lap(at) + 1, std::memory_order_seq_cst);
+        place->turn.store(lap(at) + 1, std::memory_order_release);
         return true;
     }
 
@@ -37057,10 +37055,18 @@ public:
         return true;
     }
 
+    /// Whether there is no task, nor one on its way in: who puts looks for sleepers next, who goes
+    /// to sleep looks for tasks last, and one of the two sees the other, as a task is announced by
+    /// a sequentially consistent operation. So the store that ends the put need not be one, which
+    /// would have to wait for the line of the cell.
     [[nodiscard]] bool is_empty() const noexcept {
         const std::size_t at = head_.load(std::memory_order_seq_cst);
-        return cells_[at & mask_].turn.load(std::memory_order_seq_cst) != lap(at) + 1 &&
-               head_.load(std::memory_order_seq_cst) == at;
+        return tail_.load(std::memory_order_seq_cst) == at;
+    }
+    /// Whether there seems to be one to take.
+    [[nodiscard]] bool is_ready() const noexcept {
+        const std::size_t at = head_.load(std::memory_order_relaxed);
+        return cells_[at & mask_].turn.load(std::memory_order_relaxed) == lap(at) + 1;
     }
     [[nodiscard]] bool is_full() const noexcept { return size() > mask_; }
     /// Approximate while others put and take.
@@ -37100,7 +37106,7 @@ private:
             cell& place = cells_[at & mask_];
             const std::size_t turn = place.turn.load(std::memory_order_acquire);
             if (turn == lap(at)) {
-                if (tail_.compare_exchange_weak(at, at + 1, std::memory_order_relaxed)) {
+                if (tail_.compare_exchange_weak(at, at + 1, std::memory_order_seq_cst)) {
                     return &place;
                 }
             } else if (static_cast<std::ptrdiff_t>(turn - lap(at)) < 0) {
@@ -37494,7 +37500,7 @@ public:
             task_slot{std::in_place, std::forward<F>(f)}.run([] {});
             return admission::queued;
         }
-        if (priority != 0 || backlog_.keeps_order() || !put(std::forward<F>(f))) {
+        if (priority != 0 || joins_backlog() || !put(std::forward<F>(f))) {
             backlog_.put(task_slot{std::in_place, std::forward<F>(f)}, priority);
         }
         call_one_more();
@@ -37576,13 +37582,26 @@ private:
         return instance;
     }
 
+    /// Whether an ordinary task has to wait behind others that are in no ring. That costs a lock for
+    /// each, and memory: so those who could take them get a chance now and then to end it.
+    bool joins_backlog() noexcept {
+        if (!backlog_.keeps_order()) {
+            return false;
+        }
+        if (++current().run % put_between_yields != 0) {
+            return true;
+        }
+        os::yield_cpu();
+        return backlog_.keeps_order();
+    }
+
     template <typename F>
     bool put(F&& f) {
         position& here = current();
         if (here.engine == this) {
             return workers_[here.index].ring->try_put(std::forward<F>(f));
         }
-        if (++here.run == put_in_a_row) {
+        if (++here.run >= put_in_a_row) {
             here.run = 0;
             ++here.index;
         }
@@ -37770,13 +37789,31 @@ private:
         counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     }
 
+    /// Whether there are tasks, also such as are being put.
     [[nodiscard]] bool has_work() const noexcept {
-        if (!backlog_.is_empty()) {
-            return true;
-        }
+        return !backlog_.is_empty() || any_ring([](const task_ring& r) { return !r.is_empty(); });
+    }
+    [[nodiscard]] bool has_ready() const noexcept {
+        return !backlog_.is_empty() || any_ring([](const task_ring& r) { return r.is_ready(); });
+    }
+    template <typename Test>
+    [[nodiscard]] bool any_ring(Test test) const noexcept {
         for (const auto& each : workers_) {
-            if (!each.ring->is_empty()) {
+            if (test(*each.ring)) {
                 return true;
+            }
+        }
+        return false;
+    }
+
+    /// Looks for tasks, less and less often: each look takes a line away from who puts.
+    bool spin(int most) const noexcept {
+        for (int pauses = 1; pauses <= most; pauses *= 2) {
+            if (has_ready()) {
+                return true;
+            }
+            for (int i = 0; i != pauses; ++i) {
+                os::pause_cpu();
             }
         }
         return false;
@@ -37784,21 +37821,25 @@ private:
 
     /// Waits for tasks. \returns false when the thread shall end
     bool find_more(unsigned index) noexcept {
+        if (spin(32)) { // without a word: the next task is often there at once
+            return true;
+        }
         if (!searching_) {
             searching_ = true;
             idle_.start_searching();
         }
-        for (int i = 0; i != spins; ++i) {
-            if (has_work()) {
-                return true;
-            }
-            os::pause_cpu();
+        if (spin(64)) {
+            return true;
         }
         for (int i = 0; i != yields; ++i) {
             os::yield_cpu();
-            if (has_work()) {
+            if (has_ready()) {
                 return true;
             }
+        }
+        if (has_work()) { // whoever puts it has lost the CPU in the middle of that
+            std::this_thread::sleep_for(std::chrono::microseconds{50});
+            return true;
         }
         if (phase_.load() != phase::open) {
             return leave(index, false);
@@ -37840,9 +37881,13 @@ private:
     void drop_queued() noexcept {
         task_slot dropped;
         for (auto& each : workers_) {
-            while (each.ring->try_take(dropped)) {
-                room_.free();
-                dropped.reset();
+            while (!each.ring->is_empty()) {
+                if (each.ring->try_take(dropped)) {
+                    room_.free();
+                    dropped.reset();
+                } else { // it is being put
+                    os::yield_cpu();
+                }
             }
         }
         while (backlog_.take(dropped)) {
@@ -37852,8 +37897,8 @@ private:
     }
 
     static constexpr unsigned put_in_a_row = 16;
+    static constexpr unsigned put_between_yields = 256;
     static constexpr int most_yields = 8;
-    static constexpr int spins = 200;
     static constexpr int yields = 8;
 
     inline static thread_local bool searching_ = false; // of a worker: it has told idle_ so
@@ -38391,7 +38436,8 @@ public:
     }
 
     /// Queues `f(args...)` and forgets it; what it throws is only counted. Who is thousands of tasks
-    /// ahead of the workers gives them the CPU, a few times at most, before the queue grows.
+    /// ahead of the workers gives them the CPU, a few times before the queue grows, and now and then
+    /// while it does.
     /// \throws queue_full, task_cancelled when the pool is closed
     template <typename F, typename... Args>
         requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>

@@ -247,6 +247,29 @@ TEST_SUITE("pool/thread_pool") {
         CHECK(pool.stats().cancelled == 10'000);
     }
 
+    TEST_CASE("nothing is left of what is posted while the pool is cancelled") {
+        constexpr int producers = 3;
+        for (int round = 0; round != 100; ++round) {
+            const auto kept = std::make_shared<int>(0);
+            thread_pool pool{{.workers = 2}};
+            std::latch begun{producers};
+            std::vector<std::thread> threads;
+            for (int p = 0; p != producers; ++p) {
+                threads.emplace_back([&] {
+                    begun.count_down();
+                    CHECK_THROWS_AS(
+                        for (;;) { pool.post([kept] {}); }, cluster::task_cancelled);
+                });
+            }
+            begun.wait();
+            pool.cancel();
+            for (auto& thread : threads) {
+                thread.join();
+            }
+            CHECK(kept.use_count() == 1);
+        }
+    }
+
     TEST_CASE("a full queue fails, or has the caller run the task, or lets it wait") {
         kept_worker kept;
         SUBCASE("fail") {

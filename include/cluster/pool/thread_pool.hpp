@@ -116,7 +116,8 @@ public:
     }
 
     /// Queues `f(args...)` and forgets it; what it throws is only counted. Who is thousands of tasks
-    /// ahead of the workers gives them the CPU, a few times at most, before the queue grows.
+    /// ahead of the workers gives them the CPU, a few times before the queue grows, and now and then
+    /// while it does.
     /// \throws queue_full, task_cancelled when the pool is closed
     template <typename F, typename... Args>
         requires std::invocable<std::decay_t<F>, std::decay_t<Args>...>

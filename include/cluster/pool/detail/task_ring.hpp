@@ -51,9 +51,7 @@ public:
                 return false;
             }
             place->task.put(std::forward<F>(f));
-            // An exchange, not a store: who puts looks for sleepers next, and who goes to sleep
-            // looks for tasks last. One of the two has to see the other.
-            place->turn.exchange(lap(at) + 1, std::memory_order_seq_cst);
+            place->turn.store(lap(at) + 1, std::memory_order_release);
             return true;
         } else { // what may throw does so before a slot is taken
             if (is_full()) {
@@ -70,7 +68,7 @@ public:
             return false;
         }
         place->task = std::move(task);
-        place->turn.exchange(lap(at) + 1, std::memory_order_seq_cst);
+        place->turn.store(lap(at) + 1, std::memory_order_release);
         return true;
     }
 
@@ -123,10 +121,18 @@ public:
         return true;
     }
 
+    /// Whether there is no task, nor one on its way in: who puts looks for sleepers next, who goes
+    /// to sleep looks for tasks last, and one of the two sees the other, as a task is announced by
+    /// a sequentially consistent operation. So the store that ends the put need not be one, which
+    /// would have to wait for the line of the cell.
     [[nodiscard]] bool is_empty() const noexcept {
         const std::size_t at = head_.load(std::memory_order_seq_cst);
-        return cells_[at & mask_].turn.load(std::memory_order_seq_cst) != lap(at) + 1 &&
-               head_.load(std::memory_order_seq_cst) == at;
+        return tail_.load(std::memory_order_seq_cst) == at;
+    }
+    /// Whether there seems to be one to take.
+    [[nodiscard]] bool is_ready() const noexcept {
+        const std::size_t at = head_.load(std::memory_order_relaxed);
+        return cells_[at & mask_].turn.load(std::memory_order_relaxed) == lap(at) + 1;
     }
     [[nodiscard]] bool is_full() const noexcept { return size() > mask_; }
     /// Approximate while others put and take.
@@ -166,7 +172,7 @@ private:
             cell& place = cells_[at & mask_];
             const std::size_t turn = place.turn.load(std::memory_order_acquire);
             if (turn == lap(at)) {
-                if (tail_.compare_exchange_weak(at, at + 1, std::memory_order_relaxed)) {
+                if (tail_.compare_exchange_weak(at, at + 1, std::memory_order_seq_cst)) {
                     return &place;
                 }
             } else if (static_cast<std::ptrdiff_t>(turn - lap(at)) < 0) {

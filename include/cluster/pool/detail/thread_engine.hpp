@@ -71,7 +71,7 @@ public:
             task_slot{std::in_place, std::forward<F>(f)}.run([] {});
             return admission::queued;
         }
-        if (priority != 0 || backlog_.keeps_order() || !put(std::forward<F>(f))) {
+        if (priority != 0 || joins_backlog() || !put(std::forward<F>(f))) {
             backlog_.put(task_slot{std::in_place, std::forward<F>(f)}, priority);
         }
         call_one_more();
@@ -153,13 +153,26 @@ private:
         return instance;
     }
 
+    /// Whether an ordinary task has to wait behind others that are in no ring. That costs a lock for
+    /// each, and memory: so those who could take them get a chance now and then to end it.
+    bool joins_backlog() noexcept {
+        if (!backlog_.keeps_order()) {
+            return false;
+        }
+        if (++current().run % put_between_yields != 0) {
+            return true;
+        }
+        os::yield_cpu();
+        return backlog_.keeps_order();
+    }
+
     template <typename F>
     bool put(F&& f) {
         position& here = current();
         if (here.engine == this) {
             return workers_[here.index].ring->try_put(std::forward<F>(f));
         }
-        if (++here.run == put_in_a_row) {
+        if (++here.run >= put_in_a_row) {
             here.run = 0;
             ++here.index;
         }
@@ -347,13 +360,31 @@ private:
         counter.store(counter.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     }
 
+    /// Whether there are tasks, also such as are being put.
     [[nodiscard]] bool has_work() const noexcept {
-        if (!backlog_.is_empty()) {
-            return true;
-        }
+        return !backlog_.is_empty() || any_ring([](const task_ring& r) { return !r.is_empty(); });
+    }
+    [[nodiscard]] bool has_ready() const noexcept {
+        return !backlog_.is_empty() || any_ring([](const task_ring& r) { return r.is_ready(); });
+    }
+    template <typename Test>
+    [[nodiscard]] bool any_ring(Test test) const noexcept {
         for (const auto& each : workers_) {
-            if (!each.ring->is_empty()) {
+            if (test(*each.ring)) {
                 return true;
+            }
+        }
+        return false;
+    }
+
+    /// Looks for tasks, less and less often: each look takes a line away from who puts.
+    bool spin(int most) const noexcept {
+        for (int pauses = 1; pauses <= most; pauses *= 2) {
+            if (has_ready()) {
+                return true;
+            }
+            for (int i = 0; i != pauses; ++i) {
+                os::pause_cpu();
             }
         }
         return false;
@@ -361,21 +392,25 @@ private:
 
     /// Waits for tasks. \returns false when the thread shall end
     bool find_more(unsigned index) noexcept {
+        if (spin(32)) { // without a word: the next task is often there at once
+            return true;
+        }
         if (!searching_) {
             searching_ = true;
             idle_.start_searching();
         }
-        for (int i = 0; i != spins; ++i) {
-            if (has_work()) {
-                return true;
-            }
-            os::pause_cpu();
+        if (spin(64)) {
+            return true;
         }
         for (int i = 0; i != yields; ++i) {
             os::yield_cpu();
-            if (has_work()) {
+            if (has_ready()) {
                 return true;
             }
+        }
+        if (has_work()) { // whoever puts it has lost the CPU in the middle of that
+            std::this_thread::sleep_for(std::chrono::microseconds{50});
+            return true;
         }
         if (phase_.load() != phase::open) {
             return leave(index, false);
@@ -417,9 +452,13 @@ private:
     void drop_queued() noexcept {
         task_slot dropped;
         for (auto& each : workers_) {
-            while (each.ring->try_take(dropped)) {
-                room_.free();
-                dropped.reset();
+            while (!each.ring->is_empty()) {
+                if (each.ring->try_take(dropped)) {
+                    room_.free();
+                    dropped.reset();
+                } else { // it is being put
+                    os::yield_cpu();
+                }
             }
         }
         while (backlog_.take(dropped)) {
@@ -429,8 +468,8 @@ private:
     }
 
     static constexpr unsigned put_in_a_row = 16;
+    static constexpr unsigned put_between_yields = 256;
     static constexpr int most_yields = 8;
-    static constexpr int spins = 200;
     static constexpr int yields = 8;
 
     inline static thread_local bool searching_ = false; // of a worker: it has told idle_ so
