@@ -3732,7 +3732,8 @@ inline namespace v0 {
 namespace detail::os {
 
 /// Whether the calling thread is the only one of this process; true when the system does not tell.
-inline bool is_single_threaded() noexcept {
+/// Not inlined: its buffer would lie on the stack of whoever forks, and of all copies.
+[[gnu::noinline]] inline bool is_single_threaded() noexcept {
     char buffer[2048];
     const process_stat stat = parse_stat(read_of_process(::getpid(), "stat", buffer));
     return stat.state == '\0' || stat.field[20] <= 1;
@@ -4222,42 +4223,47 @@ namespace cluster {
 inline namespace v0 {
 namespace detail::os {
 
-/// Memory for the title that lives as long as the process; the kernel reads the command line of
-/// whoever looks from there. argv stays as it is: the program holds pointers into it.
-class title_memory {
+/// The title; the kernel reads the command line of whoever looks from there, as long as the process
+/// lives. argv stays as it is: the program holds pointers into it.
+class process_title {
 public:
     static constexpr std::size_t capacity = 4096; ///< with the NUL
 
-    title_memory() noexcept {
-        // The second page has no access: nobody reads past the title while its end moves.
-        const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-        const std::size_t size = detail::max(page, capacity);
-        void* memory = ::mmap(
-            nullptr, size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory != MAP_FAILED) {
-            text_ = static_cast<char*>(memory);
-            ::mprotect(text_ + size, page, PROT_NONE);
-        }
-    }
-
     void show(std::string_view title) noexcept {
         const process_stat& now = look();
-        if (text_ == nullptr || now.state == '\0') {
-            return;
-        }
-        const std::size_t size = title.copy(text_, capacity - 1) + 1;
-        text_[size - 1] = '\0';
-        if (move_all(now, size) || move_each(now, size)) {
-            shown_ = size;
-        } else if (shown_ != 0) { // shown, but with the end where it was
-            if (size < shown_) {
-                std::memset(text_ + size, 0, shown_ - size);
-            }
-            text_[shown_ - 1] = '\0';
+        const bool alone = now.state != '\0' && now.field[20] == 1; // threads
+        if (!(alone && move_to(now, title.substr(0, capacity - 1))) && shown_ != nullptr) {
+            const std::size_t size = title.copy(shown_->text(), shown_->size - 1);
+            std::memset(shown_->text() + size, 0, shown_->size - size);
         }
     }
 
 private:
+    /// On the heap, where a forked copy, whose title is its own, writes anyway. What was shown before
+    /// stays: the pages of who was copied are not worth a write.
+    struct shown_text {
+        const shown_text* before;
+        std::size_t size; // with the NUL
+
+        char* text() noexcept { return reinterpret_cast<char*>(this + 1); }
+    };
+
+    bool move_to(const process_stat& now, std::string_view title) noexcept {
+        const std::size_t size = title.size() + 1;
+        void* const memory = std::malloc(sizeof(shown_text) + size);
+        if (memory == nullptr) {
+            return false;
+        }
+        auto* const made = ::new (memory) shown_text{shown_, size};
+        made->text()[title.copy(made->text(), title.size())] = '\0';
+        if (!move_all(now, reinterpret_cast<std::uintptr_t>(made->text()), size)) {
+            std::free(memory);
+            return false;
+        }
+        shown_ = made;
+        return true;
+    }
+
     /// Where the kernel says that everything is, which stays, in a forked copy, too. Reading it takes
     /// as long as a tenth of a fork; so once, if there cannot have been a thread since.
     const process_stat& look() noexcept {
@@ -4273,17 +4279,10 @@ private:
         return layout_;
     }
 
-    [[nodiscard]] std::uint64_t begin() const noexcept {
-        return reinterpret_cast<std::uintptr_t>(text_);
-    }
-
     /// Both ends at once, for any user. The call sets all of the process's memory layout, the end of
     /// the heap with it: another thread that moves that meanwhile would lose memory that it uses.
-    bool move_all(const process_stat& now, std::size_t size) noexcept {
+    static bool move_all(const process_stat& now, std::uint64_t begin, std::size_t size) noexcept {
 #if defined(PR_SET_MM_MAP) && defined(SYS_brk)
-        if (now.field[20] != 1) { // threads
-            return false;
-        }
         prctl_mm_map map{};
         map.start_code = now.field[26];
         map.end_code = now.field[27];
@@ -4292,44 +4291,30 @@ private:
         map.start_brk = now.field[47];
         map.brk = static_cast<std::uint64_t>(::syscall(SYS_brk, 0));
         map.start_stack = now.field[28];
-        map.arg_start = begin();
-        map.arg_end = begin() + size;
+        map.arg_start = begin;
+        map.arg_end = begin + size;
         map.env_start = now.field[50];
         map.env_end = now.field[51];
         map.exe_fd = static_cast<std::uint32_t>(-1); // unchanged, as is the auxiliary vector
         return ::prctl(PR_SET_MM, PR_SET_MM_MAP, &map, sizeof map, 0UL) == 0;
 #else
-        return (void)now, (void)size, false;
+        return (void)now, (void)begin, (void)size, false;
 #endif
     }
 
-    /// One end after the other, so that the beginning is never behind the end; for root only.
-    bool move_each(const process_stat& now, std::size_t size) noexcept {
-        const std::uint64_t end = begin() + size;
-        const bool start_first = begin() <= now.field[49]; // the end as it is
-        return start_first ? move(PR_SET_MM_ARG_START, begin()) && move(PR_SET_MM_ARG_END, end)
-                           : move(PR_SET_MM_ARG_END, end) && move(PR_SET_MM_ARG_START, begin());
-    }
-
-    static bool move(int what, std::uint64_t address) noexcept {
-        return ::prctl(PR_SET_MM, what, address, 0UL, 0UL) == 0;
-    }
-
-    char* text_ = nullptr;
-    std::size_t shown_ = 0; ///< how much of it the kernel shows
+    shown_text* shown_ = nullptr;
     process_stat layout_{};
 };
 
-/// Sets what ps(1) shows as the command line, cut to 4095 bytes. Thread-safe, but to be called before
-/// other threads start, unless the process is root's: with several threads a first title needs the
-/// capability CAP_SYS_RESOURCE, and a later one without it is cut to the length of the first.
+/// Sets what ps(1) shows as the command line, cut to 4095 bytes. Thread-safe, but the first one is to
+/// be set before other threads start, and a later one is then cut to the length of the one before.
 ///
 /// Best effort: without the permission (a sandbox, a kernel that cannot) nothing changes.
 inline void set_process_title(std::string_view title) noexcept {
-    static title_memory memory;
+    static process_title shown;
     static std::mutex one_at_a_time;
     std::lock_guard lock{one_at_a_time};
-    memory.show(title);
+    shown.show(title);
 }
 
 /// Sets the name of the calling thread, cut to 15 bytes; the main thread's is the process's in top.
@@ -8541,7 +8526,7 @@ public:
 private:
     // What is read at once: much from a peer that had much to say the last time, a message of 64 KiB
     // as a whole, little from the others, whose buffers stay.
-    static constexpr std::size_t small_step = 4 * 1024;
+    static constexpr std::size_t small_step = 1024;
     static constexpr std::size_t big_step = 68 * 1024;
 
     os::transfer pull_step(inbox& into);

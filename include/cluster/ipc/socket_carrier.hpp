@@ -66,7 +66,7 @@ public:
 private:
     // What is read at once: much from a peer that had much to say the last time, a message of 64 KiB
     // as a whole, little from the others, whose buffers stay.
-    static constexpr std::size_t small_step = 4 * 1024;
+    static constexpr std::size_t small_step = 1024;
     static constexpr std::size_t big_step = 68 * 1024;
 
     os::transfer pull_step(inbox& into);

@@ -36,7 +36,8 @@ inline namespace v0 {
 namespace detail::os {
 
 /// Whether the calling thread is the only one of this process; true when the system does not tell.
-inline bool is_single_threaded() noexcept {
+/// Not inlined: its buffer would lie on the stack of whoever forks, and of all copies.
+[[gnu::noinline]] inline bool is_single_threaded() noexcept {
     char buffer[2048];
     const process_stat stat = parse_stat(read_of_process(::getpid(), "stat", buffer));
     return stat.state == '\0' || stat.field[20] <= 1;
