@@ -89,6 +89,7 @@ inline os::transfer socket_carrier::pull(inbox& into) {
     if (step == small_step && step_ == big_step) { // a longer message, or many: no turn between
         auto more = pull_step(into);
         got.bytes += more.error == 0 ? more.bytes : 0; // what else it says comes again
+        step_ = big_step;
     }
     return got;
 }
