@@ -86,9 +86,9 @@ std::string message(std::string_view payload, std::uint8_t descriptors = 0) {
 
 /// A pair of sockets that keeps the borders of system calls.
 raw::ends packets() {
-    int fds[2];
-    REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) == 0);
-    return {unique_fd{fds[0]}, unique_fd{fds[1]}};
+    auto made = raw::socket_pair(SOCK_SEQPACKET);
+    REQUIRE(made.ours);
+    return made;
 }
 
 struct packet {

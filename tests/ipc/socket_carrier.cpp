@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 #include <cluster/ipc/socket_carrier.hpp> // first and alone: proves the header is self-contained
 
+#include "../support/raw_socket.hpp"
+
 #include <doctest/doctest.h>
 
-#include <cerrno>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -14,30 +15,17 @@
 namespace {
 
 using namespace cluster::detail;
-using cluster::unique_fd;
 
 /// A carrier whose socket keeps records, of which a read that asks for less loses the rest: what it
 /// gets shows for how much each read asks.
-class record_reader {
-    struct ends {
-        unique_fd ours;
-        unique_fd theirs;
-    };
-    static ends make() {
-        int ends[2];
-        REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) == 0);
-        return {unique_fd{ends[0]}, unique_fd{ends[1]}};
-    }
-    ends sockets_ = make();
-
-public:
-    unique_fd writer{std::move(sockets_.theirs)};
-    socket_carrier carrier{std::move(sockets_.ours)};
+struct record_reader {
+    raw::ends sockets = raw::socket_pair(SOCK_SEQPACKET);
+    socket_carrier carrier{std::move(sockets.ours)};
     inbox into;
 
     std::size_t read_one_of(std::size_t size) {
         const std::string record(size, 'x');
-        REQUIRE(::send(writer.get(), record.data(), size, 0) == static_cast<ssize_t>(size));
+        REQUIRE(::send(sockets.theirs.get(), record.data(), size, 0) == static_cast<ssize_t>(size));
         const auto got = carrier.pull(into);
         CHECK(got.error == 0);
         CHECK(into.bytes.size() == got.bytes);
@@ -62,7 +50,7 @@ TEST_SUITE("ipc/socket_carrier") {
         record_reader reader;
         CHECK(reader.carrier.pull(reader.into).would_block());
         CHECK(reader.read_one_of(3) == 3);
-        reader.writer.reset();
+        reader.sockets.theirs.reset();
         const auto end = reader.carrier.pull(reader.into);
         CHECK((end.error == 0 && end.bytes == 0));
     }

@@ -30,18 +30,24 @@ struct ends {
     cluster::unique_fd ours, theirs;
 };
 
-/// Two connected UNIX sockets; `buffer` bytes (0: as the system has it) for what is on its way.
-inline ends unix_pair(int buffer = 0) {
+/// Two connected UNIX sockets; without them when there are none to be had.
+inline ends socket_pair(int type) {
     int fds[2];
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
+    if (::socketpair(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) {
         return {};
     }
-    for (int fd : fds) {
+    return {cluster::unique_fd{fds[0]}, cluster::unique_fd{fds[1]}};
+}
+
+/// Those of streams; `buffer` bytes (0: as the system has it) for what is on its way.
+inline ends unix_pair(int buffer = 0) {
+    ends made = socket_pair(SOCK_STREAM);
+    for (int fd : {made.ours.get(), made.theirs.get()}) {
         if (buffer != 0) {
             ::setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
         }
     }
-    return {cluster::unique_fd{fds[0]}, cluster::unique_fd{fds[1]}};
+    return made;
 }
 
 /// A listening TCP socket of 127.0.0.1 and the port that the system chose.
