@@ -3067,6 +3067,9 @@ read_of_thread(int thread, std::string_view name, std::span<char> buffer) noexce
 struct process_stat {
     char state = '\0';                     ///< '\0': not understood
     std::array<std::uint64_t, 53> field{}; ///< by the numbers of proc(5); 0 for negative ones
+
+    [[nodiscard]] bool is_known() const noexcept { return state != '\0'; }
+    [[nodiscard]] std::uint64_t threads() const noexcept { return field[20]; }
 };
 
 /// The second field is a name of any bytes, in parentheses: the last ')' ends it.
@@ -3106,7 +3109,7 @@ inline process_usage usage_of(int pid) noexcept {
     const auto resident = parse_count(cut(pages, ' '));
     const process_stat stat = parse_stat(read_of_process(pid, "stat", buffer));
     const long page = ::sysconf(_SC_PAGESIZE);
-    if (!resident || stat.state == '\0' || page <= 0) {
+    if (!resident || !stat.is_known() || page <= 0) {
         return {};
     }
     return {*resident * static_cast<std::uint64_t>(page), cpu_time_of(stat), true};
@@ -3116,7 +3119,7 @@ inline process_usage usage_of(int pid) noexcept {
 inline process_usage usage_of_thread(int thread) noexcept {
     char buffer[2048];
     const process_stat stat = parse_stat(read_of_thread(thread, "stat", buffer));
-    return {0, cpu_time_of(stat), stat.state != '\0'};
+    return {0, cpu_time_of(stat), stat.is_known()};
 }
 
 /// Whether a debugger is attached to it: one that stands at a breakpoint does not hang.
@@ -3736,7 +3739,7 @@ namespace detail::os {
 [[gnu::noinline]] inline bool is_single_threaded() noexcept {
     char buffer[2048];
     const process_stat stat = parse_stat(read_of_process(::getpid(), "stat", buffer));
-    return stat.state == '\0' || stat.field[20] <= 1;
+    return !stat.is_known() || stat.threads() <= 1;
 }
 
 /// fork(2) after everything that waits in stdio has been written, which would come out twice.
@@ -4231,7 +4234,7 @@ public:
 
     void show(std::string_view title) noexcept {
         const process_stat& now = look();
-        const bool alone = now.state != '\0' && now.field[20] == 1; // threads
+        const bool alone = now.is_known() && now.threads() == 1;
         if (!(alone && move_to(now, title.substr(0, capacity - 1))) && shown_ != nullptr) {
             const std::size_t size = title.copy(shown_->text(), shown_->size - 1);
             std::memset(shown_->text() + size, 0, shown_->size - size);
@@ -4268,7 +4271,7 @@ private:
     /// as long as a tenth of a fork; so once, if there cannot have been a thread since.
     const process_stat& look() noexcept {
 #if __has_include(<sys/single_threaded.h>)
-        const bool is_known = layout_.state != '\0' && __libc_single_threaded != 0;
+        const bool is_known = layout_.is_known() && __libc_single_threaded != 0;
 #else
         const bool is_known = false;
 #endif
@@ -8529,7 +8532,7 @@ private:
     static constexpr std::size_t small_step = 1024;
     static constexpr std::size_t big_step = 68 * 1024;
 
-    os::transfer pull_step(inbox& into);
+    os::transfer pull_step(inbox& into, std::size_t most);
 
     unique_fd socket_;
     std::size_t step_ = small_step;
@@ -8544,23 +8547,22 @@ inline carrier::result socket_carrier::push(outbox& from) {
 }
 
 inline os::transfer socket_carrier::pull(inbox& into) {
-    std::size_t step = step_;
-    auto got = pull_step(into);
-    if (step == small_step && step_ == big_step) { // a longer message, or many: no turn between
-        auto more = pull_step(into);
+    auto got = pull_step(into, step_);
+    if (step_ == small_step &&
+        got.bytes == small_step) { // a longer message, or many: no turn between
+        auto more = pull_step(into, big_step);
         got.bytes += more.error == 0 ? more.bytes : 0; // what else it says comes again
-        step_ = big_step;
     }
+    step_ = got.bytes >= small_step ? big_step : small_step;
     return got;
 }
 
-inline os::transfer socket_carrier::pull_step(inbox& into) {
+inline os::transfer socket_carrier::pull_step(inbox& into, std::size_t most) {
     std::size_t size = into.bytes.size();
-    std::span<std::byte> room{into.bytes.extend(step_), step_};
+    std::span<std::byte> room{into.bytes.extend(most), most};
     os::received_descriptors descriptors;
     auto got = os::receive_with_descriptors(socket_.get(), room, descriptors);
     into.bytes.truncate(size + got.bytes);
-    step_ = got.bytes >= small_step ? big_step : small_step;
     if (got.error == 0 && (descriptors.count() != 0 || descriptors.truncated)) {
         into.add(descriptors);
     }
@@ -36960,36 +36962,19 @@ public:
         }
     }
 
+    /// What can be put as it is: in its slot, and without an exception, as the slot is taken by then.
+    template <typename F>
+    static constexpr bool takes =
+        inline_target::fits<std::decay_t<F>> && std::is_nothrow_constructible_v<std::decay_t<F>, F>;
+
     /// Constructs the callable in its slot. \returns false, and leaves `f` alone, when full
     template <typename F>
-    bool try_put(F&& f) {
-        if constexpr (inline_target::fits<std::decay_t<F>> &&
-                      std::is_nothrow_constructible_v<std::decay_t<F>, F>) {
-            std::size_t at = 0;
-            cell* place = claim_to_put(at);
-            if (place == nullptr) {
-                return false;
-            }
-            place->task.put(std::forward<F>(f));
-            place->turn.store(lap(at) + 1, std::memory_order_release);
-            return true;
-        } else { // what may throw does so before a slot is taken
-            if (is_full()) {
-                return false;
-            }
-            return try_put(task_slot{std::in_place, std::forward<F>(f)});
-        }
+        requires takes<F>
+    bool try_put(F&& f) noexcept {
+        return try_fill([&](task_slot& task) { task.put(std::forward<F>(f)); });
     }
-
-    bool try_put(task_slot&& task) noexcept {
-        std::size_t at = 0;
-        cell* place = claim_to_put(at);
-        if (place == nullptr) {
-            return false;
-        }
-        place->task = std::move(task);
-        place->turn.store(lap(at) + 1, std::memory_order_release);
-        return true;
+    bool try_put(task_slot&& made) noexcept {
+        return try_fill([&](task_slot& task) { task = std::move(made); });
     }
 
     /// Puts at most `most` tasks, which `next(task_slot&)` gives. For one who wakes nobody, and has a sequentially
@@ -37085,6 +37070,18 @@ private:
     };
 
     [[nodiscard]] std::size_t lap(std::size_t at) const noexcept { return at & ~mask_; }
+
+    template <typename Fill>
+    bool try_fill(Fill fill) noexcept {
+        std::size_t at = 0;
+        cell* place = claim_to_put(at);
+        if (place == nullptr) {
+            return false;
+        }
+        fill(place->task);
+        place->turn.store(lap(at) + 1, std::memory_order_release);
+        return true;
+    }
 
     cell* claim_to_put(std::size_t& at) noexcept {
         at = tail_.load(std::memory_order_relaxed);
@@ -37486,8 +37483,15 @@ public:
             task_slot{std::in_place, std::forward<F>(f)}.run([] {});
             return admission::queued;
         }
-        if (priority != 0 || joins_backlog() || !put(std::forward<F>(f))) {
-            backlog_.put(task_slot{std::in_place, std::forward<F>(f)}, priority);
+        try {
+            if constexpr (task_ring::takes<F>) {
+                queue(std::forward<F>(f), priority);
+            } else { // whole wherever it goes, as only this can be moved without an exception
+                queue(task_slot{std::in_place, std::forward<F>(f)}, priority);
+            }
+        } catch (...) {
+            room_.free();
+            throw;
         }
         call_one_more();
         if (phase_.load() == phase::closed) { // by another thread, between our looks at it
@@ -37582,7 +37586,19 @@ private:
     }
 
     template <typename F>
-    bool put(F&& f) {
+    void queue(F&& f, int priority) {
+        if (priority != 0 || joins_backlog() || !put(std::forward<F>(f))) {
+            backlog_.put(to_slot(std::forward<F>(f)), priority);
+        }
+    }
+    static task_slot&& to_slot(task_slot&& made) noexcept { return std::move(made); }
+    template <typename F>
+    static task_slot to_slot(F&& f) noexcept {
+        return task_slot{std::in_place, std::forward<F>(f)};
+    }
+
+    template <typename F>
+    bool put(F&& f) noexcept {
         position& here = current();
         if (here.engine == this) {
             return workers_[here.index].ring->try_put(std::forward<F>(f));
@@ -37595,7 +37611,7 @@ private:
     }
 
     template <typename F>
-    bool put_somewhere(position& here, std::remove_reference_t<F>& f) {
+    bool put_somewhere(position& here, std::remove_reference_t<F>& f) noexcept {
         const auto count = static_cast<unsigned>(workers_.size());
         for (unsigned i = 0; i != count; ++i) {
             if (here.index >= count) {
@@ -37612,7 +37628,7 @@ private:
 
     /// Before the queue grows, those who could take from it get a chance, as long as they use it.
     template <typename F>
-    bool put_patiently(position& here, std::remove_reference_t<F>& f) {
+    bool put_patiently(position& here, std::remove_reference_t<F>& f) noexcept {
         std::size_t before = taken();
         for (int i = 0; i != most_yields; ++i) {
             os::yield_cpu();
@@ -37807,14 +37823,14 @@ private:
 
     /// Waits for tasks. \returns false when the thread shall end
     bool find_more(unsigned index) noexcept {
-        if (spin(32)) { // without a word: the next task is often there at once
+        if (spin(quiet_pauses)) { // without a word: the next task is often there at once
             return true;
         }
         if (!searching_) {
             searching_ = true;
             idle_.start_searching();
         }
-        if (spin(64)) {
+        if (spin(searching_pauses)) {
             return true;
         }
         for (int i = 0; i != yields; ++i) {
@@ -37885,6 +37901,9 @@ private:
     static constexpr unsigned put_in_a_row = 16;
     static constexpr unsigned put_between_yields = 256;
     static constexpr int most_yields = 8;
+    // A worker looks for about 1 us before it says that it searches, and then for about 3 us.
+    static constexpr int quiet_pauses = 32;
+    static constexpr int searching_pauses = 64;
     static constexpr int yields = 8;
 
     inline static thread_local bool searching_ = false; // of a worker: it has told idle_ so

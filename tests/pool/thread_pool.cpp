@@ -34,6 +34,28 @@ struct kept_worker {
     }
 };
 
+/// Too large for a slot, and while it is moved, others fill the queue.
+struct large_task {
+    thread_pool* pool;
+    std::shared_ptr<std::atomic<int>> ran;
+    char rest[100] = {};
+
+    large_task(thread_pool& into, std::shared_ptr<std::atomic<int>> counter)
+        : pool{&into}, ran{std::move(counter)} {}
+    large_task(large_task&& other) : pool{other.pool}, ran{std::move(other.ran)} {
+        while (pool->stats().queued < 8192) {
+            pool->post([] {});
+        }
+    }
+    void operator()() const { ++*ran; }
+};
+
+struct throws_when_copied {
+    throws_when_copied() = default;
+    throws_when_copied(const throws_when_copied&) { throw std::runtime_error{"no copy"}; }
+    void operator()() const {}
+};
+
 /// Tasks that all have to run at the same time.
 void meet(thread_pool& pool, std::ptrdiff_t tasks) {
     std::latch together{tasks};
@@ -313,6 +335,33 @@ TEST_SUITE("pool/thread_pool") {
                 CHECK(ran == 12'000);
             }
         }
+    }
+
+    TEST_CASE("a large task is whole when the ring has filled while it was moved") {
+        auto ran = std::make_shared<std::atomic<int>>(0);
+        kept_worker kept;
+        thread_pool pool{{.workers = 1}};
+        pool.post([&] { kept(); });
+        kept.busy.wait();
+        pool.post(large_task{pool, ran});
+        kept.go.count_down();
+        pool.close();
+        CHECK(*ran == 1);
+        CHECK(pool.stats().failed == 0);
+    }
+
+    TEST_CASE("a task that cannot be copied takes no place of the queue") {
+        kept_worker kept;
+        thread_pool pool{{.workers = 1, .max_queue = 1, .when_full = cluster::when_full::fail}};
+        pool.post([&] { kept(); });
+        kept.busy.wait();
+        const throws_when_copied task;
+        for (int i = 0; i != 3; ++i) {
+            CHECK_THROWS_AS(pool.post(task), std::runtime_error);
+        }
+        CHECK_NOTHROW(pool.post([] {}));
+        CHECK_THROWS_AS(pool.post([] {}), cluster::queue_full);
+        kept.go.count_down();
     }
 
     TEST_CASE("a timeout fails the future and stops the token") {

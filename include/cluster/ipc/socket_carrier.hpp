@@ -69,7 +69,7 @@ private:
     static constexpr std::size_t small_step = 1024;
     static constexpr std::size_t big_step = 68 * 1024;
 
-    os::transfer pull_step(inbox& into);
+    os::transfer pull_step(inbox& into, std::size_t most);
 
     unique_fd socket_;
     std::size_t step_ = small_step;
@@ -84,23 +84,22 @@ inline carrier::result socket_carrier::push(outbox& from) {
 }
 
 inline os::transfer socket_carrier::pull(inbox& into) {
-    std::size_t step = step_;
-    auto got = pull_step(into);
-    if (step == small_step && step_ == big_step) { // a longer message, or many: no turn between
-        auto more = pull_step(into);
+    auto got = pull_step(into, step_);
+    if (step_ == small_step &&
+        got.bytes == small_step) { // a longer message, or many: no turn between
+        auto more = pull_step(into, big_step);
         got.bytes += more.error == 0 ? more.bytes : 0; // what else it says comes again
-        step_ = big_step;
     }
+    step_ = got.bytes >= small_step ? big_step : small_step;
     return got;
 }
 
-inline os::transfer socket_carrier::pull_step(inbox& into) {
+inline os::transfer socket_carrier::pull_step(inbox& into, std::size_t most) {
     std::size_t size = into.bytes.size();
-    std::span<std::byte> room{into.bytes.extend(step_), step_};
+    std::span<std::byte> room{into.bytes.extend(most), most};
     os::received_descriptors descriptors;
     auto got = os::receive_with_descriptors(socket_.get(), room, descriptors);
     into.bytes.truncate(size + got.bytes);
-    step_ = got.bytes >= small_step ? big_step : small_step;
     if (got.error == 0 && (descriptors.count() != 0 || descriptors.truncated)) {
         into.add(descriptors);
     }

@@ -40,36 +40,19 @@ public:
         }
     }
 
+    /// What can be put as it is: in its slot, and without an exception, as the slot is taken by then.
+    template <typename F>
+    static constexpr bool takes =
+        inline_target::fits<std::decay_t<F>> && std::is_nothrow_constructible_v<std::decay_t<F>, F>;
+
     /// Constructs the callable in its slot. \returns false, and leaves `f` alone, when full
     template <typename F>
-    bool try_put(F&& f) {
-        if constexpr (inline_target::fits<std::decay_t<F>> &&
-                      std::is_nothrow_constructible_v<std::decay_t<F>, F>) {
-            std::size_t at = 0;
-            cell* place = claim_to_put(at);
-            if (place == nullptr) {
-                return false;
-            }
-            place->task.put(std::forward<F>(f));
-            place->turn.store(lap(at) + 1, std::memory_order_release);
-            return true;
-        } else { // what may throw does so before a slot is taken
-            if (is_full()) {
-                return false;
-            }
-            return try_put(task_slot{std::in_place, std::forward<F>(f)});
-        }
+        requires takes<F>
+    bool try_put(F&& f) noexcept {
+        return try_fill([&](task_slot& task) { task.put(std::forward<F>(f)); });
     }
-
-    bool try_put(task_slot&& task) noexcept {
-        std::size_t at = 0;
-        cell* place = claim_to_put(at);
-        if (place == nullptr) {
-            return false;
-        }
-        place->task = std::move(task);
-        place->turn.store(lap(at) + 1, std::memory_order_release);
-        return true;
+    bool try_put(task_slot&& made) noexcept {
+        return try_fill([&](task_slot& task) { task = std::move(made); });
     }
 
     /// Puts at most `most` tasks, which `next(task_slot&)` gives. For one who wakes nobody, and has a sequentially
@@ -165,6 +148,18 @@ private:
     };
 
     [[nodiscard]] std::size_t lap(std::size_t at) const noexcept { return at & ~mask_; }
+
+    template <typename Fill>
+    bool try_fill(Fill fill) noexcept {
+        std::size_t at = 0;
+        cell* place = claim_to_put(at);
+        if (place == nullptr) {
+            return false;
+        }
+        fill(place->task);
+        place->turn.store(lap(at) + 1, std::memory_order_release);
+        return true;
+    }
 
     cell* claim_to_put(std::size_t& at) noexcept {
         at = tail_.load(std::memory_order_relaxed);

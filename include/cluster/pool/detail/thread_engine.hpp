@@ -71,8 +71,15 @@ public:
             task_slot{std::in_place, std::forward<F>(f)}.run([] {});
             return admission::queued;
         }
-        if (priority != 0 || joins_backlog() || !put(std::forward<F>(f))) {
-            backlog_.put(task_slot{std::in_place, std::forward<F>(f)}, priority);
+        try {
+            if constexpr (task_ring::takes<F>) {
+                queue(std::forward<F>(f), priority);
+            } else { // whole wherever it goes, as only this can be moved without an exception
+                queue(task_slot{std::in_place, std::forward<F>(f)}, priority);
+            }
+        } catch (...) {
+            room_.free();
+            throw;
         }
         call_one_more();
         if (phase_.load() == phase::closed) { // by another thread, between our looks at it
@@ -167,7 +174,19 @@ private:
     }
 
     template <typename F>
-    bool put(F&& f) {
+    void queue(F&& f, int priority) {
+        if (priority != 0 || joins_backlog() || !put(std::forward<F>(f))) {
+            backlog_.put(to_slot(std::forward<F>(f)), priority);
+        }
+    }
+    static task_slot&& to_slot(task_slot&& made) noexcept { return std::move(made); }
+    template <typename F>
+    static task_slot to_slot(F&& f) noexcept {
+        return task_slot{std::in_place, std::forward<F>(f)};
+    }
+
+    template <typename F>
+    bool put(F&& f) noexcept {
         position& here = current();
         if (here.engine == this) {
             return workers_[here.index].ring->try_put(std::forward<F>(f));
@@ -180,7 +199,7 @@ private:
     }
 
     template <typename F>
-    bool put_somewhere(position& here, std::remove_reference_t<F>& f) {
+    bool put_somewhere(position& here, std::remove_reference_t<F>& f) noexcept {
         const auto count = static_cast<unsigned>(workers_.size());
         for (unsigned i = 0; i != count; ++i) {
             if (here.index >= count) {
@@ -197,7 +216,7 @@ private:
 
     /// Before the queue grows, those who could take from it get a chance, as long as they use it.
     template <typename F>
-    bool put_patiently(position& here, std::remove_reference_t<F>& f) {
+    bool put_patiently(position& here, std::remove_reference_t<F>& f) noexcept {
         std::size_t before = taken();
         for (int i = 0; i != most_yields; ++i) {
             os::yield_cpu();
@@ -392,14 +411,14 @@ private:
 
     /// Waits for tasks. \returns false when the thread shall end
     bool find_more(unsigned index) noexcept {
-        if (spin(32)) { // without a word: the next task is often there at once
+        if (spin(quiet_pauses)) { // without a word: the next task is often there at once
             return true;
         }
         if (!searching_) {
             searching_ = true;
             idle_.start_searching();
         }
-        if (spin(64)) {
+        if (spin(searching_pauses)) {
             return true;
         }
         for (int i = 0; i != yields; ++i) {
@@ -470,6 +489,9 @@ private:
     static constexpr unsigned put_in_a_row = 16;
     static constexpr unsigned put_between_yields = 256;
     static constexpr int most_yields = 8;
+    // A worker looks for about 1 us before it says that it searches, and then for about 3 us.
+    static constexpr int quiet_pauses = 32;
+    static constexpr int searching_pauses = 64;
     static constexpr int yields = 8;
 
     inline static thread_local bool searching_ = false; // of a worker: it has told idle_ so

@@ -40,7 +40,7 @@ namespace detail::os {
 [[gnu::noinline]] inline bool is_single_threaded() noexcept {
     char buffer[2048];
     const process_stat stat = parse_stat(read_of_process(::getpid(), "stat", buffer));
-    return stat.state == '\0' || stat.field[20] <= 1;
+    return !stat.is_known() || stat.threads() <= 1;
 }
 
 /// fork(2) after everything that waits in stdio has been written, which would come out twice.

@@ -69,6 +69,9 @@ read_of_thread(int thread, std::string_view name, std::span<char> buffer) noexce
 struct process_stat {
     char state = '\0';                     ///< '\0': not understood
     std::array<std::uint64_t, 53> field{}; ///< by the numbers of proc(5); 0 for negative ones
+
+    [[nodiscard]] bool is_known() const noexcept { return state != '\0'; }
+    [[nodiscard]] std::uint64_t threads() const noexcept { return field[20]; }
 };
 
 /// The second field is a name of any bytes, in parentheses: the last ')' ends it.
@@ -108,7 +111,7 @@ inline process_usage usage_of(int pid) noexcept {
     const auto resident = parse_count(cut(pages, ' '));
     const process_stat stat = parse_stat(read_of_process(pid, "stat", buffer));
     const long page = ::sysconf(_SC_PAGESIZE);
-    if (!resident || stat.state == '\0' || page <= 0) {
+    if (!resident || !stat.is_known() || page <= 0) {
         return {};
     }
     return {*resident * static_cast<std::uint64_t>(page), cpu_time_of(stat), true};
@@ -118,7 +121,7 @@ inline process_usage usage_of(int pid) noexcept {
 inline process_usage usage_of_thread(int thread) noexcept {
     char buffer[2048];
     const process_stat stat = parse_stat(read_of_thread(thread, "stat", buffer));
-    return {0, cpu_time_of(stat), stat.state != '\0'};
+    return {0, cpu_time_of(stat), stat.is_known()};
 }
 
 /// Whether a debugger is attached to it: one that stands at a breakpoint does not hang.

@@ -32,7 +32,7 @@ public:
 
     void show(std::string_view title) noexcept {
         const process_stat& now = look();
-        const bool alone = now.state != '\0' && now.field[20] == 1; // threads
+        const bool alone = now.is_known() && now.threads() == 1;
         if (!(alone && move_to(now, title.substr(0, capacity - 1))) && shown_ != nullptr) {
             const std::size_t size = title.copy(shown_->text(), shown_->size - 1);
             std::memset(shown_->text() + size, 0, shown_->size - size);
@@ -69,7 +69,7 @@ private:
     /// as long as a tenth of a fork; so once, if there cannot have been a thread since.
     const process_stat& look() noexcept {
 #if __has_include(<sys/single_threaded.h>)
-        const bool is_known = layout_.state != '\0' && __libc_single_threaded != 0;
+        const bool is_known = layout_.is_known() && __libc_single_threaded != 0;
 #else
         const bool is_known = false;
 #endif
