@@ -12510,8 +12510,8 @@ public:
             }
             if (woken == os::quiet_signals::by_descriptor) {
                 answer() ? void() : end();
-            } else if (next_is_due_) {
-                fork_ahead();
+            } else if (next_is_due_ && !os::wait_for(link_.get(), false, 0)) {
+                fork_ahead(); // who has asked by now is answered by a copy that need not wait
             }
         }
     }
